@@ -1,0 +1,6 @@
+//! Wires to points and back: every field protocol Busbar speaks, on one common model of points,
+//! commands and qualities. Knows nothing of networks or markets.
+
+pub mod device;
+pub mod modbus;
+pub mod point;

@@ -1,0 +1,1 @@
+//! Everything computed. Reads no clock, file, socket or random source.
