@@ -1,0 +1,1 @@
+//! From award to setpoint: within limits, ramped, leased, with a fallback; who may command.

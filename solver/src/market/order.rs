@@ -1,0 +1,79 @@
+//! Orders, as a participant places them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::Id;
+
+/// Money in micro-currency.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Money(pub i64);
+
+/// A price in micro-currency per MWh.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Price(pub i64);
+
+impl Price {
+    /// The price in currency per MWh.
+    #[must_use]
+    pub fn per_mwh(self) -> f64 {
+        self.0 as f64 * 1e-6
+    }
+}
+
+/// Sequence number of an accepted order; the lower one has time priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OrderId(pub u64);
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whether energy is offered or asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Delivers energy to the grid (generation, discharge) for at least the price.
+    Sell,
+    /// Takes energy from the grid (consumption, charge) for at most the price.
+    Buy,
+}
+
+/// One step of a price-quantity curve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Mean power over the interval that this step adds, W, above zero.
+    pub quantity_w: i64,
+    /// Limit price of this step, micro-currency per MWh.
+    pub price: Price,
+}
+
+/// An accepted order for one interval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Given on acceptance.
+    pub id: OrderId,
+    /// The participant's own id for it; the same one twice is the same order.
+    pub client_id: String,
+    /// Who placed it.
+    pub participant: String,
+    /// The flexibility's unit: a load or generator of the network.
+    pub unit: Id,
+    /// Start of the interval, UTC, seconds since 1970.
+    pub interval: i64,
+    /// Offer or bid.
+    pub direction: Direction,
+    /// The curve: prices rise for `Sell`, fall for `Buy`.
+    pub steps: Vec<Step>,
+}

@@ -1,0 +1,17 @@
+//! The network: components in SI as power-grid-model's JSON lays them out ([`Network`]), and the
+//! per-unit single-line equivalent the algorithms run on ([`Grid`]).
+//!
+//! Formulas of the branch models: power-grid-model documentation, "Components"; transformer
+//! clock and tap as there. Positive sequence; phase quantities come with the asymmetric solver.
+
+mod grid;
+mod model;
+
+pub use grid::{Appliance, ApplianceKind, Branch, BranchKind, Grid, Side, SourceBehind};
+pub use model::{Id, Line, LoadKind, Network, Node, Shunt, Source, SymGen, SymLoad, Transformer};
+
+/// Base power of the per-unit system, three-phase, VA (power-grid-model's).
+pub const S_BASE_VA: f64 = 1e6;
+
+/// System frequency, Hz.
+pub const FREQUENCY_HZ: f64 = 50.0;

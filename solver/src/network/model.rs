@@ -1,0 +1,256 @@
+//! Components in SI units, field by field as in power-grid-model's `input` data set.
+//!
+//! Loads are load-positive, generators generation-positive, as there.
+
+use serde::{Deserialize, Serialize};
+
+/// Component id, unique over the whole network.
+pub type Id = i32;
+
+/// A busbar.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Id.
+    pub id: Id,
+    /// Rated line-to-line voltage, V.
+    pub u_rated: f64,
+}
+
+/// A line or cable, pi model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// Id.
+    pub id: Id,
+    /// Node at the from side.
+    pub from_node: Id,
+    /// Node at the to side.
+    pub to_node: Id,
+    /// 1: connected at the from side.
+    pub from_status: i8,
+    /// 1: connected at the to side.
+    pub to_status: i8,
+    /// Series resistance, ohm.
+    pub r1: f64,
+    /// Series reactance, ohm.
+    pub x1: f64,
+    /// Shunt capacitance, F.
+    pub c1: f64,
+    /// Loss factor of the shunt.
+    pub tan1: f64,
+    /// Zero-sequence series resistance, ohm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r0: Option<f64>,
+    /// Zero-sequence series reactance, ohm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x0: Option<f64>,
+    /// Zero-sequence shunt capacitance, F.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub c0: Option<f64>,
+    /// Zero-sequence loss factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tan0: Option<f64>,
+    /// Rated current, A; none: not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub i_n: Option<f64>,
+}
+
+/// A two-winding transformer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transformer {
+    /// Id.
+    pub id: Id,
+    /// Node at the from side.
+    pub from_node: Id,
+    /// Node at the to side.
+    pub to_node: Id,
+    /// 1: connected at the from side.
+    pub from_status: i8,
+    /// 1: connected at the to side.
+    pub to_status: i8,
+    /// Rated voltage, from side, V.
+    pub u1: f64,
+    /// Rated voltage, to side, V.
+    pub u2: f64,
+    /// Rated apparent power, VA.
+    pub sn: f64,
+    /// Relative short-circuit voltage.
+    pub uk: f64,
+    /// Short-circuit (copper) loss, W.
+    pub pk: f64,
+    /// Relative no-load current.
+    pub i0: f64,
+    /// No-load (iron) loss, W.
+    pub p0: f64,
+    /// Winding type, from side (0 wye, 1 wye-n, 2 delta, 3 zigzag, 4 zigzag-n).
+    pub winding_from: i8,
+    /// Winding type, to side.
+    pub winding_to: i8,
+    /// Clock number, 0 to 11.
+    pub clock: i8,
+    /// Side of the tap changer: 0 from, 1 to.
+    pub tap_side: i8,
+    /// Tap position.
+    #[serde(default)]
+    pub tap_pos: i8,
+    /// Position of the lowest tap (may be above `tap_max`).
+    #[serde(default)]
+    pub tap_min: i8,
+    /// Position of the highest tap.
+    #[serde(default)]
+    pub tap_max: i8,
+    /// Nominal position.
+    #[serde(default)]
+    pub tap_nom: i8,
+    /// Voltage per tap step, V.
+    #[serde(default)]
+    pub tap_size: f64,
+}
+
+/// A shunt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shunt {
+    /// Id.
+    pub id: Id,
+    /// Node.
+    pub node: Id,
+    /// 1: connected.
+    pub status: i8,
+    /// Conductance, S.
+    pub g1: f64,
+    /// Susceptance, S.
+    pub b1: f64,
+}
+
+/// The grid above: an ideal voltage behind its short-circuit impedance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Id.
+    pub id: Id,
+    /// Node.
+    pub node: Id,
+    /// 1: connected.
+    pub status: i8,
+    /// Reference voltage, pu.
+    pub u_ref: f64,
+    /// Reference angle, rad.
+    #[serde(default)]
+    pub u_ref_angle: f64,
+    /// Short-circuit power, VA.
+    #[serde(default = "Source::default_sk")]
+    pub sk: f64,
+    /// R/X of the short-circuit impedance.
+    #[serde(default = "Source::default_rx_ratio")]
+    pub rx_ratio: f64,
+}
+
+impl Source {
+    fn default_sk() -> f64 {
+        1e10
+    }
+    fn default_rx_ratio() -> f64 {
+        0.1
+    }
+}
+
+/// How power follows voltage: PGM's `type` 0, 1, 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "i8", into = "i8")]
+pub enum LoadKind {
+    /// Constant power.
+    Power,
+    /// Constant impedance.
+    Impedance,
+    /// Constant current.
+    Current,
+}
+
+impl TryFrom<i8> for LoadKind {
+    type Error = String;
+    fn try_from(code: i8) -> Result<Self, String> {
+        match code {
+            0 => Ok(Self::Power),
+            1 => Ok(Self::Impedance),
+            2 => Ok(Self::Current),
+            _ => Err(format!(
+                "load type {code} is none of 0 (power), 1 (impedance), 2 (current)"
+            )),
+        }
+    }
+}
+
+impl From<LoadKind> for i8 {
+    fn from(kind: LoadKind) -> Self {
+        match kind {
+            LoadKind::Power => 0,
+            LoadKind::Impedance => 1,
+            LoadKind::Current => 2,
+        }
+    }
+}
+
+/// A symmetrical load; powers load-positive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SymLoad {
+    /// Id.
+    pub id: Id,
+    /// Node.
+    pub node: Id,
+    /// 1: connected.
+    pub status: i8,
+    /// How power follows voltage.
+    #[serde(rename = "type")]
+    pub kind: LoadKind,
+    /// Active power at rated voltage, W.
+    #[serde(default)]
+    pub p_specified: f64,
+    /// Reactive power at rated voltage, var.
+    #[serde(default)]
+    pub q_specified: f64,
+}
+
+/// A symmetrical generator; powers generation-positive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SymGen {
+    /// Id.
+    pub id: Id,
+    /// Node.
+    pub node: Id,
+    /// 1: connected.
+    pub status: i8,
+    /// How power follows voltage.
+    #[serde(rename = "type")]
+    pub kind: LoadKind,
+    /// Active power at rated voltage, W.
+    #[serde(default)]
+    pub p_specified: f64,
+    /// Reactive power at rated voltage, var.
+    #[serde(default)]
+    pub q_specified: f64,
+}
+
+/// A network in SI units. Component tables are named as in PGM's JSON.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// Busbars.
+    pub node: Vec<Node>,
+    /// Lines and cables.
+    pub line: Vec<Line>,
+    /// Two-winding transformers.
+    pub transformer: Vec<Transformer>,
+    /// Shunts.
+    pub shunt: Vec<Shunt>,
+    /// Grids above.
+    pub source: Vec<Source>,
+    /// Loads.
+    pub sym_load: Vec<SymLoad>,
+    /// Generators; also batteries, whose generation may be negative.
+    pub sym_gen: Vec<SymGen>,
+}

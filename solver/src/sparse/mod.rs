@@ -1,0 +1,1 @@
+//! Fixed-pattern block factorisation: order once, factor often.
