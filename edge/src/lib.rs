@@ -1,1 +1,4 @@
-//! The appliance.
+//! The appliance: polls the field, estimates, clears the market, dispatches, settles and shows it.
+
+pub mod published;
+pub mod web;

@@ -1,0 +1,71 @@
+//! What the running loop shows to the outside, and what the outside may ask of it: the only seam
+//! between the loop and its servers (web now, SCADA later).
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::web::api::{
+    AlarmView, DeviceView, DispatchView, IntervalView, NetworkState, NetworkView, NewOrder,
+    OrderView, PointView, Problem, Status,
+};
+
+/// Everything shown, replaced as a whole after each cycle. Parts that did not change are shared.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Health and figures.
+    pub status: Arc<Status>,
+    /// Connections.
+    pub devices: Arc<Vec<DeviceView>>,
+    /// All points, sorted by id.
+    pub points: Arc<Vec<PointView>>,
+    /// The estimated state; `None` before the first estimate.
+    pub network_state: Option<Arc<NetworkState>>,
+    /// Intervals, newest first: open ones, the current one and the recent past.
+    pub intervals: Arc<Vec<Arc<IntervalView>>>,
+    /// Orders of those intervals, newest first.
+    pub orders: Arc<Vec<OrderView>>,
+    /// Setpoints in force.
+    pub dispatch: Arc<Vec<DispatchView>>,
+    /// Alarms, newest first: standing ones and the recent past.
+    pub alarms: Arc<Vec<AlarmView>>,
+}
+
+/// What may be asked of the loop. Each is answered once it is durable.
+#[derive(Debug)]
+pub enum Request {
+    /// Place an order.
+    PlaceOrder {
+        /// The order.
+        order: NewOrder,
+        /// The accepted order, or why not.
+        answer: oneshot::Sender<Result<OrderView, Problem>>,
+    },
+    /// Cancel an order before its gate closes.
+    CancelOrder {
+        /// Its number.
+        id: u64,
+        /// The cancelled order, or why not.
+        answer: oneshot::Sender<Result<OrderView, Problem>>,
+    },
+    /// Note that a person has seen an alarm.
+    AcknowledgeAlarm {
+        /// Its number.
+        id: u64,
+        /// Who.
+        user: String,
+        /// The alarm, or why not.
+        answer: oneshot::Sender<Result<AlarmView, Problem>>,
+    },
+}
+
+/// A server's hold on the running loop.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    /// The network as built; never changes while running.
+    pub network: Arc<NetworkView>,
+    /// The latest state.
+    pub published: watch::Receiver<Arc<Published>>,
+    /// Requests to the loop.
+    pub requests: mpsc::Sender<Request>,
+}

@@ -1,0 +1,3 @@
+//! The HTTP API and the UI served over it.
+
+pub mod api;
