@@ -66,6 +66,8 @@ pub struct Metrics {
     pub clearings: u64,
     /// Duration of a clearing with its AC check, median of the recent ones, microseconds.
     pub clearing_us: u64,
+    /// Intervals settled.
+    pub settled: u64,
     /// Resident memory, bytes.
     pub rss_bytes: u64,
 }
