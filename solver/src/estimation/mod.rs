@@ -1,8 +1,45 @@
-//! State estimation: weighted least squares over measurements, with bad-data detection.
+//! State estimation: the most likely state of the network given its measurements, how sure each
+//! figure of it is, and which measurements cannot be right.
 //!
-//! Abur and Gómez-Expósito, "Power System State Estimation" (2004): chapter 2 (WLS), 5 (bad
-//! data). Measurements and results are SI; see [`Measurement`] for signs.
+//! Weighted least squares on node voltages (polar) and appliance powers; the power balance of
+//! every node without a source is an equality constraint, which covers zero injections.
+//! Abur and Gómez-Expósito, "Power System State Estimation" (2004): chapters 2 and 3 (WLS, orthogonal
+//! factorisation, constraints), 4 (numerical observability), 5 (bad data). Measurements and
+//! results are SI; see [`Kind`] for signs. Positive sequence: a measurement of a single phase
+//! is refused until the asymmetric estimator takes it.
 
+mod error;
+mod estimate;
 mod measurement;
 
+pub use error::EstimationError;
+pub use estimate::{
+    ApplianceEstimate, BranchEstimate, EndEstimate, Estimate, NodeEstimate, Quantity, Rejected,
+    Relaxed, Residual, SourceEstimate, Suspicion, Unused, UnusedReason,
+};
 pub use measurement::{Kind, Measurement, Origin, Phase};
+
+/// How to estimate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Converged when no voltage moves by more than this in an iteration, pu and rad.
+    pub tolerance: f64,
+    /// Gauss-Newton iterations allowed for one fit.
+    pub max_iterations: usize,
+    /// Confidence of the chi-square test, and of the largest-normalised-residual test over all
+    /// measurements together: on clean data about `1 - confidence` of the runs reject something.
+    pub confidence: f64,
+    /// Most measurements rejected before giving up on the rest.
+    pub max_rejected: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tolerance: 1e-9,
+            max_iterations: 40,
+            confidence: 0.99,
+            max_rejected: 16,
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What the estimator answers, in SI.
+
+use std::fmt;
+
+use num_complex::Complex64;
+
+use super::Origin;
+use crate::network::Id;
+
+/// An estimated figure and its standard deviation, same unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantity {
+    /// Estimate.
+    pub value: f64,
+    /// Standard deviation of the estimate, from the gain matrix.
+    pub sigma: f64,
+}
+
+/// State of a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeEstimate {
+    /// Node.
+    pub id: Id,
+    /// Connected to a source. If not, voltage and injection are zero and certain.
+    pub energised: bool,
+    /// Line-to-line voltage, V; none: not observable.
+    pub u: Option<Quantity>,
+    /// Voltage angle against the source of its island, rad; none: not observable.
+    pub angle: Option<Quantity>,
+    /// Active power injected by sources, loads and generators, generation-positive, W.
+    pub p: Option<Quantity>,
+    /// Reactive power injected by sources, loads and generators, generation-positive, var.
+    pub q: Option<Quantity>,
+    /// The voltage is known only thanks to pseudo-measurements: meters alone do not determine it.
+    pub rests_on_pseudo: bool,
+}
+
+/// Flow into a branch at one end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EndEstimate {
+    /// Active power into the branch, W.
+    pub p: Quantity,
+    /// Reactive power into the branch, var.
+    pub q: Quantity,
+    /// Current magnitude, A.
+    pub i: Quantity,
+}
+
+/// State of a branch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BranchEstimate {
+    /// Branch.
+    pub id: Id,
+    /// From side; none: not observable. Zero where open or de-energised.
+    pub from: Option<EndEstimate>,
+    /// To side; none: not observable. Zero where open or de-energised.
+    pub to: Option<EndEstimate>,
+    /// Largest of current / rated current, and for transformers of apparent / rated power, as a
+    /// fraction of one; none: not observable or not rated.
+    pub loading: Option<f64>,
+}
+
+/// Power of a load (load-positive) or generator (generation-positive).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApplianceEstimate {
+    /// Load or generator.
+    pub id: Id,
+    /// Active power, W; none: not observable.
+    pub p: Option<Quantity>,
+    /// Reactive power, var; none: not observable.
+    pub q: Option<Quantity>,
+    /// `Metered`: active and reactive power are measured, by meters not rejected. `Pseudo`: at
+    /// least one of them is a guess. None: at least one has no measurement and follows from
+    /// the rest of the network.
+    pub origin: Option<Origin>,
+}
+
+/// Power a source feeds in, generation-positive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceEstimate {
+    /// Source.
+    pub id: Id,
+    /// Active power, W; none: not observable, or another source at the same node.
+    pub p: Option<Quantity>,
+    /// Reactive power, var; none as for `p`.
+    pub q: Option<Quantity>,
+}
+
+/// What a rejected value looks like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Suspicion {
+    /// The negative of what it should be: transducer or import/export direction reversed.
+    SignFlipped,
+    /// This power of ten times what it should be: wrong scale factor or unit.
+    ScaleFactor(f64),
+    /// Neither of these.
+    GrossError,
+}
+
+impl fmt::Display for Suspicion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SignFlipped => f.write_str("sign flipped"),
+            Self::ScaleFactor(factor) => write!(f, "scale factor wrong by {factor}"),
+            Self::GrossError => f.write_str("gross error"),
+        }
+    }
+}
+
+/// A meter's value found to be bad data and left out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejected {
+    /// Position in the measurements.
+    pub index: usize,
+    /// Measured, SI.
+    pub measured: f64,
+    /// What the other measurements say it should be, SI.
+    pub estimated: Option<Quantity>,
+    /// Normalised residual at which it was rejected.
+    pub normalised_residual: f64,
+    /// Threshold that exceeded.
+    pub threshold: f64,
+    /// What it looks like.
+    pub suspicion: Suspicion,
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: measured {:.6e}, ", self.suspicion, self.measured)?;
+        if let Some(estimated) = self.estimated {
+            write!(
+                f,
+                "estimated {:.6e} ± {:.1e}, ",
+                estimated.value, estimated.sigma
+            )?;
+        }
+        write!(
+            f,
+            "normalised residual {:.1} above {:.1}",
+            self.normalised_residual, self.threshold
+        )
+    }
+}
+
+/// A pseudo-measurement the meters contradict: kept, but trusted less.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Relaxed {
+    /// Position in the measurements.
+    pub index: usize,
+    /// Standard deviation it was given instead, SI.
+    pub sigma: f64,
+}
+
+/// Why a measurement took no part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnusedReason {
+    /// The value is not a number, or infinite; or the standard deviation is infinite.
+    NotFinite,
+    /// What it measures is switched off or not connected to a source.
+    NotEnergised,
+    /// A current not above three standard deviations: its direction is noise.
+    CurrentBelowNoise,
+}
+
+/// A measurement that took no part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unused {
+    /// Position in the measurements.
+    pub index: usize,
+    /// Why.
+    pub reason: UnusedReason,
+}
+
+/// How a measurement fits the estimate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Residual {
+    /// Measured minus estimated, SI.
+    pub residual: f64,
+    /// Residual over its own standard deviation; none: critical, its residual is always zero.
+    pub normalised: Option<f64>,
+    /// Error expected to be found, SI: a smaller one on this measurement can stay below the
+    /// threshold. None: critical, no error is ever found.
+    pub detectable: Option<f64>,
+}
+
+/// The estimated state of the network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    /// Node voltages, pu. Zero where not energised; where not observable a mere starting value.
+    pub u: Vec<Complex64>,
+    /// Nodes, in grid order.
+    pub nodes: Vec<NodeEstimate>,
+    /// Branches, in grid order.
+    pub branches: Vec<BranchEstimate>,
+    /// Loads and generators, in grid order.
+    pub appliances: Vec<ApplianceEstimate>,
+    /// Sources, in grid order.
+    pub sources: Vec<SourceEstimate>,
+    /// Energised nodes whose voltage the measurements do not determine.
+    pub unobservable: Vec<Id>,
+    /// Sum of squared weighted residuals.
+    pub objective: f64,
+    /// Measurements used, less what is needed to determine the state.
+    pub degrees_of_freedom: usize,
+    /// Chi-square quantile the objective is held against; zero without degrees of freedom.
+    pub chi_square_threshold: f64,
+    /// The objective is not above the threshold. Always so without degrees of freedom.
+    pub passed: bool,
+    /// Threshold of the normalised residuals.
+    pub residual_threshold: f64,
+    /// How each measurement fits, in the order given; none: unused or rejected.
+    pub residuals: Vec<Option<Residual>>,
+    /// Bad data, in the order found.
+    pub rejected: Vec<Rejected>,
+    /// Pseudo-measurements the meters contradict.
+    pub relaxed: Vec<Relaxed>,
+    /// Meters whose error could not be detected: without them the network is not observable.
+    pub critical: Vec<usize>,
+    /// Measurements that took no part.
+    pub unused: Vec<Unused>,
+    /// Gauss-Newton iterations, all fits together.
+    pub iterations: usize,
+    /// Norm of the gradient of half the objective along the constraints, in the metric of the
+    /// gain matrix (the Newton decrement): distance to the optimum in standard deviations.
+    pub gradient_norm: f64,
+}
