@@ -77,3 +77,24 @@ pub struct Order {
     /// The curve: prices rise for `Sell`, fall for `Buy`.
     pub steps: Vec<Step>,
 }
+
+/// An order as it arrives, before any rule has seen it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrder {
+    /// The participant's own id for it; the same one twice is the same order.
+    pub client_id: String,
+    /// Who places it.
+    pub participant: String,
+    /// The flexibility node.
+    pub node: Id,
+    /// The unit; may be left out where the participant has one unit at the node.
+    #[serde(default)]
+    pub unit: Option<Id>,
+    /// Start of the interval, UTC, seconds since 1970.
+    pub interval: i64,
+    /// Offer or bid.
+    pub direction: Direction,
+    /// The curve: prices rise for `Sell`, fall for `Buy`.
+    pub steps: Vec<Step>,
+}

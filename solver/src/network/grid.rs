@@ -2,11 +2,13 @@
 //! run on. Everything here is per unit on `S_BASE_VA` and the node's rated voltage.
 
 use num_complex::Complex64;
+use serde::{Deserialize, Serialize};
 
 use super::Id;
 
 /// An end of a branch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Side {
     /// From side.
     From,

@@ -1,0 +1,218 @@
+//! What a clearing is computed from.
+
+use num_complex::Complex64;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    market::{Order, OrderId, Price, Unit},
+    network::Id,
+};
+
+/// Power at a node that is not in the market; generation-positive, so loads are negative.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodePower {
+    /// Node.
+    pub node: Id,
+    /// Active power, W.
+    pub p_w: f64,
+    /// Reactive power, var.
+    pub q_var: f64,
+}
+
+/// The exchange with the grid above at one source, metered at the source's node.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interface {
+    /// The source in the network.
+    pub source: Id,
+    /// Paid for energy taken.
+    pub import_price: Price,
+    /// Received for energy given; not above `import_price`.
+    pub export_price: Price,
+    /// Most power taken, W; none: not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import_max_w: Option<f64>,
+    /// Most power given, W; none: not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export_max_w: Option<f64>,
+}
+
+/// Voltage limits of one node.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeLimit {
+    /// Node.
+    pub node: Id,
+    /// Lowest voltage, pu.
+    pub u_min_pu: f64,
+    /// Highest voltage, pu.
+    pub u_max_pu: f64,
+}
+
+/// Loading limit of one branch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BranchLimit {
+    /// Branch.
+    pub branch: Id,
+    /// Highest loading, 1 being its rating.
+    pub loading_max: f64,
+}
+
+/// What the network has to keep to. Ratings are the network's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSet {
+    /// Lowest voltage of nodes not named in `nodes`, pu.
+    pub u_min_pu: f64,
+    /// Highest voltage of nodes not named in `nodes`, pu.
+    pub u_max_pu: f64,
+    /// Nodes with limits of their own, e.g. tightened by the estimate's uncertainty.
+    #[serde(default)]
+    pub nodes: Vec<NodeLimit>,
+    /// Branches with limits of their own; all others may be loaded to their rating.
+    #[serde(default)]
+    pub branches: Vec<BranchLimit>,
+}
+
+/// One interval to clear: everything but the network.
+///
+/// The appliances of the network are not looked at: what draws or feeds power is in `fixed`
+/// or in `units`, never in both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// Length of the interval, s.
+    pub duration_s: u32,
+    /// Power that is not in the market, taken as constant; nodes not named have none.
+    pub fixed: Vec<NodePower>,
+    /// Units. One without orders is awarded no active power, but may give reactive power.
+    pub units: Vec<Unit>,
+    /// Orders of the units. Their sequence does not matter.
+    pub orders: Vec<Order>,
+    /// Network limits.
+    pub limits: LimitSet,
+    /// One per source that is connected.
+    pub interface: Vec<Interface>,
+    /// Where to start: node voltages in pu, in the network's order; none: from a flat start.
+    #[serde(default)]
+    pub start: Option<Vec<Complex64>>,
+}
+
+/// How hard to try.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Most convex programmes to solve, over all tightenings.
+    pub max_iterations: u32,
+    /// Relative change of cost below which the result counts as optimal.
+    pub tolerance: f64,
+    /// Voltage excess that counts as none, pu.
+    pub tolerance_u_pu: f64,
+    /// Excess of a rating or an interface limit that counts as none, relative to it.
+    pub tolerance_rating: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_iterations: 60,
+            tolerance: 1e-7,
+            tolerance_u_pu: 1e-4,
+            tolerance_rating: 1e-3,
+        }
+    }
+}
+
+/// Why there is no clearing at all.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ClearingError {
+    /// A node that the network has not.
+    #[error("{what} names node {node}, which the network has not")]
+    UnknownNode {
+        /// What names it.
+        what: String,
+        /// The node.
+        node: Id,
+    },
+    /// A branch that the network has not.
+    #[error("a limit names branch {branch}, which the network has not")]
+    UnknownBranch {
+        /// The branch.
+        branch: Id,
+    },
+    /// A source that the network has not, or that is not connected.
+    #[error("interface names source {source_id}, which is not a connected source of the network")]
+    UnknownSource {
+        /// The source.
+        source_id: Id,
+    },
+    /// A connected source without prices.
+    #[error("source {source_id} is connected but has no interface, so its energy has no price")]
+    NoInterface {
+        /// The source.
+        source_id: Id,
+    },
+    /// Two ideal sources at one node: how they share is undefined.
+    #[error(
+        "sources {first} and {second} are both ideal and at node {node}: how they share is undefined"
+    )]
+    SourcesInParallel {
+        /// One.
+        first: Id,
+        /// The other.
+        second: Id,
+        /// Their node.
+        node: Id,
+    },
+    /// No source is connected.
+    #[error("no source is connected, so no node has a voltage")]
+    NoSource,
+    /// An order of a unit that is not in the case.
+    #[error("order {order} is for unit {unit}, which is not in the case")]
+    UnknownUnit {
+        /// The order.
+        order: OrderId,
+        /// The unit.
+        unit: Id,
+    },
+    /// The same id twice.
+    #[error("{what} {id} is there twice")]
+    Duplicate {
+        /// What it is.
+        what: &'static str,
+        /// The id.
+        id: i64,
+    },
+    /// A figure that makes no sense.
+    #[error("{what} is {value}; it should be {expected}")]
+    BadValue {
+        /// What it is.
+        what: String,
+        /// What it was.
+        value: f64,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// Exporting would earn more than importing costs: cost has no lower bound.
+    #[error(
+        "source {source_id}: export price {export} per MWh is above import price {import} per MWh, so that buying to sell has no end"
+    )]
+    Arbitrage {
+        /// The source.
+        source_id: Id,
+        /// Export price.
+        export: f64,
+        /// Import price.
+        import: f64,
+    },
+    /// No AC power flow at any of the starting awards.
+    #[error(
+        "the AC power flow has no solution with the units at zero, at half nor at full orders ({reason}): the power outside the market is more than the network can carry"
+    )]
+    NoOperatingPoint {
+        /// What the power flow said at zero.
+        reason: String,
+    },
+}

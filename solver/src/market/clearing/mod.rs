@@ -1,0 +1,21 @@
+//! Clearing: the dispatch of greatest welfare that the network can carry, and its nodal prices.
+//!
+//! Maximises welfare over active and reactive power of every unit and the exchange with the grid
+//! above, subject to AC physics, node voltages, line currents and transformer ratings.
+//! Successive convex approximation around an AC power flow in rectangular coordinates: each step
+//! is a second-order cone programme (`clarabel`), each point an AC power flow of the awards.
+//! References: Wei et al., "Optimal power flow of radial networks and its variations: a sequential
+//! convex optimization approach" (2017); Nocedal and Wright, "Numerical Optimization" (2006),
+//! chapter 18 (sequential quadratic programming with an exact penalty and a trust region).
+//!
+//! Case and result are SI and generation-positive; inside all is per unit.
+
+mod case;
+mod result;
+
+pub use case::{
+    BranchLimit, Case, ClearingError, Interface, LimitSet, NodeLimit, NodePower, Options,
+};
+pub use result::{
+    AcCheck, Award, Binding, Clearing, Exchange, Fill, Limit, NodePrice, Status, Tightened,
+};

@@ -1,0 +1,238 @@
+//! What a clearing says.
+
+use std::fmt;
+
+use num_complex::Complex64;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    market::OrderId,
+    network::{Id, Side},
+};
+
+/// How a clearing ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Status {
+    /// Converged; every limit holds.
+    Optimal,
+    /// Every limit holds, but the last steps still promised to improve cost.
+    Feasible {
+        /// Improvement promised by the last step, currency per h.
+        gap_per_h: f64,
+    },
+    /// No dispatch found that holds every limit; this one violates least.
+    LeastViolation {
+        /// The limits that it does not hold.
+        violated: Vec<Binding>,
+        /// Whether the awards are those of the curtailment order rather than of an optimum.
+        curtailed: bool,
+    },
+}
+
+/// What a unit is awarded; generation-positive.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Award {
+    /// Unit.
+    pub unit: Id,
+    /// Active power, W.
+    pub p_w: f64,
+    /// Reactive power, var.
+    pub q_var: f64,
+}
+
+/// How much of an order was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fill {
+    /// Order.
+    pub order: OrderId,
+    /// Power taken, W, in the order's direction.
+    pub quantity_w: f64,
+}
+
+/// Exchange with the grid above; positive where the grid above delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// Source.
+    pub source: Id,
+    /// Its node.
+    pub node: Id,
+    /// Active power, W.
+    pub p_w: f64,
+    /// Reactive power, var.
+    pub q_var: f64,
+}
+
+/// Price at a node: the cost of one more unit of load there.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodePrice {
+    /// Node.
+    pub node: Id,
+    /// Of active power, currency per MWh.
+    pub p_per_mwh: f64,
+    /// Of reactive power, currency per Mvarh.
+    pub q_per_mvarh: f64,
+}
+
+/// A limit of the network or the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "limit", rename_all = "snake_case")]
+pub enum Limit {
+    /// Highest voltage at a node, pu.
+    UMax {
+        /// Node.
+        node: Id,
+    },
+    /// Lowest voltage at a node, pu.
+    UMin {
+        /// Node.
+        node: Id,
+    },
+    /// Rated current of a branch at an end, A.
+    Current {
+        /// Branch.
+        branch: Id,
+        /// End.
+        side: Side,
+    },
+    /// Rated apparent power of a transformer at an end, VA.
+    Apparent {
+        /// Branch.
+        branch: Id,
+        /// End.
+        side: Side,
+    },
+    /// Most power taken from the grid above, W.
+    Import {
+        /// Source.
+        source: Id,
+    },
+    /// Most power given to the grid above, W.
+    Export {
+        /// Source.
+        source: Id,
+    },
+}
+
+impl Limit {
+    /// Unit of bound, value and of what the shadow price is per.
+    #[must_use]
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Self::UMax { .. } | Self::UMin { .. } => "pu",
+            Self::Current { .. } => "A",
+            Self::Apparent { .. } => "VA",
+            Self::Import { .. } | Self::Export { .. } => "W",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |side: &Side| match side {
+            Side::From => "from",
+            Side::To => "to",
+        };
+        match self {
+            Self::UMax { node } => write!(f, "highest voltage at node {node}"),
+            Self::UMin { node } => write!(f, "lowest voltage at node {node}"),
+            Self::Current { branch, side } => {
+                write!(
+                    f,
+                    "rated current of branch {branch} at its {} side",
+                    end(side)
+                )
+            }
+            Self::Apparent { branch, side } => {
+                write!(
+                    f,
+                    "rated power of transformer {branch} at its {} side",
+                    end(side)
+                )
+            }
+            Self::Import { source } => write!(f, "import limit at source {source}"),
+            Self::Export { source } => write!(f, "export limit at source {source}"),
+        }
+    }
+}
+
+/// A limit that holds the dispatch back, or that is violated.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Binding {
+    /// Which.
+    pub limit: Limit,
+    /// The limit, in [`Limit::unit`].
+    pub bound: f64,
+    /// Where the network is, in [`Limit::unit`].
+    pub value: f64,
+    /// What relaxing the limit by one unit would save, currency per h; not negative.
+    pub shadow_price_per_h: f64,
+}
+
+impl fmt::Display for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = self.limit.unit();
+        write!(
+            f,
+            "{}: {:.6} {unit} of {:.6} {unit}; one more {unit} is worth {:.4} per h",
+            self.limit, self.value, self.bound, self.shadow_price_per_h
+        )
+    }
+}
+
+/// What the independent AC power flow says of the awards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AcCheck {
+    /// Lowest voltage, pu, and its node.
+    pub u_min_pu: (Id, f64),
+    /// Highest voltage, pu, and its node.
+    pub u_max_pu: (Id, f64),
+    /// Highest loading, 1 being the rating, and its branch; none where no branch has a rating.
+    pub worst_loading: Option<(Id, f64)>,
+    /// Greatest excess over a voltage limit, pu.
+    pub violation_u_pu: f64,
+    /// Greatest excess over a rating or interface limit, relative to it.
+    pub violation_rating: f64,
+    /// Greatest difference between a node's awarded and its computed power, W or var.
+    pub power_gap_w: f64,
+    /// Difference between the exchange that the last convex programme counted on and this, W.
+    pub model_gap_w: f64,
+    /// Losses, W.
+    pub losses_w: f64,
+}
+
+/// A limit that was tightened because the AC check exceeded it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tightened {
+    /// Which.
+    pub limit: Limit,
+    /// By how much, in [`Limit::unit`].
+    pub by: f64,
+}
+
+/// The result of a clearing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Clearing {
+    /// How it ended.
+    pub status: Status,
+    /// One per unit, in the case's order.
+    pub awards: Vec<Award>,
+    /// One per order, in the case's order.
+    pub fills: Vec<Fill>,
+    /// One per interface, in the case's order.
+    pub exchange: Vec<Exchange>,
+    /// One per node, in the network's order; nothing at nodes without voltage.
+    pub prices: Vec<NodePrice>,
+    /// Limits with a shadow price, dearest first.
+    pub binding: Vec<Binding>,
+    /// Cost per hour at order and interface prices: what is sold less what is bought.
+    pub cost_per_h: f64,
+    /// What the AC power flow says.
+    pub ac_check: AcCheck,
+    /// Node voltages of that power flow, pu, in the network's order; nothing where not energised.
+    pub u: Vec<Complex64>,
+    /// Convex programmes solved.
+    pub iterations: u32,
+    /// Limits that were tightened.
+    pub tightened: Vec<Tightened>,
+}

@@ -1,0 +1,69 @@
+//! What the market puts on record. The record's order, chain and signature are the store's.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Contracts, Meter, NewOrder, Order, Rejection, Settlement,
+    clearing::{Case, Clearing},
+};
+
+/// One entry of the record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub enum LedgerEntry {
+    /// An order was accepted.
+    OrderAccepted {
+        /// When, UTC, µs since 1970.
+        at_us: i64,
+        /// It.
+        order: Order,
+    },
+    /// An order was refused.
+    OrderRejected {
+        /// When, UTC, µs since 1970.
+        at_us: i64,
+        /// As it came.
+        request: NewOrder,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// The gate closed: everything that the clearing is computed from.
+    GateClosed {
+        /// Start of the interval.
+        interval: i64,
+        /// Names the network and its switch and tap positions (a digest by the caller).
+        network: String,
+        /// All else; boxed since it dwarfs the other entries.
+        case: Box<Case>,
+    },
+    /// The interval was cleared.
+    Cleared {
+        /// Start of the interval.
+        interval: i64,
+        /// Its result.
+        clearing: Box<Clearing>,
+    },
+    /// The interval could not be cleared; devices keep to their fallback.
+    ClearingFailed {
+        /// Start of the interval.
+        interval: i64,
+        /// Why.
+        reason: String,
+    },
+    /// Contracts were made.
+    Contracted {
+        /// Start of the interval.
+        interval: i64,
+        /// They.
+        contracts: Contracts,
+    },
+    /// Meters were read.
+    Metered {
+        /// Start of the interval.
+        interval: i64,
+        /// What they said.
+        meters: Vec<Meter>,
+    },
+    /// The interval was settled.
+    Settled(Settlement),
+}

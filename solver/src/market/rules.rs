@@ -1,0 +1,475 @@
+//! Which orders are accepted: a list of rules, one function each. A refusal says which rule, what
+//! was wrong and what would be accepted.
+//!
+//! Rules see the order, the registry, the product and the orders that stand; they change nothing.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Direction, NewOrder, Order, OrderId, Phase, Price, Product, Registry, Unit};
+use crate::network::Id;
+
+/// Bounds that every order keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bounds {
+    /// Lowest price.
+    pub price_min: Price,
+    /// Highest price.
+    pub price_max: Price,
+    /// Longest curve.
+    pub max_steps: usize,
+}
+
+/// What the rules look at besides the order.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Units and nodes.
+    pub registry: &'a Registry,
+    /// Timeline.
+    pub product: &'a Product,
+    /// Bounds.
+    pub bounds: &'a Bounds,
+    /// Accepted orders of open intervals, and as far back as a repeated order shall be known.
+    pub standing: &'a [Order],
+    /// Now, UTC, µs since 1970.
+    pub now_us: i64,
+    /// Id that the order gets if it is new.
+    pub next_id: OrderId,
+}
+
+/// An accepted order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is new.
+    New(Order),
+    /// It is the same as one that stands already; nothing changes.
+    Repeated(Order),
+}
+
+/// Why an order is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}; accepted would be {accepted}")]
+pub struct Rejection {
+    /// Name of the rule.
+    pub rule: String,
+    /// What was wrong.
+    pub message: String,
+    /// What would be accepted.
+    pub accepted: String,
+}
+
+/// What a rule found wrong, and what it would accept.
+struct Fault {
+    message: String,
+    accepted: String,
+}
+
+fn fault(message: impl Into<String>, accepted: impl Into<String>) -> Fault {
+    Fault {
+        message: message.into(),
+        accepted: accepted.into(),
+    }
+}
+
+type Rule = fn(&NewOrder, &Context<'_>) -> Result<(), Fault>;
+
+/// Every rule, in the order in which they are tried: the first that fails is named.
+const RULES: &[(&str, Rule)] = &[
+    ("client_id", client_id),
+    ("node", node),
+    ("unit", unit),
+    ("dispatchable", dispatchable),
+    ("interval_aligned", interval_aligned),
+    ("gate", gate),
+    ("horizon", horizon),
+    ("step_count", step_count),
+    ("quantity", quantity),
+    ("price_bounds", price_bounds),
+    ("monotone", monotone),
+    ("capability", capability),
+    ("self_crossing", self_crossing),
+];
+
+/// Names of all rules, as they appear in [`Rejection::rule`].
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ["duplicate"]
+        .into_iter()
+        .chain(RULES.iter().map(|(name, _)| *name))
+}
+
+/// Decides on an order.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn accept(request: &NewOrder, context: &Context<'_>) -> Result<Accepted, Rejection> {
+    // First, so that an order repeated after its gate has closed is still known.
+    if let Some(order) = standing_twin(request, context) {
+        return same_content(request, order, context);
+    }
+    for (name, rule) in RULES {
+        rule(request, context).map_err(|fault| reject(name, fault))?;
+    }
+    let unit = find_unit(request, context).map_err(|fault| reject("unit", fault))?;
+    Ok(Accepted::New(Order {
+        id: context.next_id,
+        client_id: request.client_id.clone(),
+        participant: request.participant.clone(),
+        unit: unit.id,
+        interval: request.interval,
+        direction: request.direction,
+        steps: request.steps.clone(),
+    }))
+}
+
+fn reject(rule: &str, fault: Fault) -> Rejection {
+    Rejection {
+        rule: rule.to_owned(),
+        message: fault.message,
+        accepted: fault.accepted,
+    }
+}
+
+fn standing_twin<'a>(request: &NewOrder, context: &Context<'a>) -> Option<&'a Order> {
+    context.standing.iter().find(|order| {
+        order.client_id == request.client_id && order.participant == request.participant
+    })
+}
+
+fn same_content(
+    request: &NewOrder,
+    order: &Order,
+    context: &Context<'_>,
+) -> Result<Accepted, Rejection> {
+    let unit_is_same = match request.unit {
+        Some(id) => id == order.unit,
+        None => {
+            let unit = context.registry.units.get(&order.unit);
+            unit.is_none_or(|unit| unit.node == request.node)
+        }
+    };
+    if unit_is_same
+        && order.interval == request.interval
+        && order.direction == request.direction
+        && order.steps == request.steps
+    {
+        return Ok(Accepted::Repeated(order.clone()));
+    }
+    Err(reject(
+        "duplicate",
+        fault(
+            format!(
+                "client id {:?} is already order {}, with other content",
+                request.client_id, order.id
+            ),
+            "the same content again, or a client id not used before",
+        ),
+    ))
+}
+
+fn client_id(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault> {
+    let id = &request.client_id;
+    if (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(fault(
+        format!(
+            "client id is {} bytes long or has characters other than printable ASCII",
+            id.len()
+        ),
+        "1 to 64 printable ASCII characters without spaces",
+    ))
+}
+
+fn node(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    let nodes = &context.registry.nodes;
+    if nodes.contains(&request.node) {
+        return Ok(());
+    }
+    Err(fault(
+        format!("node {} is not a flexibility node", request.node),
+        format!("one of the nodes {}", list(nodes)),
+    ))
+}
+
+fn unit(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    find_unit(request, context).map(|_| ())
+}
+
+fn find_unit<'a>(request: &NewOrder, context: &Context<'a>) -> Result<&'a Unit, Fault> {
+    let registry = context.registry;
+    let own: BTreeSet<Id> = registry
+        .units_at(&request.participant, request.node)
+        .map(|unit| unit.id)
+        .collect();
+    let accepted = if own.is_empty() {
+        format!(
+            "a node where {:?} has a unit: {}",
+            request.participant,
+            list(
+                &registry
+                    .units
+                    .values()
+                    .filter(|unit| unit.participant == request.participant)
+                    .map(|unit| unit.node)
+                    .collect()
+            )
+        )
+    } else {
+        format!("one of your units at node {}: {}", request.node, list(&own))
+    };
+    let id = match request.unit {
+        Some(id) => id,
+        None => match own.first() {
+            Some(&id) if own.len() == 1 => id,
+            _ => {
+                let message = format!(
+                    "no unit named, and {:?} has {} at node {}",
+                    request.participant,
+                    own.len(),
+                    request.node
+                );
+                return Err(fault(message, accepted));
+            }
+        },
+    };
+    let message = match registry.units.get(&id) {
+        None => format!("unit {id} is not registered"),
+        Some(unit) if unit.participant != request.participant => {
+            format!("unit {id} is not registered to {:?}", request.participant)
+        }
+        Some(unit) if unit.node != request.node => {
+            format!("unit {id} is at node {}, not {}", unit.node, request.node)
+        }
+        Some(unit) => return Ok(unit),
+    };
+    Err(fault(message, accepted))
+}
+
+fn dispatchable(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    let unit = find_unit(request, context)?;
+    if unit.dispatchable {
+        return Ok(());
+    }
+    Err(fault(
+        format!("unit {} takes no setpoints", unit.id),
+        "an order for a dispatchable unit",
+    ))
+}
+
+fn interval_aligned(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    let product = context.product;
+    if product.is_start(request.interval) {
+        return Ok(());
+    }
+    Err(fault(
+        format!(
+            "no interval starts at {}: intervals are {} s long",
+            request.interval, product.length_s
+        ),
+        open_intervals(context),
+    ))
+}
+
+fn gate(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    let product = context.product;
+    if product.phase(request.interval, context.now_us) == Phase::Open {
+        return Ok(());
+    }
+    let late_us = context.now_us - product.gate_closure_us(request.interval);
+    Err(fault(
+        format!(
+            "the gate of interval {} closed {:.1} s ago",
+            request.interval,
+            late_us as f64 * 1e-6
+        ),
+        open_intervals(context),
+    ))
+}
+
+fn horizon(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    let last = context.product.last_open(context.now_us);
+    if request.interval <= last {
+        return Ok(());
+    }
+    Err(fault(
+        format!(
+            "interval {} is too far ahead: the last one open is {last}",
+            request.interval
+        ),
+        open_intervals(context),
+    ))
+}
+
+fn open_intervals(context: &Context<'_>) -> String {
+    let open = context.product.open_intervals(context.now_us);
+    match open.min() {
+        Some(first) => format!(
+            "an interval start from {first} to {}, in steps of {} s",
+            context.product.last_open(context.now_us),
+            context.product.length_s
+        ),
+        None => "an order once an interval has opened".to_owned(),
+    }
+}
+
+fn step_count(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    let most = context.bounds.max_steps;
+    if (1..=most).contains(&request.steps.len()) {
+        return Ok(());
+    }
+    Err(fault(
+        format!("the curve has {} steps", request.steps.len()),
+        format!("1 to {most} steps"),
+    ))
+}
+
+fn quantity(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault> {
+    let Some(at) = request.steps.iter().position(|step| step.quantity_w <= 0) else {
+        return Ok(());
+    };
+    Err(fault(
+        format!(
+            "quantity of step {at} is {} W",
+            request.steps[at].quantity_w
+        ),
+        "quantities of at least 1 W; whether it is sold or bought is the direction's to say",
+    ))
+}
+
+fn price_bounds(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    let Bounds {
+        price_min,
+        price_max,
+        ..
+    } = *context.bounds;
+    let outside = |price: Price| price < price_min || price > price_max;
+    let Some(at) = request.steps.iter().position(|step| outside(step.price)) else {
+        return Ok(());
+    };
+    Err(fault(
+        format!(
+            "price of step {at} is {} per MWh",
+            request.steps[at].price.per_mwh()
+        ),
+        format!(
+            "prices from {} to {} per MWh",
+            price_min.per_mwh(),
+            price_max.per_mwh()
+        ),
+    ))
+}
+
+fn monotone(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault> {
+    let falls = |pair: &[super::Step]| match request.direction {
+        Direction::Sell => pair[1].price < pair[0].price,
+        Direction::Buy => pair[1].price > pair[0].price,
+    };
+    let Some(at) = request.steps.windows(2).position(falls) else {
+        return Ok(());
+    };
+    let (first, second) = (request.steps[at].price, request.steps[at + 1].price);
+    let message = format!(
+        "price goes from {} to {} per MWh at step {}",
+        first.per_mwh(),
+        second.per_mwh(),
+        at + 1
+    );
+    Err(match request.direction {
+        Direction::Sell => fault(message, "prices that rise or stay from step to step"),
+        Direction::Buy => fault(message, "prices that fall or stay from step to step"),
+    })
+}
+
+fn capability(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    let unit = find_unit(request, context)?;
+    let most_w = match request.direction {
+        Direction::Sell => unit.capability.p_max_w,
+        Direction::Buy => -unit.capability.p_min_w,
+    }
+    .max(0.0);
+    let total = |steps: &[super::Step]| -> i128 {
+        steps.iter().map(|step| i128::from(step.quantity_w)).sum()
+    };
+    let asked_w = total(&request.steps);
+    let standing_w: i128 = same_unit_and_interval(unit, request, context)
+        .filter(|order| order.direction == request.direction)
+        .map(|order| total(&order.steps))
+        .sum();
+    if (asked_w + standing_w) as f64 <= most_w {
+        return Ok(());
+    }
+    let verb = match request.direction {
+        Direction::Sell => "deliver",
+        Direction::Buy => "take",
+    };
+    Err(fault(
+        format!(
+            "{asked_w} W and the {standing_w} W already ordered are more than the {most_w} W unit {} can {verb}",
+            unit.id
+        ),
+        format!("at most {} W in all", (most_w - standing_w as f64).max(0.0)),
+    ))
+}
+
+/// A unit that would buy from itself at a gain makes welfare out of nothing.
+fn self_crossing(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    let unit = find_unit(request, context)?;
+    let best_of = |direction: Direction, steps: &[super::Step]| {
+        let prices = steps.iter().map(|step| step.price);
+        match direction {
+            Direction::Sell => prices.min(),
+            Direction::Buy => prices.max(),
+        }
+    };
+    for order in same_unit_and_interval(unit, request, context) {
+        let (Some(own), Some(other)) = (
+            best_of(request.direction, &request.steps),
+            best_of(order.direction, &order.steps),
+        ) else {
+            continue;
+        };
+        let (crosses, limit) = match (request.direction, order.direction) {
+            (Direction::Sell, Direction::Buy) => (own < other, "at least"),
+            (Direction::Buy, Direction::Sell) => (own > other, "at most"),
+            _ => (false, ""),
+        };
+        if crosses {
+            return Err(fault(
+                format!(
+                    "at {} per MWh unit {} would trade with its own order {}",
+                    own.per_mwh(),
+                    unit.id,
+                    order.id
+                ),
+                format!("prices of {limit} {} per MWh", other.per_mwh()),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn same_unit_and_interval<'a>(
+    unit: &Unit,
+    request: &NewOrder,
+    context: &Context<'a>,
+) -> impl Iterator<Item = &'a Order> {
+    let (id, interval) = (unit.id, request.interval);
+    context
+        .standing
+        .iter()
+        .filter(move |order| order.unit == id && order.interval == interval)
+}
+
+/// At most twenty ids; a rejection is read by a person.
+fn list(ids: &BTreeSet<Id>) -> String {
+    if ids.is_empty() {
+        return "none".to_owned();
+    }
+    let mut text: Vec<String> = ids.iter().take(20).map(Id::to_string).collect();
+    if ids.len() > 20 {
+        text.push(format!("and {} more", ids.len() - 20));
+    }
+    text.join(", ")
+}
