@@ -4,10 +4,17 @@
 //! Formulas of the branch models: power-grid-model documentation, "Components"; transformer
 //! clock and tap as there. Positive sequence; phase quantities come with the asymmetric solver.
 
+mod error;
 mod grid;
 mod model;
+pub mod pgm_json;
+mod topology;
+mod two_port;
+mod update;
+mod validate;
 
-pub use grid::{Appliance, ApplianceKind, Branch, BranchKind, Grid, Side, SourceBehind};
+pub use error::{Fault, NetworkError, Problem, UpdateError};
+pub use grid::{Appliance, ApplianceKind, Branch, BranchKind, Element, Grid, Side, SourceBehind};
 pub use model::{Id, Line, LoadKind, Network, Node, Shunt, Source, SymGen, SymLoad, Transformer};
 
 /// Base power of the per-unit system, three-phase, VA (power-grid-model's).

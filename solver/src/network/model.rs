@@ -107,6 +107,47 @@ pub struct Transformer {
     /// Voltage per tap step, V.
     #[serde(default)]
     pub tap_size: f64,
+    /// Relative short-circuit voltage at `tap_min`; none: `uk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uk_min: Option<f64>,
+    /// Relative short-circuit voltage at `tap_max`; none: `uk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uk_max: Option<f64>,
+    /// Short-circuit loss at `tap_min`, W; none: `pk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pk_min: Option<f64>,
+    /// Short-circuit loss at `tap_max`, W; none: `pk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pk_max: Option<f64>,
+    /// Relative zero-sequence no-load current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub i0_zero_sequence: Option<f64>,
+    /// Zero-sequence no-load loss, W.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p0_zero_sequence: Option<f64>,
+    /// Grounding resistance at the from side, ohm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r_grounding_from: Option<f64>,
+    /// Grounding reactance at the from side, ohm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x_grounding_from: Option<f64>,
+    /// Grounding resistance at the to side, ohm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r_grounding_to: Option<f64>,
+    /// Grounding reactance at the to side, ohm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x_grounding_to: Option<f64>,
+}
+
+impl Transformer {
+    /// Lowest and highest tap position.
+    #[must_use]
+    pub fn tap_range(&self) -> (i8, i8) {
+        (
+            self.tap_min.min(self.tap_max),
+            self.tap_min.max(self.tap_max),
+        )
+    }
 }
 
 /// A shunt.
@@ -123,6 +164,12 @@ pub struct Shunt {
     pub g1: f64,
     /// Susceptance, S.
     pub b1: f64,
+    /// Zero-sequence conductance, S.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub g0: Option<f64>,
+    /// Zero-sequence susceptance, S.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub b0: Option<f64>,
 }
 
 /// The grid above: an ideal voltage behind its short-circuit impedance.
@@ -146,6 +193,9 @@ pub struct Source {
     /// R/X of the short-circuit impedance.
     #[serde(default = "Source::default_rx_ratio")]
     pub rx_ratio: f64,
+    /// Zero-sequence over positive-sequence impedance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub z01_ratio: Option<f64>,
 }
 
 impl Source {
@@ -253,4 +303,24 @@ pub struct Network {
     pub sym_load: Vec<SymLoad>,
     /// Generators; also batteries, whose generation may be negative.
     pub sym_gen: Vec<SymGen>,
+}
+
+impl Network {
+    /// Component table and id of every component, in the order of the tables.
+    pub(super) fn ids(&self) -> impl Iterator<Item = (&'static str, Id)> + '_ {
+        let nodes = self.node.iter().map(|c| ("node", c.id));
+        let lines = self.line.iter().map(|c| ("line", c.id));
+        let transformers = self.transformer.iter().map(|c| ("transformer", c.id));
+        let shunts = self.shunt.iter().map(|c| ("shunt", c.id));
+        let sources = self.source.iter().map(|c| ("source", c.id));
+        let loads = self.sym_load.iter().map(|c| ("sym_load", c.id));
+        let gens = self.sym_gen.iter().map(|c| ("sym_gen", c.id));
+        nodes
+            .chain(lines)
+            .chain(transformers)
+            .chain(shunts)
+            .chain(sources)
+            .chain(loads)
+            .chain(gens)
+    }
 }
