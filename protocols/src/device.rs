@@ -4,7 +4,7 @@
 //! and reconnects for ever until `stop` fires; it never panics on what comes from the wire, and it
 //! never waits for any other device.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -84,4 +84,16 @@ pub struct Ports {
     pub commands: mpsc::Receiver<Command>,
     /// Ends the task.
     pub stop: CancellationToken,
+}
+
+/// Where a device task takes the time of receipt from: UTC, microseconds since 1970. A function, so
+/// that a test can stand in for it.
+pub type Clock = fn() -> i64;
+
+/// The system's clock.
+#[must_use]
+pub fn system_clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    // A clock before 1970 has lost its battery; 0 shows that well enough.
+    since.map_or(0, |since| since.as_micros() as i64)
 }

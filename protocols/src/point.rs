@@ -54,6 +54,12 @@ impl PointId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The part after the device's name; the full text where there is none.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or(&*self.0, |(_, name)| name)
+    }
 }
 
 impl fmt::Display for PointId {
@@ -80,7 +86,8 @@ pub enum DoublePoint {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Value {
-    /// A measured or set quantity in SI units.
+    /// A measured or set quantity in SI units. NaN, and then of bad quality, where the source gave
+    /// no number.
     Analog(f64),
     /// A single indication.
     Binary(bool),

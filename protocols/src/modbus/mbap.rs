@@ -1,0 +1,219 @@
+//! Server-side frames of Modbus TCP (MODBUS Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3;
+//! MODBUS Application Protocol V1.1b3, chapter 6): bytes to requests and answers to bytes, no IO.
+//! The client's frames are `tokio-modbus`'s, so the two check each other in every test.
+
+use tokio_modbus::ExceptionCode;
+
+/// Length of the header before the PDU: transaction, protocol, length, unit.
+pub(super) const HEADER: usize = 7;
+/// Longest PDU (V1.1b3, chapter 4.1).
+pub(super) const MAX_PDU: usize = 253;
+/// Most registers in one read.
+pub(super) const MAX_READ_REGISTERS: u16 = 125;
+/// Most registers in one write.
+pub(super) const MAX_WRITE_REGISTERS: u16 = 123;
+/// Most bits in one read.
+pub(super) const MAX_READ_BITS: u16 = 2000;
+/// Most bits in one write.
+pub(super) const MAX_WRITE_BITS: u16 = 1968;
+
+/// The four tables of a Modbus server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Table {
+    /// Bits to read and write.
+    Coil,
+    /// Bits to read.
+    Discrete,
+    /// Registers to read.
+    Input,
+    /// Registers to read and write.
+    Holding,
+}
+
+impl Table {
+    /// Whether it holds bits, not registers.
+    #[must_use]
+    pub fn is_bits(self) -> bool {
+        matches!(self, Self::Coil | Self::Discrete)
+    }
+
+    /// Whether a client may write to it.
+    #[must_use]
+    pub fn is_writable(self) -> bool {
+        matches!(self, Self::Coil | Self::Holding)
+    }
+}
+
+/// What comes before a PDU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) transaction: u16,
+    pub(super) unit: u8,
+    /// Length of the PDU that follows.
+    pub(super) pdu: usize,
+}
+
+impl Header {
+    /// `None`: not Modbus TCP, or a length no PDU has. Nothing after it can be trusted.
+    pub(super) fn decode(bytes: [u8; HEADER]) -> Option<Self> {
+        let [t0, t1, p0, p1, l0, l1, unit] = bytes;
+        // The length counts the unit identifier.
+        let pdu = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(1)?;
+        ([p0, p1] == [0, 0] && (1..=MAX_PDU).contains(&pdu)).then_some(Self {
+            transaction: u16::from_be_bytes([t0, t1]),
+            unit,
+            pdu,
+        })
+    }
+}
+
+/// A request. Bits are 0 or 1, one per element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    Read {
+        table: Table,
+        address: u16,
+        count: u16,
+    },
+    Write {
+        table: Table,
+        address: u16,
+        values: Vec<u16>,
+    },
+}
+
+impl Request {
+    /// A request from a PDU, or the exception to answer it with.
+    pub(super) fn decode(pdu: &[u8]) -> Result<Self, ExceptionCode> {
+        let (&function, body) = pdu.split_first().ok_or(ExceptionCode::IllegalFunction)?;
+        let read = |table, most| read(table, most, body);
+        match function {
+            0x01 => read(Table::Coil, MAX_READ_BITS),
+            0x02 => read(Table::Discrete, MAX_READ_BITS),
+            0x03 => read(Table::Holding, MAX_READ_REGISTERS),
+            0x04 => read(Table::Input, MAX_READ_REGISTERS),
+            0x05 => write_coil(body),
+            0x06 => match *body {
+                [a0, a1, v0, v1] => Ok(Self::Write {
+                    table: Table::Holding,
+                    address: u16::from_be_bytes([a0, a1]),
+                    values: vec![u16::from_be_bytes([v0, v1])],
+                }),
+                _ => Err(ExceptionCode::IllegalDataValue),
+            },
+            0x0F => write_coils(body),
+            0x10 => write_registers(body),
+            _ => Err(ExceptionCode::IllegalFunction),
+        }
+    }
+}
+
+fn span(body: &[u8], most: u16) -> Result<(u16, u16, &[u8]), ExceptionCode> {
+    let [a0, a1, c0, c1, rest @ ..] = body else {
+        return Err(ExceptionCode::IllegalDataValue);
+    };
+    let address = u16::from_be_bytes([*a0, *a1]);
+    let count = u16::from_be_bytes([*c0, *c1]);
+    if !(1..=most).contains(&count) {
+        return Err(ExceptionCode::IllegalDataValue);
+    }
+    if u32::from(address) + u32::from(count) > 0x1_0000 {
+        return Err(ExceptionCode::IllegalDataAddress);
+    }
+    Ok((address, count, rest))
+}
+
+fn read(table: Table, most: u16, body: &[u8]) -> Result<Request, ExceptionCode> {
+    match span(body, most)? {
+        (address, count, []) => Ok(Request::Read {
+            table,
+            address,
+            count,
+        }),
+        _ => Err(ExceptionCode::IllegalDataValue),
+    }
+}
+
+fn write_coil(body: &[u8]) -> Result<Request, ExceptionCode> {
+    let (address, value) = match *body {
+        [a0, a1, 0xFF, 0x00] => ([a0, a1], 1),
+        [a0, a1, 0x00, 0x00] => ([a0, a1], 0),
+        _ => return Err(ExceptionCode::IllegalDataValue),
+    };
+    Ok(Request::Write {
+        table: Table::Coil,
+        address: u16::from_be_bytes(address),
+        values: vec![value],
+    })
+}
+
+fn write_coils(body: &[u8]) -> Result<Request, ExceptionCode> {
+    let (address, count, rest) = span(body, MAX_WRITE_BITS)?;
+    let bytes = usize::from(count.div_ceil(8));
+    let (&stated, packed) = rest.split_first().ok_or(ExceptionCode::IllegalDataValue)?;
+    if usize::from(stated) != bytes || packed.len() != bytes {
+        return Err(ExceptionCode::IllegalDataValue);
+    }
+    let bit = |i: u16| u16::from(packed[usize::from(i / 8)] >> (i % 8) & 1);
+    Ok(Request::Write {
+        table: Table::Coil,
+        address,
+        values: (0..count).map(bit).collect(),
+    })
+}
+
+fn write_registers(body: &[u8]) -> Result<Request, ExceptionCode> {
+    let (address, count, rest) = span(body, MAX_WRITE_REGISTERS)?;
+    let bytes = usize::from(count) * 2;
+    let (&stated, packed) = rest.split_first().ok_or(ExceptionCode::IllegalDataValue)?;
+    if usize::from(stated) != bytes || packed.len() != bytes {
+        return Err(ExceptionCode::IllegalDataValue);
+    }
+    let (pairs, _) = packed.as_chunks::<2>();
+    Ok(Request::Write {
+        table: Table::Holding,
+        address,
+        values: pairs.iter().map(|&pair| u16::from_be_bytes(pair)).collect(),
+    })
+}
+
+/// The whole answer to `pdu` (already found to be `request`): for a read its `values`, for a write
+/// the echo of address and value or count.
+pub(super) fn answer(header: Header, pdu: &[u8], request: &Request, values: &[u16]) -> Vec<u8> {
+    let function = pdu.first().copied().unwrap_or_default();
+    let mut body = vec![function];
+    match request {
+        Request::Read { table, .. } if table.is_bits() => {
+            let packed = values.chunks(8).map(|bits| {
+                bits.iter()
+                    .enumerate()
+                    .fold(0u8, |byte, (i, &bit)| byte | u8::from(bit != 0) << i)
+            });
+            body.push(values.len().div_ceil(8) as u8);
+            body.extend(packed);
+        }
+        Request::Read { .. } => {
+            body.push((values.len() * 2) as u8);
+            body.extend(values.iter().flat_map(|value| value.to_be_bytes()));
+        }
+        // Functions 5, 6, 15 and 16 all answer with the request's first five bytes.
+        Request::Write { .. } => body.extend(pdu.iter().skip(1).take(4)),
+    }
+    frame(header, &body)
+}
+
+/// The whole answer that refuses a request.
+pub(super) fn refusal(header: Header, function: u8, code: ExceptionCode) -> Vec<u8> {
+    frame(header, &[function | 0x80, code.into()])
+}
+
+fn frame(header: Header, pdu: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + pdu.len());
+    bytes.extend(header.transaction.to_be_bytes());
+    bytes.extend([0, 0]);
+    bytes.extend((pdu.len() as u16 + 1).to_be_bytes());
+    bytes.push(header.unit);
+    bytes.extend(pdu);
+    bytes
+}

@@ -1,0 +1,14 @@
+//! SunSpec Modbus (SunSpec Device Information Model Specification V1.2): a device describes itself as
+//! a chain of models, each with an id, a length and points at fixed offsets. Here: the models of
+//! inverters and batteries in use, discovery, a polling device task, and the register image of a
+//! simulated device.
+
+mod block;
+mod image;
+mod model;
+mod tables;
+
+pub use block::{Block, Round, SunspecError};
+pub use image::Image;
+pub use model::{Kind, Model, Point};
+pub use tables::{MODELS, find};
