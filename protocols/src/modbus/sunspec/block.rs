@@ -58,7 +58,7 @@ pub enum SunspecError {
 
 /// How a value is brought onto the grid of its scale factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Round {
+pub(super) enum Round {
     /// To the nearest step.
     Nearest,
     /// Towards zero: the magnitude never grows.

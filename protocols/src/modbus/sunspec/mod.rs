@@ -4,11 +4,18 @@
 //! simulated device.
 
 mod block;
+mod blocks;
+mod control;
+mod control_100;
+mod control_704;
+pub mod device;
+mod discovery;
 mod image;
 mod model;
+mod readback;
 mod tables;
 
-pub use block::{Block, Round, SunspecError};
+pub use block::{Block, SunspecError};
 pub use image::Image;
 pub use model::{Kind, Model, Point};
 pub use tables::{MODELS, find};

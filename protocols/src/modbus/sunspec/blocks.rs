@@ -1,0 +1,159 @@
+//! The models of one device, and what follows from several of them together: ratings, measurements
+//! and the setpoints in force. Pure.
+//!
+//! Signs: the SunSpec models 103, 123, 701 and 704 count in the producer's reference frame. Active
+//! power that the device delivers is positive, reactive power that it delivers (over-excited,
+//! "injecting") is positive. That is the generation-positive convention of the points, so nothing
+//! is negated here.
+
+use super::block::Block;
+use crate::device::Description;
+
+/// A device's models, each at most once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Blocks(pub(super) Vec<Block>);
+
+/// A number that a device reads back, or why it has none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Reading {
+    /// The device has no such function: there is no such point.
+    Missing,
+    /// The device has it but gives no number now.
+    Unknown,
+    /// In SI units.
+    Is(f64),
+}
+
+impl From<Option<f64>> for Reading {
+    fn from(number: Option<f64>) -> Self {
+        number.map_or(Self::Unknown, Self::Is)
+    }
+}
+
+/// Where the reference of the "percent of WMax" points may stand, best first.
+const WMAX: [(u16, &str); 4] = [
+    (702, "WMax"),
+    (702, "WMaxRtg"),
+    (121, "WMax"),
+    (120, "WRtg"),
+];
+/// Where the most reactive power to inject may stand, best first.
+const VAR_INJECT: [(u16, &str); 4] = [
+    (702, "VarMaxInj"),
+    (702, "VarMaxInjRtg"),
+    (121, "VArMaxQ1"),
+    (120, "VArRtgQ1"),
+];
+/// Where the most reactive power to absorb may stand, best first. Quadrant 4 has it negative.
+const VAR_ABSORB: [(u16, &str); 4] = [
+    (702, "VarMaxAbs"),
+    (702, "VarMaxAbsRtg"),
+    (121, "VArMaxQ4"),
+    (120, "VArRtgQ4"),
+];
+
+impl Blocks {
+    pub(super) fn block(&self, model: u16) -> Option<&Block> {
+        self.0.iter().find(|block| block.model.id == model)
+    }
+
+    pub(super) fn get(&self, model: u16, point: &str) -> Option<f64> {
+        self.block(model)?.get(point)
+    }
+
+    fn first(&self, places: &[(u16, &str)]) -> Option<f64> {
+        places
+            .iter()
+            .filter_map(|&(model, point)| self.get(model, point))
+            .map(f64::abs)
+            .find(|&number| number > 0.0)
+    }
+
+    /// Active power that "percent of WMax" refers to, W.
+    pub(super) fn w_max(&self) -> Option<f64> {
+        self.first(&WMAX)
+    }
+
+    /// Reactive power that "percent of VArMax" refers to, var, positive; by the sign of `q`.
+    pub(super) fn var_max(&self, q: f64) -> Option<f64> {
+        if q < 0.0 {
+            self.first(&VAR_ABSORB).or_else(|| self.first(&VAR_INJECT))
+        } else {
+            self.first(&VAR_INJECT)
+        }
+    }
+
+    /// What the device says of itself; `models` as found.
+    pub(super) fn describe(&self, models: Vec<u16>) -> Description {
+        let text = |point| self.block(1).map(|b| b.text(point)).unwrap_or_default();
+        Description {
+            manufacturer: text("Mn"),
+            model: text("Md"),
+            serial: text("SN"),
+            version: text("Vr"),
+            models,
+            p_rated_w: self.first(&[(702, "WMaxRtg"), (120, "WRtg")]),
+            s_rated_va: self.first(&[(702, "VAMaxRtg"), (120, "VARtg")]),
+            q_rated_var: self.first(&[(702, "VarMaxInjRtg"), (120, "VArRtgQ1")]),
+        }
+    }
+
+    /// Active power delivered, W.
+    pub(super) fn p(&self) -> Option<f64> {
+        self.get(103, "W").or_else(|| self.get(701, "W"))
+    }
+
+    /// Reactive power delivered, var.
+    pub(super) fn q(&self) -> Option<f64> {
+        self.get(103, "VAr").or_else(|| self.get(701, "Var"))
+    }
+
+    /// Mean of the phase-to-phase voltages, V; from the phase-to-neutral ones where there are none.
+    pub(super) fn u(&self) -> Option<f64> {
+        let root3 = 3f64.sqrt();
+        self.mean(103, ["PPVphAB", "PPVphBC", "PPVphCA"])
+            .or_else(|| Some(self.mean(103, ["PhVphA", "PhVphB", "PhVphC"])? * root3))
+            .or_else(|| self.mean(701, ["VL1L2", "VL2L3", "VL3L1"]))
+            .or_else(|| self.get(701, "LLV"))
+            .or_else(|| Some(self.mean(701, ["VL1", "VL2", "VL3"])? * root3))
+    }
+
+    /// Mean of the phase currents, A. Not the point `A`, which is their sum.
+    pub(super) fn i(&self) -> Option<f64> {
+        self.mean(103, ["AphA", "AphB", "AphC"])
+            .or_else(|| self.mean(701, ["AL1", "AL2", "AL3"]))
+    }
+
+    /// Frequency, Hz.
+    pub(super) fn f(&self) -> Option<f64> {
+        self.get(103, "Hz").or_else(|| self.get(701, "Hz"))
+    }
+
+    /// Energy delivered since ever, Wh.
+    pub(super) fn energy(&self) -> Option<f64> {
+        self.get(103, "WH").or_else(|| self.get(701, "TotWhInj"))
+    }
+
+    /// Operating state, `St` of model 103 or `InvSt` of 701, whose numbers differ.
+    pub(super) fn state(&self) -> Option<f64> {
+        self.get(103, "St").or_else(|| self.get(701, "InvSt"))
+    }
+
+    /// State of charge, 0 to 1.
+    pub(super) fn soc(&self) -> Reading {
+        let places = [(713, "SoC"), (802, "SoC"), (124, "ChaState")];
+        let Some(&(model, point)) = places.iter().find(|place| self.block(place.0).is_some())
+        else {
+            return Reading::Missing;
+        };
+        self.get(model, point).map(|percent| percent / 100.0).into()
+    }
+
+    fn mean(&self, model: u16, points: [&str; 3]) -> Option<f64> {
+        let mut sum = 0.0;
+        for point in points {
+            sum += self.get(model, point)?;
+        }
+        Some(sum / 3.0)
+    }
+}

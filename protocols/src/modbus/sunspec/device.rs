@@ -1,0 +1,249 @@
+//! The task of a SunSpec device.
+
+use super::{
+    block::Block,
+    blocks::{Blocks, Reading},
+    control::{self, Write},
+    discovery::{Found, discover},
+    readback::readback,
+    tables,
+};
+use crate::{
+    device::{Clock, Description, Ports},
+    modbus::{
+        client::{Client, Link, LinkError},
+        mbap::{MAX_READ_REGISTERS, Table},
+        plan::{Read, Span, plan},
+        supervise::{Session, supervise},
+    },
+    point::{Action, Command, CommandStatus, DeviceId, PointId, Quality, Timestamp, Update, Value},
+};
+
+/// A SunSpec device on a site.
+#[derive(Clone, Debug)]
+pub struct SunspecConfig {
+    /// How to reach it.
+    pub link: Link,
+}
+
+/// Models read once after each connect: who it is and what it is able to.
+const RATINGS: [u16; 4] = [1, 120, 121, 702];
+/// Models read in every poll.
+const LIVE: [u16; 7] = [103, 123, 124, 701, 704, 713, 802];
+/// Unwanted registers worth reading to save a request.
+const MAX_GAP: u16 = 16;
+
+/// Discovers the device, polls it and carries out commands until `ports.stop` fires.
+///
+/// Points, all generation-positive: `p` W, `q` var, `u` V (mean phase-to-phase), `i` A (mean of the
+/// phases), `f` Hz, `energy` Wh, `state`, `soc` 0 to 1, and as read back from the device `p_limit` W,
+/// `p_set` W, `q_set` var, `lease_left` s and `controlled`. A point whose function the device lacks
+/// does not appear; one without a number now is NaN and invalid.
+///
+/// Commands: [`Action::Der`] at `control`.
+pub async fn run(config: SunspecConfig, ports: Ports) {
+    let session = SunspecSession {
+        device: ports.device.clone(),
+        clock: config.link.clock,
+        blocks: Blocks::default(),
+        reads: Vec::new(),
+        lease_until: None,
+    };
+    supervise(config.link, session, ports).await;
+}
+
+struct SunspecSession {
+    device: DeviceId,
+    clock: Clock,
+    blocks: Blocks,
+    /// `wanted` are indices into `blocks`.
+    reads: Vec<Read>,
+    /// When the last setpoint written here ends, for devices that do not tell.
+    lease_until: Option<i64>,
+}
+
+/// The part of a block that one request can read; behind it lie texts only (701's `MnAlrmInfo`).
+fn span(block: &Block) -> Span {
+    Span {
+        table: Table::Holding,
+        address: block.address,
+        count: (block.registers().len() as u16).min(MAX_READ_REGISTERS),
+    }
+}
+
+/// The blocks of the known among the `found` models, each once.
+fn known(found: &[Found]) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for &Found {
+        id,
+        address,
+        length,
+    } in found
+    {
+        let Some(model) = tables::find(id) else {
+            continue;
+        };
+        if length < model.length {
+            tracing::warn!(id, address, length, "SunSpec model too short, ignored");
+        } else if blocks.iter().all(|block| block.model.id != id) {
+            blocks.push(Block::new(model, address));
+        }
+    }
+    // With 103 at hand, 701 says the same again.
+    if blocks.iter().any(|block| block.model.id == 103) {
+        blocks.retain(|block| block.model.id != 701);
+    }
+    blocks
+}
+
+impl SunspecSession {
+    fn plan(&self, models: &[u16]) -> Vec<Read> {
+        let mut indices = Vec::new();
+        let mut spans = Vec::new();
+        for (index, block) in self.blocks.0.iter().enumerate() {
+            if models.contains(&block.model.id) {
+                indices.push(index);
+                spans.push(span(block));
+            }
+        }
+        let mut reads = plan(&spans, MAX_GAP);
+        for wanted in reads.iter_mut().flat_map(|read| &mut read.wanted) {
+            *wanted = indices[*wanted];
+        }
+        reads
+    }
+
+    /// Reads blocks; a refused one is "not implemented" throughout.
+    async fn fetch(&mut self, client: &mut Client, reads: &[Read]) -> Result<(), LinkError> {
+        for read in reads {
+            let answer = client.read(read.span).await?;
+            if let Err(exception) = answer {
+                tracing::debug!(span = ?read.span, %exception, "read refused");
+            }
+            for &index in &read.wanted {
+                let block = &mut self.blocks.0[index];
+                match &answer {
+                    Ok(registers) => {
+                        let start = usize::from(block.address - read.span.address);
+                        // No longer than the block: `load` drops what lies beyond it.
+                        block.load(0, &registers[start..]);
+                    }
+                    Err(_) => *block = Block::new(block.model, block.address),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn updates(&self) -> Vec<Update> {
+        let now = (self.clock)();
+        let update = |name: &str, value: Value, quality: Quality| Update {
+            point: PointId::new(&self.device, name),
+            value,
+            quality,
+            time: Timestamp::received(now),
+        };
+        let mut updates = Vec::new();
+        let mut analog = |name: &str, reading: Reading, quality: Quality| match reading {
+            Reading::Missing => {}
+            Reading::Is(value) => updates.push(update(name, Value::Analog(value), quality)),
+            Reading::Unknown => {
+                updates.push(update(name, Value::Analog(f64::NAN), Quality::INVALID));
+            }
+        };
+        let blocks = &self.blocks;
+        for (name, number) in [
+            ("p", blocks.p()),
+            ("q", blocks.q()),
+            ("u", blocks.u()),
+            ("i", blocks.i()),
+            ("f", blocks.f()),
+            ("state", blocks.state()),
+        ] {
+            analog(name, number.into(), Quality::GOOD);
+        }
+        analog("soc", blocks.soc(), Quality::GOOD);
+        let readback = readback(blocks);
+        if let Some(back) = &readback {
+            analog("p_limit", back.p_limit, Quality::GOOD);
+            analog("p_set", back.p_set, Quality::GOOD);
+            analog("q_set", back.q_set, Quality::GOOD);
+            match (back.lease_left, self.lease_until) {
+                // The device does not tell: our own count stands in, and says so.
+                (Reading::Unknown, Some(until)) if back.controlled => {
+                    let left = Reading::Is((until - now).max(0) as f64 / 1e6);
+                    analog("lease_left", left, Quality::SUBSTITUTED);
+                }
+                (left, _) => analog("lease_left", left, Quality::GOOD),
+            }
+        }
+        let energy = match blocks.energy() {
+            Some(energy) => (Value::Counter(energy.max(0.0) as u64), Quality::GOOD),
+            None => (Value::Counter(0), Quality::INVALID),
+        };
+        updates.push(update("energy", energy.0, energy.1));
+        if let Some(back) = readback {
+            let controlled = Value::Binary(back.controlled);
+            updates.push(update("controlled", controlled, Quality::GOOD));
+        }
+        updates
+    }
+
+    /// Keeps the copy of the controls as written until the next poll reads them back.
+    fn note(&mut self, write: &Write) {
+        let block = self.blocks.0.iter_mut();
+        if let Some(block) = block.into_iter().find(|b| b.model.id == write.model) {
+            block.load(write.offset, &write.words);
+        }
+    }
+}
+
+impl Session for SunspecSession {
+    async fn open(&mut self, client: &mut Client) -> Result<Option<Description>, LinkError> {
+        let found = discover(client).await?;
+        self.blocks = Blocks(known(&found));
+        let ratings = self.plan(&RATINGS);
+        self.fetch(client, &ratings).await?;
+        self.reads = self.plan(&LIVE);
+        // Once before the first command: what is written depends on what the device has.
+        let live = self.reads.clone();
+        self.fetch(client, &live).await?;
+        let models = found.iter().map(|model| model.id).collect();
+        Ok(Some(self.blocks.describe(models)))
+    }
+
+    async fn poll(&mut self, client: &mut Client) -> Result<Vec<Update>, LinkError> {
+        let reads = std::mem::take(&mut self.reads);
+        let fetched = self.fetch(client, &reads).await;
+        self.reads = reads;
+        fetched.map(|()| self.updates())
+    }
+
+    async fn command(
+        &mut self,
+        client: &mut Client,
+        command: &Command,
+    ) -> Result<CommandStatus, LinkError> {
+        let rejected = |why: String| Ok(CommandStatus::Rejected(why));
+        let Action::Der(setpoint) = &command.action else {
+            return rejected("a SunSpec device takes setpoints of a DER, no single values".into());
+        };
+        if command.point.name() != "control" {
+            return rejected(format!("{} is not a control", command.point));
+        }
+        let writes = match control::writes(&self.blocks, setpoint) {
+            Ok(writes) => writes,
+            Err(why) => return rejected(why),
+        };
+        for write in &writes {
+            let answer = client.write_registers(write.address, &write.words);
+            if let Err(exception) = answer.await? {
+                let Write { model, point, .. } = write;
+                return rejected(format!("{exception}, at {point} of model {model}"));
+            }
+            self.note(write);
+        }
+        self.lease_until = Some((self.clock)() + setpoint.lease.as_micros() as i64);
+        Ok(CommandStatus::Done)
+    }
+}
