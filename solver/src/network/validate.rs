@@ -250,7 +250,8 @@ impl Check {
                 .abs()
                 .max((f64::from(high) - f64::from(t.tap_nom)).abs());
             let reason = "at the outermost tap the winding's voltage would not be above zero";
-            self.require(!(steps * t.tap_size >= u), "tap_size", t.tap_size, reason);
+            let too_far = u > 0.0 && steps * t.tap_size >= u;
+            self.require(!too_far, "tap_size", t.tap_size, reason);
         }
     }
 

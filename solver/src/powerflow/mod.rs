@@ -1,4 +1,108 @@
 //! Power flow: node voltages from injections.
 //!
-//! Newton-Raphson on the power mismatch (Tinney and Hart, 1967), structure and workspace built
-//! once from the topology, then run with new values as often as wanted.
+//! Newton-Raphson on the power mismatch in polar form (Tinney and Hart, 1967), started from the
+//! linear network whose loads are constant impedances. Structure and workspace are built once
+//! from the branches, then run with new values and switch states as often as wanted. Everything
+//! here is per unit, injections are generation-positive.
+
+mod appliances;
+mod flows;
+mod newton;
+mod structure;
+
+use num_complex::Complex64;
+use thiserror::Error;
+
+pub use flows::{BranchFlow, Flows, flows, source_powers};
+pub use newton::PowerFlow;
+
+use crate::network::Id;
+
+/// When to stop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Largest change of any voltage in the last iteration, pu.
+    pub tolerance: f64,
+    /// Iterations after which the power flow counts as not converging.
+    pub max_iterations: usize,
+}
+
+impl Default for Options {
+    /// Power-grid-model's: 1e-8 pu, 20 iterations.
+    fn default() -> Self {
+        Self {
+            tolerance: 1e-8,
+            max_iterations: 20,
+        }
+    }
+}
+
+/// A solved power flow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Solution {
+    /// Voltage of each node, pu; zero where it is not energised.
+    pub u: Vec<Complex64>,
+    /// What each source of the grid delivers, pu, generation-positive.
+    pub sources: Vec<Complex64>,
+    /// Newton iterations needed.
+    pub iterations: usize,
+}
+
+/// Why there is no solution.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum PowerFlowError {
+    /// The iterations did not settle: usually more power is asked for than the network can carry.
+    #[error(
+        "power flow did not converge in {iterations} iterations: at node {node}, the worst, \
+         {mismatch_w:.0} W are unbalanced at {u_pu:.3} pu; is the load there, or beyond it, more \
+         than the network can carry?"
+    )]
+    NotConverged {
+        /// Iterations made.
+        iterations: usize,
+        /// Node with the largest mismatch.
+        node: Id,
+        /// Apparent power by which its balance fails, W.
+        mismatch_w: f64,
+        /// Voltage there, pu.
+        u_pu: f64,
+    },
+    /// A step of the iteration has no unique solution: the network is at its limit of stability,
+    /// or impedances cancel (a series capacitor against a line).
+    #[error(
+        "power flow failed at node {node}: its equations are singular in iteration {iteration}, \
+         with {mismatch_w:.0} W unbalanced at node {worst}; the network is at its limit of \
+         voltage stability, or impedances cancel"
+    )]
+    Singular {
+        /// Node at which elimination stopped.
+        node: Id,
+        /// Iteration, from 1; 0 is the linear start.
+        iteration: usize,
+        /// Node with the largest mismatch.
+        worst: Id,
+        /// Apparent power by which its balance fails, W.
+        mismatch_w: f64,
+    },
+    /// The grid is not of the structure the power flow was built from.
+    #[error("the grid has other nodes or branches than the one this power flow was built for")]
+    OtherGrid,
+    /// `injections` or `start` has neither a value for each node nor none at all.
+    #[error("{what} has {len} values for a grid of {nodes} nodes")]
+    Length {
+        /// Which argument.
+        what: &'static str,
+        /// Its length.
+        len: usize,
+        /// The grid's.
+        nodes: usize,
+    },
+    /// A value given is not finite.
+    #[error("{what} of node {node} is not finite")]
+    NotFinite {
+        /// Which argument.
+        what: &'static str,
+        /// Node.
+        node: Id,
+    },
+}

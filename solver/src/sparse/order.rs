@@ -1,0 +1,103 @@
+//! Elimination order by minimum degree, with the fill it causes.
+
+use std::collections::BTreeSet;
+
+/// An elimination order and the pattern of the factor.
+pub(super) struct Elimination {
+    /// `order[k]` is the row eliminated `k`-th.
+    pub(super) order: Vec<usize>,
+    /// `later[k]`: places in the order, ascending, of the rows still to come that the `k`-th
+    /// elimination couples.
+    pub(super) later: Vec<Vec<usize>>,
+}
+
+/// Minimum degree on the graph of `n` rows; ties go to the lowest row, so that the order is
+/// the same everywhere.
+pub(super) fn minimum_degree(n: usize, edges: &[(usize, usize)]) -> Elimination {
+    let mut neighbours: Vec<Vec<usize>> = vec![Vec::new(); n];
+    for &(i, j) in edges {
+        if i != j {
+            neighbours[i].push(j);
+            neighbours[j].push(i);
+        }
+    }
+    for list in &mut neighbours {
+        list.sort_unstable();
+        list.dedup();
+    }
+    let mut queue: BTreeSet<(usize, usize)> = neighbours
+        .iter()
+        .enumerate()
+        .map(|(i, list)| (list.len(), i))
+        .collect();
+    let mut order = Vec::with_capacity(n);
+    let mut place = vec![0; n];
+    let mut merged = Vec::new();
+    while let Some((_, pivot)) = queue.pop_first() {
+        place[pivot] = order.len();
+        order.push(pivot);
+        // What remains of the pivot's list are its neighbours still to come: they become a clique.
+        let clique = std::mem::take(&mut neighbours[pivot]);
+        for &i in &clique {
+            let list = &mut neighbours[i];
+            queue.remove(&(list.len(), i));
+            union_without(list, &clique, &[i, pivot], &mut merged);
+            std::mem::swap(list, &mut merged);
+            queue.insert((list.len(), i));
+        }
+        neighbours[pivot] = clique;
+    }
+    let later = order
+        .iter()
+        .map(|&row| {
+            let mut places: Vec<usize> = neighbours[row].iter().map(|&i| place[i]).collect();
+            places.sort_unstable();
+            places
+        })
+        .collect();
+    Elimination { order, later }
+}
+
+/// `out` becomes the union of two ascending lists without the rows in `skip`.
+fn union_without(a: &[usize], b: &[usize], skip: &[usize], out: &mut Vec<usize>) {
+    out.clear();
+    let (mut i, mut j) = (0, 0);
+    while i < a.len() || j < b.len() {
+        let next = match (a.get(i), b.get(j)) {
+            (Some(&x), Some(&y)) => x.min(y),
+            (Some(&x), None) => x,
+            (None, Some(&y)) => y,
+            (None, None) => return,
+        };
+        i += usize::from(a.get(i) == Some(&next));
+        j += usize::from(b.get(j) == Some(&next));
+        if !skip.contains(&next) {
+            out.push(next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries of the factor beyond those of the matrix.
+    fn fill(n: usize, edges: &[(usize, usize)]) -> usize {
+        let e = minimum_degree(n, edges);
+        e.later.iter().map(Vec::len).sum::<usize>() - edges.len()
+    }
+
+    #[test]
+    fn a_tree_has_no_fill() {
+        let edges: Vec<(usize, usize)> = (1..1000).map(|i| (i, i * 7919 % 1000 % i)).collect();
+        assert_eq!(fill(1000, &edges), 0);
+        let star: Vec<(usize, usize)> = (1..50).map(|i| (0, i)).collect();
+        assert_eq!(fill(50, &star), 0);
+    }
+
+    #[test]
+    fn a_ring_of_n_fills_n_minus_3() {
+        let ring: Vec<(usize, usize)> = (0..20).map(|i| (i, (i + 1) % 20)).collect();
+        assert_eq!(fill(20, &ring), 17);
+    }
+}
