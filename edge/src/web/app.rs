@@ -1,9 +1,15 @@
 //! What every handler shares: the hold on the loop, the users, the sessions, and the bounds.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{body::Bytes, http::StatusCode};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -18,6 +24,8 @@ use crate::{
     store::users::UserStore,
 };
 
+/// Time for the loop to answer.
+const ANSWER: Duration = Duration::from_secs(10);
 /// Event streams at once.
 const STREAMS: usize = 64;
 
@@ -80,11 +88,22 @@ impl App {
         request: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Request,
     ) -> Result<T, Refusal> {
         let (answer, answered) = oneshot::channel();
-        let stopped = || Refusal::unavailable("loop_stopped", "the loop does not answer");
-        let sent = self.handle.requests.send(request(answer)).await;
-        sent.map_err(|_| stopped())?;
-        let answer = answered.await.map_err(|_| stopped())?;
-        answer.map_err(|problem| from_loop(problem, path_names))
+        let asked = async {
+            self.handle.requests.send(request(answer)).await.ok()?;
+            answered.await.ok()
+        };
+        match timeout(ANSWER, asked).await {
+            Ok(Some(answer)) => answer.map_err(|problem| from_loop(problem, path_names)),
+            Ok(None) => Err(Refusal::unavailable(
+                "loop_stopped",
+                "the loop does not answer",
+            )),
+            Err(_) => Err(Refusal::unavailable(
+                "loop_busy",
+                "the loop did not answer in time; whether it was done is not known, \
+                 and asking the same again is safe",
+            )),
+        }
     }
 
     /// Runs password hashing where it may block, one at a time.

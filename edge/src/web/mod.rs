@@ -10,7 +10,10 @@ mod extract;
 mod problem;
 mod pulse;
 mod routes;
+mod server;
 mod session;
 mod throttle;
+mod ui;
 
 pub use routes::openapi;
+pub use server::serve;

@@ -37,6 +37,8 @@ mod market;
 )]
 mod operation;
 
+pub(crate) use account::Peer;
+
 /// The document's frame; paths and schemas come from the handlers.
 #[derive(OpenApi)]
 #[openapi(
