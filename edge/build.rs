@@ -10,8 +10,5 @@ fn main() {
     } else {
         "../web-ui"
     };
-    #[expect(clippy::print_stdout, reason = "how a build script talks to cargo")]
-    {
-        println!("cargo::rerun-if-changed={watched}");
-    }
+    println!("cargo::rerun-if-changed={watched}");
 }
