@@ -1,5 +1,12 @@
 //! The appliance: polls the field, estimates, clears the market, dispatches, settles and shows it.
+//!
+//! The data path, once around: [`field`] -> [`table`] -> [`cycle`] (pure) -> [`field`], kept in
+//! [`store`], shown by [`web`] from what [`run`] publishes.
 
+pub mod cli;
+pub mod clock;
+pub mod field;
 pub mod published;
-pub mod store;
+pub mod site;
+pub mod table;
 pub mod web;

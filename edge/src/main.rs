@@ -1,3 +1,7 @@
-//! Entry point.
+//! `busbar`: see `busbar --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    edge::cli::main()
+}

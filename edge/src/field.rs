@@ -1,0 +1,173 @@
+//! The field: one supervised task per device, so that a dead, slow or babbling device delays no
+//! other (each has its own connection, its own command queue and its own task).
+//!
+//! A task that panics is a bug, and a bug in one device's code must not stop the others: it is
+//! logged and started again, later each time.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use protocols::{
+    device::{DeviceEvent, DeviceState, Ports, system_clock},
+    modbus::{self, Link},
+    point::{Command, CommandStatus, DeviceId},
+};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::site::{Device, profile::Access};
+
+/// Commands that may wait for one device; more are refused, since they would come late anyway.
+const COMMAND_QUEUE: usize = 8;
+/// First wait before a task that panicked is started again; doubles up to the longest.
+const RESTART_MIN: Duration = Duration::from_millis(500);
+const RESTART_MAX: Duration = Duration::from_secs(60);
+
+/// The running device tasks.
+#[derive(Debug)]
+pub struct Field {
+    commands: BTreeMap<DeviceId, mpsc::Sender<Command>>,
+    supervisors: JoinSet<()>,
+}
+
+impl Field {
+    /// Starts a task for each device. They end when `stop` fires.
+    #[must_use]
+    pub fn start(
+        devices: &[Device],
+        events: &mpsc::Sender<(DeviceId, DeviceEvent)>,
+        stop: &CancellationToken,
+    ) -> Self {
+        let mut commands = BTreeMap::new();
+        let mut supervisors = JoinSet::new();
+        for device in devices {
+            let (sender, receiver) = mpsc::channel(COMMAND_QUEUE);
+            commands.insert(device.id.clone(), sender);
+            supervisors.spawn(supervise(
+                device.clone(),
+                events.clone(),
+                receiver,
+                stop.clone(),
+            ));
+        }
+        Self {
+            commands,
+            supervisors,
+        }
+    }
+
+    /// Hands a command to its device without waiting.
+    ///
+    /// # Errors
+    /// The device does not exist, its task is down or its queue is full: `NotSent`, and why.
+    pub fn command(&self, device: &DeviceId, command: Command) -> Result<(), CommandStatus> {
+        let Some(sender) = self.commands.get(device) else {
+            return Err(CommandStatus::NotSent(format!(
+                "there is no device {device}"
+            )));
+        };
+        sender.try_send(command).map_err(|error| {
+            let why = match error {
+                mpsc::error::TrySendError::Full(_) => "the device is still busy with earlier ones",
+                mpsc::error::TrySendError::Closed(_) => "the device's task is not running",
+            };
+            CommandStatus::NotSent(why.to_owned())
+        })
+    }
+
+    /// Waits until every task has ended, after `stop` has fired.
+    pub async fn ended(mut self) {
+        while let Some(ended) = self.supervisors.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a device's supervisor did not end well");
+            }
+        }
+    }
+}
+
+/// Keeps one device's task running.
+async fn supervise(
+    device: Device,
+    events: mpsc::Sender<(DeviceId, DeviceEvent)>,
+    mut commands: mpsc::Receiver<Command>,
+    stop: CancellationToken,
+) {
+    let mut wait = RESTART_MIN;
+    while !stop.is_cancelled() {
+        let (sender, receiver) = mpsc::channel(COMMAND_QUEUE);
+        let ports = Ports {
+            device: device.id.clone(),
+            events: events.clone(),
+            commands: receiver,
+            stop: stop.clone(),
+        };
+        let started = Instant::now();
+        let task = start(&device, ports);
+        let Err(error) = forward(&mut commands, &sender, task).await else {
+            return;
+        };
+        // One that ran for a while has earned a quick restart.
+        if started.elapsed() > RESTART_MAX {
+            wait = RESTART_MIN;
+        }
+        tracing::error!(device = %device.id, %error, retry_in = ?wait, "device task failed");
+        let offline = DeviceEvent::State(DeviceState::Offline {
+            error: format!("internal error: {error}"),
+            retry_in: wait,
+        });
+        // A closed channel means that the appliance is stopping.
+        let _ = events.send((device.id.clone(), offline)).await;
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = stop.cancelled() => return,
+        }
+        wait = (wait * 2).min(RESTART_MAX);
+    }
+}
+
+fn start(device: &Device, ports: Ports) -> JoinHandle<()> {
+    let link = link(device);
+    match &device.profile.access {
+        Access::Sunspec => {
+            let config = modbus::sunspec::device::SunspecConfig { link };
+            tokio::spawn(modbus::sunspec::device::run(config, ports))
+        }
+        Access::Modbus(map) => {
+            let map = map.clone();
+            let config = modbus::device::ModbusConfig { link, map };
+            tokio::spawn(modbus::device::run(config, ports))
+        }
+    }
+}
+
+fn link(device: &Device) -> Link {
+    Link {
+        unit: device.unit_id,
+        connect_timeout: device.timeout,
+        request_timeout: device.timeout,
+        poll_interval: device.poll,
+        clock: system_clock,
+        ..Link::new(device.address.to_string())
+    }
+}
+
+/// Passes commands on until the task ends. The queue outlives the task: a command that comes while
+/// it is down waits for its successor, or expires there.
+async fn forward(
+    commands: &mut mpsc::Receiver<Command>,
+    to: &mpsc::Sender<Command>,
+    mut task: JoinHandle<()>,
+) -> Result<(), tokio::task::JoinError> {
+    loop {
+        tokio::select! {
+            ended = &mut task => return ended,
+            Some(command) = commands.recv() => {
+                // Fails only when the task is ending, which the other arm sees next.
+                let _ = to.send(command).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! `site.toml` -> [`Site`]: what is where on a site, checked against its network. Every problem is
+//! reported at once with its place in the file; no default hides a typo (invariant 9).
+//!
+//! [`fallback`] answers by power flow whether the state all devices fall back to is within limits.
+
+pub mod fallback;
+mod model;
+mod parse;
+pub mod profile;
+mod read;
+
+pub use model::{
+    Battery, Bay, BayOf, Device, Limits, Load, Market, NodePlace, Site, Unit, UnitKind,
+};
+pub use parse::{load, parse};
+pub use read::Problem;

@@ -1,0 +1,216 @@
+//! What a site file says, checked. Powers of units are generation-positive, of loads load-positive.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use protocols::point::DeviceId;
+use solver::{
+    market::Price,
+    network::{Id, Network, Side},
+};
+
+use super::profile::Profile;
+
+/// A site, complete and consistent with its network.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Name.
+    pub name: String,
+    /// The network.
+    pub network: Network,
+    /// Where the appliance keeps its files.
+    pub state_dir: PathBuf,
+    /// Where the web server listens.
+    pub web_listen: SocketAddr,
+    /// Time between estimations.
+    pub estimation_period: Duration,
+    /// Limits of operation.
+    pub limits: Limits,
+    /// The market.
+    pub market: Market,
+    /// Lease of a setpoint.
+    pub lease: Duration,
+    /// Names and places of the network's nodes, in the network's order.
+    pub nodes: Vec<NodePlace>,
+    /// Southbound connections.
+    pub devices: Vec<Device>,
+    /// Generators and batteries that take part in the market.
+    pub units: Vec<Unit>,
+    /// Loads.
+    pub loads: Vec<Load>,
+}
+
+/// Limits of operation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Lowest voltage, pu.
+    pub u_min_pu: f64,
+    /// Highest voltage, pu.
+    pub u_max_pu: f64,
+    /// Limits shrink by this many standard deviations of the estimate.
+    pub sigma_margin: f64,
+}
+
+/// The market's rules that a site chooses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Market {
+    /// Currency code.
+    pub currency: String,
+    /// Length of an interval, s.
+    pub interval_s: u32,
+    /// The gate closes this long before the interval starts, s.
+    pub gate_s: u32,
+    /// Price of energy from the grid above.
+    pub import_price: Price,
+    /// Price of energy to the grid above.
+    pub export_price: Price,
+}
+
+/// A node's name and place in the diagram.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodePlace {
+    /// Node.
+    pub id: Id,
+    /// Name.
+    pub name: String,
+    /// Right, grid units.
+    pub x: f64,
+    /// Down, grid units.
+    pub y: f64,
+}
+
+/// A southbound connection.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Name.
+    pub id: DeviceId,
+    /// Name of the device model: a file in `edge/profiles/`.
+    pub profile_name: String,
+    /// The device model.
+    pub profile: Profile,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Modbus unit id.
+    pub unit_id: u8,
+    /// Time between polls.
+    pub poll: Duration,
+    /// How long to wait for an answer.
+    pub timeout: Duration,
+    /// What its bays measure.
+    pub bays: Vec<Bay>,
+}
+
+/// What a bay of an RTU measures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bay {
+    /// Number of the bay, from 1.
+    pub number: u8,
+    /// What it measures.
+    pub of: BayOf,
+    /// The bay reports the tap position of its transformer.
+    pub tap: bool,
+}
+
+/// What a bay measures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BayOf {
+    /// One end of a branch; powers positive into the branch.
+    Branch {
+        /// Branch.
+        branch: Id,
+        /// End.
+        side: Side,
+    },
+    /// Loads together; powers load-positive.
+    Loads {
+        /// The loads, all at `node`; when there are several, everything at that node.
+        loads: Vec<Id>,
+        /// Their node.
+        node: Id,
+    },
+}
+
+/// What a unit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnitKind {
+    /// Photovoltaic.
+    Pv,
+    /// Wind.
+    Wind,
+    /// Combined heat and power.
+    Chp,
+    /// Fuel cell.
+    FuelCell,
+    /// Battery.
+    Battery,
+}
+
+impl UnitKind {
+    /// As written in the site file and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pv => "pv",
+            Self::Wind => "wind",
+            Self::Chp => "chp",
+            Self::FuelCell => "fuel_cell",
+            Self::Battery => "battery",
+        }
+    }
+}
+
+/// A generator or battery in the market.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unit {
+    /// Generator of the network.
+    pub id: Id,
+    /// Node of the network.
+    pub node: Id,
+    /// Name.
+    pub name: String,
+    /// What it is.
+    pub kind: UnitKind,
+    /// Device that measures and obeys.
+    pub device: DeviceId,
+    /// Its owner in the market.
+    pub participant: String,
+    /// Nameplate active power, W.
+    pub p_rated_w: f64,
+    /// Nameplate reactive power, var, symmetrical.
+    pub q_rated_var: f64,
+    /// Its agent sells at this price.
+    pub sell_price: Price,
+    /// What a battery adds.
+    pub battery: Option<Battery>,
+    /// What it falls back to when its lease ends, W, generation-positive; no reactive power.
+    pub fallback_p_w: f64,
+    /// How fast it may move, W/s.
+    pub ramp_w_per_s: f64,
+}
+
+/// What a battery adds to a unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Battery {
+    /// Its agent buys at this price.
+    pub buy_price: Price,
+    /// Energy between empty and full, Wh.
+    pub energy_wh: f64,
+}
+
+/// A load: served whatever it costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Load {
+    /// Load of the network.
+    pub id: Id,
+    /// Node of the network.
+    pub node: Id,
+    /// Name.
+    pub name: String,
+    /// Who pays for it.
+    pub participant: String,
+    /// Expected active power, W, load-positive.
+    pub expected_p_w: f64,
+    /// Expected reactive power, var, load-positive.
+    pub expected_q_var: f64,
+    /// Standard deviation of the expectation, as a share of it.
+    pub sigma: f64,
+}

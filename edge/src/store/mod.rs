@@ -1,3 +1,0 @@
-//! What the appliance keeps.
-
-pub mod users;

@@ -1,0 +1,317 @@
+//! The live point table: one writer, immutable snapshots, subscription to changes.
+//!
+//! The writer notes what devices deliver and judges age when a snapshot is taken: a value older
+//! than three polls and a time-out is `OLD`, one of a device that does not answer `COMM_LOST`. A
+//! noisy measurement that repeats bit by bit while its device answers is `FROZEN`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem::discriminant,
+    sync::Arc,
+    time::Duration,
+};
+
+use protocols::{
+    device::{Description, DeviceState},
+    point::{DeviceId, PointId, Quality, Timestamp, Update, Value},
+};
+use tokio::sync::watch;
+
+use crate::clock::US;
+
+/// Repeats of a noisy value after which it counts as frozen.
+pub const FROZEN_AFTER: u32 = 8;
+
+/// A point as last heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// Whose it is.
+    pub device: DeviceId,
+    /// Its value.
+    pub value: Value,
+    /// What speaks against it, our own judgement included.
+    pub quality: Quality,
+    /// When the source measured it.
+    pub time: Timestamp,
+    /// When we received it, µs since 1970.
+    pub received_us: i64,
+    /// Change from the value before, per second (analog values only).
+    pub rate_per_s: f64,
+    /// The same value has come this many times in a row, the first not counted.
+    repeats: u32,
+}
+
+/// A device as last heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    /// State of the connection.
+    pub state: DeviceState,
+    /// Since when, µs since 1970.
+    pub since_us: i64,
+    /// What it says of itself.
+    pub description: Option<Description>,
+    /// Polls done.
+    pub polls: u64,
+    /// Durations of the recent polls.
+    pub took: Recent,
+    /// How late the recent polls began.
+    pub late: Recent,
+}
+
+impl Link {
+    /// Answers.
+    #[must_use]
+    pub fn online(&self) -> bool {
+        self.state == DeviceState::Online
+    }
+}
+
+/// The last few durations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recent {
+    ring: Vec<Duration>,
+    next: usize,
+}
+
+impl Recent {
+    const LENGTH: usize = 60;
+
+    /// Notes one.
+    pub fn push(&mut self, value: Duration) {
+        if self.ring.len() < Self::LENGTH {
+            self.ring.push(value);
+        } else {
+            self.ring[self.next] = value;
+        }
+        self.next = (self.next + 1) % Self::LENGTH;
+    }
+
+    /// The median; `None` before the first.
+    #[must_use]
+    pub fn median(&self) -> Option<Duration> {
+        let mut sorted = self.ring.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
+    }
+
+    /// The greatest; `None` before the first.
+    #[must_use]
+    pub fn max(&self) -> Option<Duration> {
+        self.ring.iter().max().copied()
+    }
+}
+
+/// All points and devices at a moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// When it was taken, µs since 1970.
+    pub now_us: i64,
+    /// Points by id.
+    pub points: BTreeMap<PointId, Point>,
+    /// Devices by id.
+    pub links: BTreeMap<DeviceId, Link>,
+    /// Updates received since the start.
+    pub updates: u64,
+}
+
+impl Snapshot {
+    /// A point's value, if it is a number and nothing speaks against it.
+    #[must_use]
+    pub fn good(&self, id: &PointId) -> Option<f64> {
+        let point = self.points.get(id)?;
+        if !point.quality.is_good() {
+            return None;
+        }
+        number(point.value)
+    }
+
+    /// Whether the device answers.
+    #[must_use]
+    pub fn online(&self, device: &DeviceId) -> bool {
+        self.links.get(device).is_some_and(Link::online)
+    }
+}
+
+/// A value as a number; `None` for switch positions.
+#[must_use]
+pub fn number(value: Value) -> Option<f64> {
+    match value {
+        Value::Analog(x) => x.is_finite().then_some(x),
+        Value::Counter(n) => Some(n as f64),
+        Value::Binary(_) | Value::DoublePoint(_) => None,
+    }
+}
+
+/// What the table has to know of a device to judge its values.
+#[derive(Clone, Copy, Debug)]
+pub struct Promise {
+    /// Time after which a value that was not refreshed is old.
+    pub max_age: Duration,
+}
+
+impl Promise {
+    /// Three polls and a time-out.
+    #[must_use]
+    pub fn of(poll: Duration, timeout: Duration) -> Self {
+        Self {
+            max_age: poll * 3 + timeout,
+        }
+    }
+}
+
+/// The table's writer.
+#[derive(Debug)]
+pub struct Table {
+    promises: BTreeMap<DeviceId, Promise>,
+    /// Points that carry noise, so that an exact repetition is suspect.
+    noisy: BTreeSet<PointId>,
+    now: Snapshot,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+}
+
+impl Table {
+    /// A table of these devices, and of which points are noisy.
+    #[must_use]
+    pub fn new(
+        promises: impl IntoIterator<Item = (DeviceId, Promise)>,
+        noisy: impl IntoIterator<Item = PointId>,
+        now_us: i64,
+    ) -> Self {
+        let promises: BTreeMap<_, _> = promises.into_iter().collect();
+        let links = promises
+            .keys()
+            .map(|id| {
+                let link = Link {
+                    state: DeviceState::Connecting,
+                    since_us: now_us,
+                    description: None,
+                    polls: 0,
+                    took: Recent::default(),
+                    late: Recent::default(),
+                };
+                (id.clone(), link)
+            })
+            .collect();
+        Self {
+            promises,
+            noisy: noisy.into_iter().collect(),
+            now: Snapshot {
+                now_us,
+                links,
+                ..Snapshot::default()
+            },
+            snapshots: watch::Sender::new(Arc::new(Snapshot::default())),
+        }
+    }
+
+    /// Snapshots as they are taken.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.subscribe()
+    }
+
+    /// Notes a device's new state.
+    pub fn state(&mut self, device: &DeviceId, state: DeviceState, now_us: i64) {
+        let Some(link) = self.now.links.get_mut(device) else {
+            return;
+        };
+        // Another attempt at an offline device is no news until it succeeds.
+        let offline = matches!(link.state, DeviceState::Offline { .. });
+        if offline && state == DeviceState::Connecting {
+            return;
+        }
+        if discriminant(&link.state) != discriminant(&state) {
+            link.since_us = now_us;
+        }
+        link.state = state;
+    }
+
+    /// Notes what a device says of itself.
+    pub fn described(&mut self, device: &DeviceId, description: Description) {
+        if let Some(link) = self.now.links.get_mut(device) {
+            link.description = Some(description);
+        }
+    }
+
+    /// Notes a poll.
+    pub fn polled(&mut self, device: &DeviceId, took: Duration, late: Duration) {
+        if let Some(link) = self.now.links.get_mut(device) {
+            link.polls += 1;
+            link.took.push(took);
+            link.late.push(late);
+        }
+    }
+
+    /// Notes new values.
+    pub fn update(&mut self, device: &DeviceId, updates: Vec<Update>, now_us: i64) {
+        for update in updates {
+            self.now.updates += 1;
+            self.note(device, update, now_us);
+        }
+    }
+
+    fn note(&mut self, device: &DeviceId, update: Update, now_us: i64) {
+        let mut quality = update.quality;
+        if let Value::Analog(x) = update.value
+            && !x.is_finite()
+        {
+            quality |= Quality::INVALID;
+        }
+        let before = self.now.points.get(&update.point);
+        let (repeats, rate_per_s) = before.map_or((0, 0.0), |before| {
+            let same = before.value == update.value;
+            let repeats = if same { before.repeats + 1 } else { 0 };
+            (repeats, rate(before, &update))
+        });
+        // A generator at rest reads exactly nothing, and rightly so.
+        let at_rest = number(update.value) == Some(0.0);
+        if repeats >= FROZEN_AFTER && !at_rest && self.noisy.contains(&update.point) {
+            quality |= Quality::FROZEN;
+        }
+        self.now.points.insert(
+            update.point,
+            Point {
+                device: device.clone(),
+                value: update.value,
+                quality,
+                time: update.time,
+                received_us: now_us,
+                rate_per_s,
+                repeats,
+            },
+        );
+    }
+
+    /// Takes a snapshot, with the age of every value judged, and shows it to subscribers.
+    pub fn snapshot(&mut self, now_us: i64) -> Arc<Snapshot> {
+        self.now.now_us = now_us;
+        let mut shown = self.now.clone();
+        for point in shown.points.values_mut() {
+            if let Some(promise) = self.promises.get(&point.device) {
+                let max_age = i64::try_from(promise.max_age.as_micros()).unwrap_or(i64::MAX);
+                if now_us.saturating_sub(point.received_us) > max_age {
+                    point.quality |= Quality::OLD;
+                }
+            }
+            if !shown.links.get(&point.device).is_some_and(Link::online) {
+                point.quality |= Quality::COMM_LOST;
+            }
+        }
+        let shown = Arc::new(shown);
+        self.snapshots.send_replace(Arc::clone(&shown));
+        shown
+    }
+}
+
+/// Change per second between two updates of a point.
+fn rate(before: &Point, update: &Update) -> f64 {
+    let (Value::Analog(a), Value::Analog(b)) = (before.value, update.value) else {
+        return 0.0;
+    };
+    let dt = (update.time.unix_us - before.time.unix_us) as f64 / US as f64;
+    if dt > 0.0 && a.is_finite() && b.is_finite() {
+        (b - a) / dt
+    } else {
+        0.0
+    }
+}
