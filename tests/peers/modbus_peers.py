@@ -1,0 +1,181 @@
+"""Modbus and SunSpec as others speak them: pymodbus and pysunspec2, for tests/peers_modbus.rs.
+
+modbus_peers.py definitions ID...   the models as pysunspec2 has them, as JSON
+modbus_peers.py scan HOST PORT      every value of a SunSpec device, as JSON
+modbus_peers.py write HOST PORT     sets controls of model 704, then as scan
+modbus_peers.py station             a pymodbus server with four tables
+modbus_peers.py inverter            a pymodbus server with models that pysunspec2 encoded
+
+The servers print their port, serve until standard input closes, and then print every holding
+register that a client wrote, as JSON.
+"""
+
+import asyncio
+import json
+import sys
+
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+from sunspec2 import device
+from sunspec2.modbus.client import SunSpecModbusClientDeviceTCP
+
+BASE = 40000
+
+
+def definitions(ids):
+    def points(group, offset, prefix):
+        rows = []
+        for point in group["points"]:
+            name = prefix + point["name"]
+            writable = point.get("access") == "RW"
+            rows.append([name, offset, point["type"], point["size"], point.get("sf", ""), writable])
+            offset += point["size"]
+        for inner in group.get("groups", []):
+            # Repeating groups are no part of the fixed block.
+            if inner.get("count", 1) == 1:
+                more, offset = points(inner, offset, prefix + inner["name"] + ".")
+                rows += more
+        return rows, offset
+
+    result = {}
+    for model_id in ids:
+        rows, end = points(device.get_model_def(int(model_id))["group"], 0, "")
+        # The first two, ID and L, are the header of every model.
+        result[model_id] = {"length": end - 2, "points": rows[2:]}
+    return result
+
+
+def connect(host, port):
+    peer = SunSpecModbusClientDeviceTCP(slave_id=1, ipaddr=host, ipport=int(port), timeout=10)
+    peer.scan()
+    return peer
+
+
+def values(group, prefix=""):
+    result = {prefix + name: point.cvalue for name, point in group.points.items()}
+    for name, inner in group.groups.items():
+        if not isinstance(inner, list):
+            result |= values(inner, prefix + name + ".")
+    return result
+
+
+def scan(host, port):
+    peer = connect(host, port)
+    models = [m for key, same in peer.models.items() if isinstance(key, int) for m in same]
+    models.sort(key=lambda model: model.model_addr)
+    return [
+        {"id": m.model_id, "address": m.model_addr, "length": m.model_len, "values": values(m)}
+        for m in models
+    ]
+
+
+def write(host, port):
+    peer = connect(host, port)
+    peer.connect()
+    controls = peer.models[704][0]
+    controls.points["WMaxLimPct"].cvalue = 62.3
+    controls.points["WMaxLimPctRvrt"].cvalue = 60.0
+    controls.points["WMaxLimPctEnaRvrt"].cvalue = 1
+    controls.points["WMaxLimPctRvrtTms"].cvalue = 30
+    controls.points["VarSet"].cvalue = -700000
+    controls.write()
+    controls.points["WMaxLimPctEna"].cvalue = 1
+    controls.write()
+    peer.disconnect()
+    return scan(host, port)
+
+
+async def serve(simdata):
+    written = {}
+
+    def watch(sending, pdu):
+        if not sending and pdu.function_code in (6, 16):
+            for offset, register in enumerate(pdu.registers):
+                written[pdu.address + offset] = register
+        return pdu
+
+    server = ModbusTcpServer(
+        SimDevice(id=1, simdata=simdata), address=("127.0.0.1", 0), trace_pdu=watch
+    )
+    await server.serve_forever(background=True)
+    print(server.transport.sockets[0].getsockname()[1], flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await server.shutdown()
+    return written
+
+
+def registers(address, *numbers):
+    return SimData(address, values=list(numbers), datatype=DataType.REGISTERS)
+
+
+def station():
+    """A voltage, a power, a tap position, a floating point set value, a breaker, a switch."""
+    return (
+        [SimData(3, values=[True], datatype=DataType.BITS)],
+        [SimData(7, values=[True], datatype=DataType.BITS)],
+        [
+            SimData(10, values=-2, datatype=DataType.INT16),
+            SimData(12, values=25.0, datatype=DataType.FLOAT32),
+            registers(14, 2),
+        ],
+        [
+            registers(0, 20123),
+            SimData(1, values=-100, datatype=DataType.INT32),
+            SimData(20, values=5_000_000_000, datatype=DataType.UINT64),
+        ],
+    )
+
+
+INVERTER = {
+    1: {"Mn": "Example", "Md": "Inverter", "SN": "0002", "DA": 1},
+    103: {
+        "A_SF": 0, "AphA": 119, "AphB": 120, "AphC": 121, "V_SF": 0, "PPVphAB": 20100,
+        "PPVphBC": 20200, "PPVphCA": 20300, "W_SF": 3, "W": 4000, "Hz_SF": -2, "Hz": 5002,
+        "VAr_SF": 3, "VAr": -1200, "WH_SF": 3, "WH": 123456, "St": 4,
+    },
+    702: {"W_SF": 3, "WMaxRtg": 5000, "WMax": 5000, "VA_SF": 3, "VAMaxRtg": 5500, "Var_SF": 3,
+          "VarMaxInjRtg": 2200, "VarMaxInj": 2200, "VarMaxAbs": 2200},
+    704: {
+        "WMaxLimPct_SF": -1, "WSet_SF": 0, "VarSet_SF": 0,
+        "WMaxLimPctEna": 0, "WMaxLimPct": 1000, "WMaxLimPctRvrt": 1000, "WMaxLimPctEnaRvrt": 0,
+        "WMaxLimPctRvrtTms": 0, "WMaxLimPctRvrtRem": 0, "WSetEna": 0, "WSetMod": 1, "WSet": 0,
+        "WSetRvrt": 0, "WSetEnaRvrt": 0, "WSetRvrtTms": 0, "WSetRvrtRem": 0, "VarSetEna": 0,
+        "VarSetMod": 4, "VarSet": 0, "VarSetRvrt": 0, "VarSetEnaRvrt": 0, "VarSetRvrtTms": 0,
+        "VarSetRvrtRem": 0,
+    },
+    713: {"Pct_SF": -1, "SoC": 455},
+}
+
+
+def inverter():
+    """A device as pysunspec2 encodes it; points without a value are "not implemented"."""
+    image = b"SunS"
+    for model_id, points in INVERTER.items():
+        length = definitions([model_id])[model_id]["length"]
+        model = device.Model(model_id=model_id, model_len=length)
+        for name, value in points.items():
+            model.points[name].value = value
+        image += model.get_mb()
+    image += b"\xff\xff\x00\x00"
+    words = [int.from_bytes(image[i : i + 2], "big") for i in range(0, len(image), 2)]
+    return [registers(BASE, *words)]
+
+
+def main():
+    match sys.argv[1:]:
+        case ["definitions", *ids]:
+            result = definitions(ids)
+        case ["scan", host, port]:
+            result = scan(host, port)
+        case ["write", host, port]:
+            result = write(host, port)
+        case ["station"]:
+            result = asyncio.run(serve(station()))
+        case ["inverter"]:
+            result = asyncio.run(serve(inverter()))
+        case _:
+            sys.exit(__doc__)
+    json.dump(result, sys.stdout)
+
+
+main()
