@@ -8,5 +8,6 @@ pub mod clock;
 pub mod field;
 pub mod published;
 pub mod site;
+pub mod store;
 pub mod table;
 pub mod web;

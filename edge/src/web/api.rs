@@ -601,3 +601,34 @@ pub struct NewUser {
     /// What it may do.
     pub role: Role,
 }
+
+/// A user and what it may do.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct UserAccount {
+    /// User name.
+    pub user: String,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// The event stream's data, by name of the event. Only documents the stream: on connecting, each
+/// event comes once with everything; after that only when its part has changed.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Events {
+    /// Replaces the status.
+    pub status: Status,
+    /// Replaces all devices.
+    pub devices: Vec<DeviceView>,
+    /// Replaces the estimated state.
+    pub network_state: NetworkState,
+    /// Points that changed; the others stay.
+    pub points: Vec<PointView>,
+    /// Intervals that are new or changed, by `start`; the others stay.
+    pub intervals: Vec<IntervalView>,
+    /// Orders that are new or changed, by `id`; the others stay.
+    pub orders: Vec<OrderView>,
+    /// Replaces all setpoints.
+    pub dispatch: Vec<DispatchView>,
+    /// Replaces all alarms.
+    pub alarms: Vec<AlarmView>,
+}

@@ -284,3 +284,170 @@ impl PointSpec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn map(text: &str) -> RegisterMap {
+        toml::from_str(text).unwrap()
+    }
+
+    fn point(text: &str) -> PointSpec {
+        let text = format!("[[point]]\nname = \"x\"\naddress = 0\n{text}");
+        map(&text).points.remove(0)
+    }
+
+    #[test]
+    fn values_of_every_encoding() {
+        let rows: &[(&str, &[u16], Value)] = &[
+            ("table = 'input'", &[0xFFFF], Value::Analog(65_535.0)),
+            (
+                "table = 'input'\nencoding = 'i16'\nscale = 0.5\noffset = 1.0",
+                &[0xFFFE],
+                Value::Analog(0.0),
+            ),
+            (
+                "table = 'input'\nencoding = 'u32'",
+                &[0x0001, 0x0002],
+                Value::Analog(65_538.0),
+            ),
+            (
+                "table = 'input'\nencoding = 'u32'\nword_order = 'low_first'",
+                &[0x0002, 0x0001],
+                Value::Analog(65_538.0),
+            ),
+            (
+                "table = 'input'\nencoding = 'i32'",
+                &[0xFFFF, 0xFFFE],
+                Value::Analog(-2.0),
+            ),
+            // 0x41C80000 is 25.0.
+            (
+                "table = 'input'\nencoding = 'f32'",
+                &[0x41C8, 0x0000],
+                Value::Analog(25.0),
+            ),
+            (
+                "table = 'input'\nencoding = 'u64'\nkind = 'counter'",
+                &[0, 1, 0, 7],
+                Value::Counter(0x1_0000_0007),
+            ),
+            (
+                "table = 'input'\nkind = 'counter'\nscale = 1000.0",
+                &[12],
+                Value::Counter(12_000),
+            ),
+            ("table = 'discrete'", &[1], Value::Binary(true)),
+            (
+                "table = 'holding'\nkind = 'binary'",
+                &[0],
+                Value::Binary(false),
+            ),
+            (
+                "table = 'input'\nkind = 'double_point'",
+                &[2],
+                Value::DoublePoint(DoublePoint::On),
+            ),
+            (
+                "table = 'input'\nkind = 'double_point'",
+                &[3],
+                Value::DoublePoint(DoublePoint::Bad),
+            ),
+        ];
+        for (text, registers, expected) in rows {
+            assert_eq!(
+                point(text).decode(registers),
+                (*expected, Quality::GOOD),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_device_does_not_know_is_invalid() {
+        let rows: &[(&str, &[u16])] = &[
+            (
+                "table = 'input'\nencoding = 'i16'\ninvalid = -32768",
+                &[0x8000],
+            ),
+            ("table = 'input'\ninvalid = 0xFFFF", &[0xFFFF]),
+            (
+                "table = 'input'\nencoding = 'u64'\ninvalid = -1",
+                &[0xFFFF; 4],
+            ),
+            // Not a number, and infinity.
+            ("table = 'input'\nencoding = 'f32'", &[0x7FC0, 0x0000]),
+            ("table = 'input'\nencoding = 'f32'", &[0x7F80, 0x0000]),
+            ("table = 'input'\nkind = 'double_point'", &[4]),
+        ];
+        for (text, registers) in rows {
+            assert_eq!(point(text).decode(registers).1, Quality::INVALID, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let register = point("table = 'holding'\nencoding = 'i16'\nscale = 0.1");
+        assert_eq!(register.encode(Value::Analog(-12.34)), Ok(vec![0xFF85]));
+        for value in [f64::NAN, f64::INFINITY, 3276.8, -3276.9] {
+            assert!(register.encode(Value::Analog(value)).is_err(), "{value}");
+        }
+        assert!(register.encode(Value::Binary(true)).is_err());
+    }
+
+    #[test]
+    fn every_problem_is_named() {
+        let map = map(r#"
+            [[point]]
+            name = "a"
+            table = "input"
+            address = 65535
+            encoding = "f32"
+            kind = "counter"
+            writable = true
+            scale = 0.0
+            [[point]]
+            name = "a"
+            table = "coil"
+            address = 1
+            kind = "analog"
+            encoding = "u32"
+        "#);
+        let problems = map.problems();
+        for part in [
+            "65535", "writable", "scale", "f32", "twice", "binary", "encoding",
+        ] {
+            assert!(
+                problems.iter().any(|p| p.contains(part)),
+                "{part}: {problems:?}"
+            );
+        }
+        assert!(toml::from_str::<RegisterMap>("max_gapp = 3").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn written_values_read_back(
+            encoding in prop_oneof![
+                Just("u16"), Just("i16"), Just("u32"), Just("i32"), Just("u64"), Just("f32"),
+            ],
+            order in prop_oneof![Just("high_first"), Just("low_first")],
+            raw in -32_768i32..=65_535,
+        ) {
+            let point = point(&format!(
+                "table = 'holding'\nencoding = '{encoding}'\nword_order = '{order}'\nscale = 0.25"
+            ));
+            let value = Value::Analog(f64::from(raw) * 0.25);
+            match point.encode(value) {
+                Ok(registers) => prop_assert_eq!(point.decode(&registers), (value, Quality::GOOD)),
+                Err(_) => {
+                    let outside = if encoding == "i16" { raw > 32_767 } else { raw < 0 };
+                    prop_assert!(outside);
+                }
+            }
+        }
+    }
+}

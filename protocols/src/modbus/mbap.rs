@@ -217,3 +217,144 @@ fn frame(header: Header, pdu: &[u8]) -> Vec<u8> {
     bytes.extend(pdu);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Answers a whole frame from a server whose every element is `0x0102` (a bit: 1), as the
+    /// server does; `None`: not a frame.
+    fn exchange(bytes: &[u8]) -> Option<Vec<u8>> {
+        let (header, pdu) = bytes.split_first_chunk::<HEADER>()?;
+        let header = Header::decode(*header)?;
+        assert_eq!(header.pdu, pdu.len());
+        Some(match Request::decode(pdu) {
+            Ok(request) => {
+                let values = match &request {
+                    Request::Read { table, count, .. } if table.is_bits() => {
+                        vec![1; usize::from(*count)]
+                    }
+                    Request::Read { count, .. } => vec![0x0102; usize::from(*count)],
+                    Request::Write { .. } => Vec::new(),
+                };
+                answer(header, pdu, &request, &values)
+            }
+            Err(code) => refusal(header, pdu[0], code),
+        })
+    }
+
+    /// Requests and answers of V1.1b3 chapter 6, one per function served, then the refusals.
+    #[test]
+    fn frames() {
+        #[rustfmt::skip]
+        let rows: &[(&str, &[u8], &[u8])] = &[
+            // transaction | protocol | length | unit | function, …
+            ("read coils 0x0013, 10 of them: two bytes, six bits of padding",
+             &[0, 1, 0, 0, 0, 6, 1, 0x01, 0x00, 0x13, 0x00, 0x0A],
+             &[0, 1, 0, 0, 0, 5, 1, 0x01, 0x02, 0xFF, 0x03]),
+            ("read discrete inputs 0x00C4, 1",
+             &[0, 2, 0, 0, 0, 6, 1, 0x02, 0x00, 0xC4, 0x00, 0x01],
+             &[0, 2, 0, 0, 0, 4, 1, 0x02, 0x01, 0x01]),
+            ("read holding registers 0x006B, 3",
+             &[0, 3, 0, 0, 0, 6, 1, 0x03, 0x00, 0x6B, 0x00, 0x03],
+             &[0, 3, 0, 0, 0, 9, 1, 0x03, 0x06, 1, 2, 1, 2, 1, 2]),
+            ("read input register 0xFFFF, the last one",
+             &[0, 4, 0, 0, 0, 6, 0xFF, 0x04, 0xFF, 0xFF, 0x00, 0x01],
+             &[0, 4, 0, 0, 0, 5, 0xFF, 0x04, 0x02, 1, 2]),
+            ("write coil 0x00AC on: echo",
+             &[0, 5, 0, 0, 0, 6, 1, 0x05, 0x00, 0xAC, 0xFF, 0x00],
+             &[0, 5, 0, 0, 0, 6, 1, 0x05, 0x00, 0xAC, 0xFF, 0x00]),
+            ("write register 1 := 3: echo",
+             &[0, 6, 0, 0, 0, 6, 1, 0x06, 0x00, 0x01, 0x00, 0x03],
+             &[0, 6, 0, 0, 0, 6, 1, 0x06, 0x00, 0x01, 0x00, 0x03]),
+            ("write 10 coils at 0x0013: address and count",
+             &[0, 7, 0, 0, 0, 9, 1, 0x0F, 0x00, 0x13, 0x00, 0x0A, 0x02, 0xCD, 0x01],
+             &[0, 7, 0, 0, 0, 6, 1, 0x0F, 0x00, 0x13, 0x00, 0x0A]),
+            ("write 2 registers at 1: address and count",
+             &[0, 8, 0, 0, 0, 11, 1, 0x10, 0x00, 0x01, 0x00, 0x02, 0x04, 0x00, 0x0A, 0x01, 0x02],
+             &[0, 8, 0, 0, 0, 6, 1, 0x10, 0x00, 0x01, 0x00, 0x02]),
+            ("function 0x2B is not served: illegal function",
+             &[0, 9, 0, 0, 0, 5, 1, 0x2B, 0x0E, 0x01, 0x00],
+             &[0, 9, 0, 0, 0, 3, 1, 0xAB, 0x01]),
+            ("126 registers: illegal data value",
+             &[0, 10, 0, 0, 0, 6, 1, 0x03, 0x00, 0x00, 0x00, 0x7E],
+             &[0, 10, 0, 0, 0, 3, 1, 0x83, 0x03]),
+            ("no register at all: illegal data value",
+             &[0, 11, 0, 0, 0, 6, 1, 0x03, 0x00, 0x00, 0x00, 0x00],
+             &[0, 11, 0, 0, 0, 3, 1, 0x83, 0x03]),
+            ("beyond 65535: illegal data address",
+             &[0, 12, 0, 0, 0, 6, 1, 0x03, 0xFF, 0xFF, 0x00, 0x02],
+             &[0, 12, 0, 0, 0, 3, 1, 0x83, 0x02]),
+            ("a coil is FF00 or 0000: illegal data value",
+             &[0, 13, 0, 0, 0, 6, 1, 0x05, 0x00, 0xAC, 0x12, 0x34],
+             &[0, 13, 0, 0, 0, 3, 1, 0x85, 0x03]),
+            ("byte count against register count: illegal data value",
+             &[0, 14, 0, 0, 0, 9, 1, 0x10, 0x00, 0x01, 0x00, 0x02, 0x04, 0x00, 0x0A],
+             &[0, 14, 0, 0, 0, 3, 1, 0x90, 0x03]),
+        ];
+        for (what, request, expected) in rows {
+            assert_eq!(exchange(request).as_deref(), Some(*expected), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_header() {
+        for (what, header) in [
+            ("another protocol", [0, 1, 0, 1, 0, 6, 1]),
+            ("no unit identifier", [0, 1, 0, 0, 0, 0, 1]),
+            ("no function", [0, 1, 0, 0, 0, 1, 1]),
+            ("longer than a PDU may be", [0, 1, 0, 0, 0, 255, 1]),
+            ("much longer", [0, 1, 0, 0, 0xFF, 0xFF, 1]),
+        ] {
+            assert_eq!(Header::decode(header), None, "{what}");
+        }
+        assert!(Header::decode([0, 1, 0, 0, 0, 254, 1]).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn written_registers_arrive(
+            address in 0u16..=0xFF00,
+            values in prop::collection::vec(any::<u16>(), 1..=123),
+        ) {
+            let mut pdu = vec![0x10];
+            pdu.extend(address.to_be_bytes());
+            pdu.extend((values.len() as u16).to_be_bytes());
+            pdu.push(values.len() as u8 * 2);
+            pdu.extend(values.iter().flat_map(|v| v.to_be_bytes()));
+            let expected = Request::Write { table: Table::Holding, address, values };
+            prop_assert_eq!(Request::decode(&pdu), Ok(expected));
+        }
+
+        #[test]
+        fn written_coils_arrive(
+            address in 0u16..=0xF000,
+            bits in prop::collection::vec(0u16..=1, 1..=1968),
+        ) {
+            let mut pdu = vec![0x0F];
+            pdu.extend(address.to_be_bytes());
+            pdu.extend((bits.len() as u16).to_be_bytes());
+            pdu.push(bits.len().div_ceil(8) as u8);
+            pdu.extend(bits.chunks(8).map(|byte| {
+                byte.iter().rev().fold(0u8, |acc, &bit| acc << 1 | bit as u8)
+            }));
+            let expected = Request::Write { table: Table::Coil, address, values: bits };
+            prop_assert_eq!(Request::decode(&pdu), Ok(expected));
+        }
+
+        #[test]
+        fn no_bytes_panic_and_no_answer_is_too_long(
+            pdu in prop::collection::vec(any::<u8>(), 1..=MAX_PDU),
+            function in 0u8..=0x18,
+        ) {
+            for first in [pdu[0], function] {
+                let mut frame = vec![0, 1, 0, 0, 0, pdu.len() as u8 + 1, 1, first];
+                frame.extend(&pdu[1..]);
+                let answer = exchange(&frame).unwrap();
+                prop_assert!(answer.len() <= HEADER + MAX_PDU);
+            }
+        }
+    }
+}

@@ -122,6 +122,9 @@ pub struct Rejected {
     pub threshold: f64,
     /// What it looks like.
     pub suspicion: Suspicion,
+    /// Meters whose rejection would have explained the data as well: one of them may be the bad
+    /// one instead.
+    pub ambiguous_with: Vec<usize>,
 }
 
 impl fmt::Display for Rejected {
@@ -158,6 +161,8 @@ pub enum UnusedReason {
     NotFinite,
     /// What it measures is switched off or not connected to a source.
     NotEnergised,
+    /// The power of one of several sources at a node, which share it as they like.
+    SharedSource,
     /// A current not above three standard deviations: its direction is noise.
     CurrentBelowNoise,
 }

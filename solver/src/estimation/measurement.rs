@@ -23,6 +23,12 @@ pub enum Kind {
         /// Node.
         node: Id,
     },
+    /// Voltage angle at a node, rad, against the angle references of the sources (a time-synchronised
+    /// phasor). Where an island has one, the angle of its source is estimated as well.
+    VoltageAngle {
+        /// Node.
+        node: Id,
+    },
     /// Active power into a branch at one side, W.
     BranchP {
         /// Branch.
@@ -54,12 +60,22 @@ pub enum Kind {
         /// Load or generator.
         appliance: Id,
     },
-    /// Active power injected at a node by everything connected to it, generation-positive, W.
+    /// Active power a source feeds in, W.
+    SourceP {
+        /// Source.
+        source: Id,
+    },
+    /// Reactive power a source feeds in, var.
+    SourceQ {
+        /// Source.
+        source: Id,
+    },
+    /// Active power injected at a node by its sources, loads and generators (shunts belong to the network), generation-positive, W.
     NodeP {
         /// Node.
         node: Id,
     },
-    /// Reactive power injected at a node by everything connected to it, generation-positive, var.
+    /// Reactive power injected at a node by its sources, loads and generators (shunts belong to the network), generation-positive, var.
     NodeQ {
         /// Node.
         node: Id,

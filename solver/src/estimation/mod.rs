@@ -8,15 +8,27 @@
 //! results are SI; see [`Kind`] for signs. Positive sequence: a measurement of a single phase
 //! is refused until the asymmetric estimator takes it.
 
+mod bad_data;
+mod equation;
 mod error;
 mod estimate;
+mod estimator;
+mod factor;
+mod layout;
 mod measurement;
+mod problem;
+mod report;
+mod statistics;
+#[cfg(test)]
+mod tests_support;
+mod wls;
 
 pub use error::EstimationError;
 pub use estimate::{
     ApplianceEstimate, BranchEstimate, EndEstimate, Estimate, NodeEstimate, Quantity, Rejected,
     Relaxed, Residual, SourceEstimate, Suspicion, Unused, UnusedReason,
 };
+pub use estimator::Estimator;
 pub use measurement::{Kind, Measurement, Origin, Phase};
 
 /// How to estimate.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use num_complex::Complex64;
 use serde::{Deserialize, Serialize};
 
-use super::{Id, Network, NetworkError, S_BASE_VA, topology, two_port};
+use super::{Id, Network, NetworkError, S_BASE_VA, Shunt, topology, two_port};
 
 /// An end of a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -172,7 +172,7 @@ impl Grid {
     }
 
     /// Index of a node the network's own checks have found.
-    pub(super) fn known_node(&self, id: Id) -> usize {
+    pub(crate) fn known_node(&self, id: Id) -> usize {
         self.index_of_node(id)
             .expect("a checked network refers to its own nodes only")
     }
@@ -249,7 +249,8 @@ impl Grid {
         for (k, s) in network.shunt.iter().enumerate() {
             let node = self.known_node(s.node);
             self.elements.insert(s.id, Element::Shunt(k));
-            self.y_shunt[node] += two_port::shunt(s, self.u_rated[node]);
+            let y = self.shunt_admittance(s, node);
+            self.y_shunt[node] += y;
         }
         for (k, s) in network.source.iter().enumerate() {
             self.elements.insert(s.id, Element::Source(k));
@@ -350,6 +351,11 @@ impl Grid {
             Some(Element::Source(k)) => Some(k),
             _ => None,
         }
+    }
+
+    /// Admittance of a shunt at a node, pu; zero when it is disconnected.
+    pub(crate) fn shunt_admittance(&self, shunt: &Shunt, node: usize) -> Complex64 {
+        two_port::shunt(shunt, self.u_rated[node])
     }
 
     /// Base current at a node, A.

@@ -3,7 +3,7 @@
 
 use num_complex::Complex64;
 
-use super::{ApplianceKind, Element, Grid, Id, S_BASE_VA, UpdateError, two_port};
+use super::{ApplianceKind, Element, Grid, Id, S_BASE_VA, UpdateError};
 
 impl Grid {
     /// Moves a transformer's tap changer.
@@ -135,9 +135,7 @@ impl Grid {
         let node = self.known_node(at);
         // Summed afresh, so that a shunt switched often leaves no rounding behind.
         let at_node = self.network.shunt.iter().filter(|s| s.node == at);
-        self.y_shunt[node] = at_node
-            .map(|s| two_port::shunt(s, self.u_rated[node]))
-            .sum();
+        self.y_shunt[node] = at_node.map(|s| self.shunt_admittance(s, node)).sum();
         Ok(())
     }
 

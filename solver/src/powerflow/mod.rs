@@ -9,12 +9,14 @@ mod appliances;
 mod flows;
 mod newton;
 mod structure;
+mod sym_output;
 
 use num_complex::Complex64;
 use thiserror::Error;
 
 pub use flows::{BranchFlow, Flows, flows, source_powers};
 pub use newton::PowerFlow;
+pub use sym_output::{ApplianceOutput, BranchOutput, NodeOutput, SymOutput};
 
 use crate::network::Id;
 

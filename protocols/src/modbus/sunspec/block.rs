@@ -230,3 +230,115 @@ impl Block {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::modbus::sunspec::tables::{MODELS, find};
+
+    #[test]
+    fn definitions_are_gapless() {
+        for model in MODELS {
+            let mut next = 2;
+            for point in model.points {
+                assert_eq!(point.offset, next, "model {} {}", model.id, point.name);
+                next += point.kind.size();
+                let scaled = point.scale.is_empty() || model.point(point.scale).is_some();
+                assert!(scaled, "model {} {}", model.id, point.name);
+            }
+            assert_eq!(next, model.length + 2, "model {}", model.id);
+        }
+    }
+
+    #[test]
+    fn a_new_block_implements_nothing() {
+        for model in MODELS {
+            let block = Block::new(model, 40_002);
+            assert_eq!(block.registers()[..2], [model.id, model.length]);
+            for point in model.points {
+                let counts = matches!(point.kind, super::super::model::Kind::Acc32)
+                    || matches!(point.kind, super::super::model::Kind::Acc64);
+                assert_eq!(block.raw(point.name), counts.then_some(0), "{}", point.name);
+                assert_eq!(block.text(point.name).trim_matches('\u{fffd}'), "");
+            }
+        }
+    }
+
+    #[test]
+    fn scale_factors_are_obeyed() {
+        let mut block = Block::new(find(103).unwrap(), 0);
+        assert!(matches!(
+            block.set("W", 1.0),
+            Err(SunspecError::NoScale { .. })
+        ));
+        block.set("W_SF", -1.0).unwrap();
+        block.set("W", 123.4).unwrap();
+        assert_eq!((block.raw("W"), block.get("W")), (Some(1234), Some(123.4)));
+        // 3276.8 would read "not implemented" were it negative, and does not fit.
+        for value in [3276.8, -3276.8, f64::NAN, f64::INFINITY] {
+            assert!(matches!(
+                block.set("W", value),
+                Err(SunspecError::Range { .. })
+            ));
+        }
+        assert_eq!(block.get("W"), Some(123.4));
+        // A scale factor beyond -10 to 10 makes the value unusable, not large.
+        block.load(15, &[11]);
+        assert_eq!(block.get("W"), None);
+        assert!(matches!(
+            block.set("Wh", 1.0),
+            Err(SunspecError::NoPoint { .. })
+        ));
+    }
+
+    #[test]
+    fn texts_are_cut_and_padded() {
+        let mut block = Block::new(find(1).unwrap(), 0);
+        block.set_text("Vr", "1.2.3").unwrap();
+        assert_eq!(block.text("Vr"), "1.2.3");
+        block.set_text("Vr", "a version much too long").unwrap();
+        assert_eq!(block.text("Vr"), "a version much t");
+        assert!(block.set_text("DA", "x").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn rounding_towards_zero_never_exceeds(value in -1e6..1e6f64, exponent in -2i32..=3) {
+            let mut block = Block::new(find(704).unwrap(), 0);
+            block.set("WSet_SF", f64::from(exponent)).unwrap();
+            let point = block.find("WSet").unwrap();
+            let bits = block.encode(point, value, Round::TowardsZero).unwrap();
+            block.put(point, bits);
+            let got = block.get("WSet").unwrap();
+            prop_assert!(got.abs() <= value.abs() * (1.0 + 1e-9));
+            prop_assert!((got - value).abs() < 10f64.powi(exponent) * (1.0 + 1e-9));
+        }
+
+        #[test]
+        fn what_is_on_the_grid_stays(raw in -32_767i32..=32_767, exponent in -10i32..=10) {
+            let mut block = Block::new(find(103).unwrap(), 0);
+            block.set("W_SF", f64::from(exponent)).unwrap();
+            block.load(14, &[raw as i16 as u16]);
+            let value = block.get("W").unwrap();
+            let point = block.find("W").unwrap();
+            for round in [Round::Nearest, Round::TowardsZero] {
+                let bits = block.encode(point, value, round).unwrap();
+                prop_assert_eq!(bits as u16 as i16, raw as i16);
+            }
+        }
+
+        #[test]
+        fn numbers_of_every_type_survive(raw in any::<i64>()) {
+            for point in MODELS.into_iter().flat_map(|model| model.points) {
+                let raw = i128::from(raw);
+                for raw in [raw, raw >> 32, raw >> 48, raw >> 60] {
+                    let Some(bits) = point.kind.encode(raw) else { continue };
+                    let registers: Vec<u16> = words(bits, point.kind.size()).collect();
+                    prop_assert_eq!(point.kind.decode(&registers), Some(raw), "{:?}", point.kind);
+                }
+            }
+        }
+    }
+}

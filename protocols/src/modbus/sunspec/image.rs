@@ -184,3 +184,64 @@ impl Registers for Mutex<Image> {
             .write(address, values)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_begins_with_the_mark_and_ends_with_the_end_model() {
+        let image = Image::new(40_000, &[1, 713]).unwrap();
+        assert_eq!(image.read(40_000, 4), Ok(vec![0x5375, 0x6E53, 1, 66]));
+        // 2 of the mark, 68 of model 1, then 713 with its 7.
+        assert_eq!(image.read(40_070, 2), Ok(vec![713, 7]));
+        assert_eq!(image.read(40_079, 2), Ok(vec![0xFFFF, 0]));
+        let refused = Err(ExceptionCode::IllegalDataAddress);
+        assert_eq!(image.read(40_080, 2), refused);
+        assert_eq!(image.read(39_999, 1), refused);
+        assert_eq!(image.read(0xFFFF, 2), refused);
+    }
+
+    #[test]
+    fn models_that_do_not_fit_are_refused() {
+        // 2 registers of the mark, 68 and 52 of the models, 2 of the end model.
+        assert!(Image::new(65_412, &[1, 103]).is_ok());
+        let error = Image::new(65_413, &[1, 103]).unwrap_err();
+        assert_eq!(error, SunspecError::TooLong(65_413));
+        assert_eq!(Image::new(0, &[7]).unwrap_err(), SunspecError::NoModel(7));
+    }
+
+    #[test]
+    fn clients_write_whole_writable_points_only() {
+        let mut image = Image::new(0, &[704]).unwrap();
+        let refused = Err(ExceptionCode::IllegalDataAddress);
+        // Model 704 begins at 2: WMaxLimPctEna at 16, WMaxLimPctRvrtTms at 20 and 21, and
+        // WMaxLimPctRvrtRem, which is the device's own, at 22 and 23.
+        assert_eq!(image.write(16, &[1, 500, 500, 1, 0, 30]), Ok(()));
+        assert_eq!(image.write(16, &[0]), Ok(()));
+        assert_eq!(image.write(20, &[0]), refused, "half a point");
+        assert_eq!(image.write(21, &[0]), refused, "the other half");
+        assert_eq!(
+            image.write(20, &[0, 1, 0, 1]),
+            refused,
+            "one of them read-only"
+        );
+        assert_eq!(image.write(2, &[704]), refused, "the id");
+        assert_eq!(image.write(68, &[1, 2, 3]), refused, "past the end");
+        assert_eq!(image.write(16, &[]), refused, "nothing");
+        assert_eq!(image.get(704, "WMaxLimPctEna"), Some(0.0));
+        assert_eq!(image.get(704, "WMaxLimPctRvrtTms"), Some(30.0));
+        let written: Vec<_> = image.take_written().into_iter().map(|w| w.1).collect();
+        assert_eq!(
+            written,
+            [
+                "WMaxLimPctEna",
+                "WMaxLimPct",
+                "WMaxLimPctRvrt",
+                "WMaxLimPctEnaRvrt",
+                "WMaxLimPctRvrtTms"
+            ]
+        );
+        assert_eq!(image.take_written(), []);
+    }
+}

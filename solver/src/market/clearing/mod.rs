@@ -11,11 +11,19 @@
 //! Case and result are SI and generation-positive; inside all is per unit.
 
 mod case;
+mod check;
+mod clear;
+mod limits;
+mod physics;
+mod problem;
+mod programme;
 mod result;
+mod search;
 
 pub use case::{
     BranchLimit, Case, ClearingError, Interface, LimitSet, NodeLimit, NodePower, Options,
 };
+pub use clear::clear;
 pub use result::{
     AcCheck, Award, Binding, Clearing, Exchange, Fill, Limit, NodePrice, Status, Tightened,
 };

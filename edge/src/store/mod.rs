@@ -1,0 +1,3 @@
+//! What the appliance keeps.
+
+pub mod users;

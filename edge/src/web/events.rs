@@ -1,0 +1,165 @@
+//! The event stream (`text/event-stream`, WHATWG HTML 9.2): the same data as the other routes,
+//! sent when it changes. A client too slow for every change gets the latest instead: nothing is
+//! queued for it but one change's events, so it never grows memory. Ends with its session.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    convert::Infallible,
+    hash::Hash,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::sse::{Event, KeepAlive, Sse},
+};
+use futures_util::{Stream, stream::unfold};
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::{
+    app::App,
+    extract::{Viewer, token},
+    problem::{Read, Refusal},
+};
+use crate::published::Published;
+
+/// At the latest after this long a stream sees that its session has ended.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Changes as they happen. Event names are the properties of the schema `Events`, each event's
+/// data is that property's JSON. After connecting (and reconnecting) everything comes once. The
+/// stream ends with the session.
+#[utoipa::path(
+    get, path = "/api/v1/events", tag = "operation", security(("session" = [])),
+    responses(
+        (status = 200, description = "Named events, see `Events`.", body = String,
+            content_type = "text/event-stream",
+            example = "event: points\ndata: [{\"id\":\"pv3/p\",\"value\":1000.0}]\n\n"),
+        Read,
+    )
+)]
+pub(super) async fn events(
+    _: Viewer,
+    State(app): State<App>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
+    let permit =
+        app.streams.clone().try_acquire_owned().map_err(|_| {
+            Refusal::unavailable("too_many_streams", "too many event streams are open")
+        })?;
+    let mut published = app.handle.published.clone();
+    published.mark_changed();
+    let client = Client {
+        token: token(&headers).unwrap_or_default().to_owned(),
+        app,
+        published,
+        seen: None,
+        pending: VecDeque::new(),
+        _permit: permit,
+    };
+    let stream = unfold(client, |mut client| async {
+        let event = client.next().await?;
+        Some((Ok(event), client))
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+}
+
+struct Client {
+    token: String,
+    app: App,
+    published: watch::Receiver<Arc<Published>>,
+    /// What the client has been told.
+    seen: Option<Arc<Published>>,
+    /// Events of one change, not yet sent.
+    pending: VecDeque<Event>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Client {
+    /// The next event; `None` ends the stream.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if !self.app.sessions.lasts(&self.token, Instant::now()) {
+                return None;
+            }
+            if let Some(event) = self.pending.pop_front() {
+                return Some(event);
+            }
+            tokio::select! {
+                () = self.app.stop.cancelled() => return None,
+                changed = self.published.changed() => changed.ok()?,
+                () = tokio::time::sleep(LOOK) => continue,
+            }
+            let now = self.published.borrow_and_update().clone();
+            self.pending = changes(self.seen.as_deref(), &now);
+            self.seen = Some(now);
+        }
+    }
+}
+
+/// The events that lead from `old` to `new`.
+fn changes(old: Option<&Published>, new: &Published) -> VecDeque<Event> {
+    let mut events = VecDeque::new();
+    let mut send = |name: &str, data: Option<Event>| {
+        events.extend(data.map(|event| event.event(name)));
+    };
+    send("status", whole(old.map(|old| &old.status), &new.status));
+    send("devices", whole(old.map(|old| &old.devices), &new.devices));
+    if let Some(state) = &new.network_state {
+        let old = old.and_then(|old| old.network_state.as_ref());
+        send("network_state", whole(old, state));
+    }
+    let points = changed(old.map(|old| &old.points), &new.points, |point| &*point.id);
+    send("points", points);
+    let intervals = old.map(|old| &old.intervals);
+    send(
+        "intervals",
+        changed(intervals, &new.intervals, |interval| &*interval.start),
+    );
+    send(
+        "orders",
+        changed(old.map(|old| &old.orders), &new.orders, |order| order.id),
+    );
+    send(
+        "dispatch",
+        whole(old.map(|old| &old.dispatch), &new.dispatch),
+    );
+    send("alarms", whole(old.map(|old| &old.alarms), &new.alarms));
+    events
+}
+
+/// All of a part, if it is another one.
+fn whole<T: Serialize>(old: Option<&Arc<T>>, new: &Arc<T>) -> Option<Event> {
+    let same = old.is_some_and(|old| Arc::ptr_eq(old, new));
+    (!same).then(|| json(&**new)).flatten()
+}
+
+/// The entries of a list that are new or not as they were; all if there was no list.
+fn changed<'a, T: Serialize + PartialEq, K: Hash + Eq>(
+    old: Option<&'a Arc<Vec<T>>>,
+    new: &'a Arc<Vec<T>>,
+    key: impl Fn(&'a T) -> K,
+) -> Option<Event> {
+    let Some(old) = old else {
+        return json(new);
+    };
+    if Arc::ptr_eq(old, new) {
+        return None;
+    }
+    let old: HashMap<K, &T> = old.iter().map(|entry| (key(entry), entry)).collect();
+    let entries = new.iter();
+    let entries: Vec<&T> = entries
+        .filter(|entry| old.get(&key(entry)) != Some(entry))
+        .collect();
+    (!entries.is_empty()).then(|| json(&entries)).flatten()
+}
+
+fn json<T: Serialize + ?Sized>(data: &T) -> Option<Event> {
+    let event = Event::default().json_data(data);
+    event
+        .inspect_err(|error| tracing::error!(%error, "an event cannot be written"))
+        .ok()
+}

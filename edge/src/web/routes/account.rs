@@ -1,0 +1,196 @@
+//! Enrolment, sessions, users.
+
+use std::{net::SocketAddr, time::Instant};
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::super::{
+    api::{Enrolment, Login, NewUser, Role, SessionView, UserAccount},
+    app::App,
+    extract::{Body, COOKIE, Operator, token},
+    problem::{Create, Entry, Public, Read, Refusal},
+};
+use crate::store::users::{self, UserError, random_text};
+
+/// Who is logged in, and whether anybody can be.
+#[utoipa::path(
+    get, path = "/api/v1/session", tag = "account", security(()),
+    responses((status = 200, description = "Needs no login.", body = SessionView), Public)
+)]
+pub(super) async fn session(State(app): State<App>, headers: HeaderMap) -> Json<SessionView> {
+    let now = Instant::now();
+    let session = token(&headers).and_then(|token| app.sessions.renew(token, now));
+    let (user, role) = session.map(|session| (session.user, session.role)).unzip();
+    let enrolled = app.users.enrolled();
+    Json(SessionView {
+        enrolled,
+        user,
+        role,
+    })
+}
+
+/// Sets up the first user, an operator, with the one-time code from the console, and logs in.
+#[utoipa::path(
+    post, path = "/api/v1/enrol", tag = "account", security(()), request_body = Enrolment,
+    responses(
+        (status = 200, description = "Enrolled and logged in.", body = SessionView,
+            headers(("set-cookie" = String, description = "The session."))),
+        Entry,
+    )
+)]
+pub(super) async fn enrol(
+    State(app): State<App>,
+    Extension(Peer(peer)): Extension<Peer>,
+    Body(enrolment): Body<Enrolment>,
+) -> Result<Response, Refusal> {
+    // A user name cannot be empty, so this bucket is enrolment's own.
+    attempt(&app, peer, "")?;
+    let user = enrolment.user.clone();
+    let enrol = move |users: &users::UserStore| {
+        users.enrol(&enrolment.code, &enrolment.user, &enrolment.password)
+    };
+    app.hash(enrol).await?.map_err(refusal)?;
+    tracing::info!(%peer, user, "first user enrolled");
+    logged_in(&app, user, Role::Operator)
+}
+
+/// Logs in.
+#[utoipa::path(
+    post, path = "/api/v1/login", tag = "account", security(()), request_body = Login,
+    responses(
+        (status = 200, description = "Logged in.", body = SessionView,
+            headers(("set-cookie" = String, description = "The session."))),
+        Entry,
+    )
+)]
+pub(super) async fn login(
+    State(app): State<App>,
+    Extension(Peer(peer)): Extension<Peer>,
+    Body(login): Body<Login>,
+) -> Result<Response, Refusal> {
+    if !app.users.enrolled() {
+        let message = "no user exists yet: enrol with the one-time code from the console";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "not_enrolled", message));
+    }
+    attempt(&app, peer, &login.user)?;
+    let user = login.user.clone();
+    let verify = move |users: &users::UserStore| users.verify(&login.user, &login.password);
+    match app.hash(verify).await? {
+        Some(role) => {
+            app.throttle.succeeded(peer.ip(), &user);
+            logged_in(&app, user, role)
+        }
+        None => {
+            tracing::warn!(%peer, user, "login refused");
+            let message = "user or password is wrong";
+            Err(Refusal::new(
+                StatusCode::UNAUTHORIZED,
+                "wrong_login",
+                message,
+            ))
+        }
+    }
+}
+
+/// Ends the session, if there is one.
+#[utoipa::path(
+    post, path = "/api/v1/logout", tag = "account", security(()),
+    responses(
+        (status = 204, description = "Logged out.",
+            headers(("set-cookie" = String, description = "Removes the cookie."))),
+        Public,
+    )
+)]
+pub(super) async fn logout(State(app): State<App>, headers: HeaderMap) -> Response {
+    if let Some(token) = token(&headers) {
+        app.sessions.end(token);
+    }
+    let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response()
+}
+
+/// The users.
+#[utoipa::path(
+    get, path = "/api/v1/users", tag = "account", security(("session" = [])),
+    responses((status = 200, description = "By name.", body = Vec<UserAccount>), Read)
+)]
+pub(super) async fn users(_: Operator, State(app): State<App>) -> Json<Vec<UserAccount>> {
+    let users = app.users.list().into_iter();
+    Json(
+        users
+            .map(|(user, role)| UserAccount { user, role })
+            .collect(),
+    )
+}
+
+/// Adds a user.
+#[utoipa::path(
+    post, path = "/api/v1/users", tag = "account", security(("session" = [])),
+    request_body = NewUser,
+    responses((status = 201, description = "The user.", body = UserAccount), Create)
+)]
+pub(super) async fn add_user(
+    Operator(session): Operator,
+    State(app): State<App>,
+    Body(new): Body<NewUser>,
+) -> Result<(StatusCode, Json<UserAccount>), Refusal> {
+    let account = UserAccount {
+        user: new.user.clone(),
+        role: new.role,
+    };
+    let add = move |users: &users::UserStore| users.add(&new.user, &new.password, new.role);
+    app.hash(add).await?.map_err(refusal)?;
+    tracing::info!(by = session.user, user = account.user, "user added");
+    Ok((StatusCode::CREATED, Json(account)))
+}
+
+/// The client's address, put into each request by the server.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+fn attempt(app: &App, peer: SocketAddr, user: &str) -> Result<(), Refusal> {
+    let attempt = app.throttle.attempt(peer.ip(), user, Instant::now());
+    attempt.map_err(|wait| {
+        let seconds = wait.as_secs() + 1;
+        let message = format!("too many attempts, try again in {seconds} s");
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message)
+            .retry_after(seconds)
+    })
+}
+
+fn logged_in(app: &App, user: String, role: Role) -> Result<Response, Refusal> {
+    let token = random_text::<32>().map_err(refusal)?;
+    // Without `Max-Age` the browser forgets it on closing; without TLS `Secure` would lose it.
+    let cookie = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict");
+    let cookie = HeaderValue::try_from(cookie).map_err(|_| Refusal::internal())?;
+    app.sessions
+        .begin(token, user.clone(), role, Instant::now());
+    let view = SessionView {
+        enrolled: true,
+        user: Some(user),
+        role: Some(role),
+    };
+    Ok(([(header::SET_COOKIE, cookie)], Json(view)).into_response())
+}
+
+fn refusal(error: UserError) -> Refusal {
+    let message = error.to_string();
+    match error {
+        UserError::Name(_) | UserError::Password(_) => {
+            Refusal::invalid("unfit_user", message).accepted(users::ACCEPTED)
+        }
+        UserError::Exists(_) => Refusal::new(StatusCode::CONFLICT, "user_exists", message),
+        UserError::Enrolled => Refusal::new(StatusCode::CONFLICT, "already_enrolled", message),
+        UserError::WrongCode => Refusal::new(StatusCode::FORBIDDEN, "wrong_code", message)
+            .accepted("the one-time code printed when the appliance started"),
+        UserError::Io { .. } | UserError::Damaged { .. } | UserError::Secret(_) => {
+            tracing::error!(error = message, "users cannot be changed");
+            Refusal::internal()
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The listening side: accepts connections, at most so many, and serves HTTP/1.1 on each with
+//! bounds on headers, time and, on stopping, on how long it waits for the last answers.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::{
+    Extension, Router,
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    app::App,
+    problem::Refusal,
+    routes::{self, Peer},
+    ui,
+};
+use crate::{published::Handle, store::users::UserStore};
+
+/// Connections at once; more wait to be accepted.
+const CONNECTIONS: usize = 256;
+/// Time for a request's headers, and for the next request on an idle connection.
+const HEADERS: Duration = Duration::from_secs(30);
+/// Headers, and what is written ahead of a slow reader, bytes.
+const BUFFER: usize = 64 * 1024;
+/// Time for a request, its body included, to be answered (not for an event stream to end).
+const REQUEST: Duration = Duration::from_secs(15);
+/// Time for the last answers when stopping.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Serves the API and the UI until `stop`.
+///
+/// # Errors
+/// The OpenAPI document cannot be written as JSON.
+pub async fn serve(
+    listener: TcpListener,
+    handle: Handle,
+    users: UserStore,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let (router, document) = routes::document().split_for_parts();
+    let document = document.to_json().context("the OpenAPI document")?;
+    let published = handle.published.clone();
+    let app = App::new(handle, users, document.into(), stop.clone());
+    let router = router
+        .fallback(ui::file)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(guard))
+        .with_state(app.clone());
+
+    let mut tasks = JoinSet::new();
+    let pulse_stop = stop.clone();
+    tasks.spawn(async move {
+        pulse_stop
+            .run_until_cancelled(app.pulse.take(published))
+            .await;
+    });
+    accept(listener, router, &stop, &mut tasks).await;
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let accepted = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = stop.cancelled() => return,
+            Some(ended) = tasks.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection's task failed");
+                }
+                continue;
+            }
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let router = router.clone();
+                let stop = stop.clone();
+                tasks.spawn(async move {
+                    converse(stream, peer, router, stop).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: a pause lets some be closed.
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+    // Small answers shall not wait for each other; if refused, they are merely slower.
+    let _ = stream.set_nodelay(true);
+    let service = TowerToHyperService::new(router.layer(Extension(Peer(peer))));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            match timeout(GRACE, connection).await {
+                Ok(ended) => ended,
+                Err(_) => return tracing::debug!(%peer, "did not read its answer in time"),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %peer, "connection ended");
+    }
+}
+
+/// Around everything: refuses foreign pages, bounds the time, sets the security headers.
+async fn guard(request: Request, next: Next) -> Response {
+    let mut response = match foreign(request.method(), request.headers()) {
+        Err(refusal) => refusal.into_response(),
+        Ok(()) => match timeout(REQUEST, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Refusal::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "timeout",
+                format!("took longer than {} s", REQUEST.as_secs()),
+            )
+            .into_response(),
+        },
+    };
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+const SECURITY: [(HeaderName, &str); 4] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        // Attributes only: the diagram's SVG positions and colours are set that way.
+        "default-src 'self'; img-src 'self' data:; style-src-attr 'unsafe-inline'; \
+         object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+];
+
+/// A browser says which page a changing request comes from: it must be one of ours. Together with
+/// the cookie's `SameSite=Strict` this keeps foreign pages from acting for who is logged in.
+fn foreign(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(origin) = headers.get(header::ORIGIN).filter(|_| !method.is_safe()) else {
+        return Ok(());
+    };
+    let authority = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"));
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    match (authority, host) {
+        (Some((_, authority)), Some(host)) if authority.eq_ignore_ascii_case(host) => Ok(()),
+        _ => Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "foreign_origin",
+            format!("the request comes from a page of {origin:?}"),
+        )),
+    }
+}
+
+async fn wrong_method(method: Method) -> Refusal {
+    let message = format!("{method} is not possible here; the header `Allow` says what is");
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message)
+}

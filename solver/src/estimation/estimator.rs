@@ -1,0 +1,347 @@
+//! The estimator: fit, look for bad data, fit again until clean, report.
+
+use num_complex::Complex64;
+
+use super::bad_data::{self, Check, Finding};
+use super::equation::{Model, Row, State};
+use super::factor::{Pivot, SelectedInverse};
+use super::layout::Layout;
+use super::problem::{self, Constraints, Observation};
+use super::report::Report;
+use super::statistics::{chi_square_quantile, largest_normal_quantile};
+use super::wls::{self, Fit, Wls};
+use super::{
+    Estimate, EstimationError, Measurement, Options, Quantity, Rejected, Relaxed, Residual, Unused,
+};
+use crate::network::Grid;
+
+/// Estimates the state of one network, as often as wanted.
+///
+/// Holds what follows from the branches alone, open or closed; switching, taps and measurements
+/// may differ from run to run.
+pub struct Estimator {
+    layout: Layout,
+}
+
+impl Estimator {
+    /// Prepares for a grid.
+    #[must_use]
+    pub fn new(grid: &Grid) -> Self {
+        Self {
+            layout: Layout::new(grid),
+        }
+    }
+
+    /// The most likely state given `measurements`, bad data rejected.
+    ///
+    /// `start` are node voltages, pu, in grid order, from where to begin: best a former estimate.
+    /// A load or generator that is not measured is estimated from the rest, as far as that goes.
+    ///
+    /// # Errors
+    /// A grid other than that of `new`, measurements of unknown components or single phases,
+    /// impossible standard deviations, no convergence.
+    pub fn run(
+        &mut self,
+        grid: &Grid,
+        measurements: &[Measurement],
+        start: Option<&[Complex64]>,
+        options: &Options,
+    ) -> Result<Estimate, EstimationError> {
+        if !self.layout.fits(grid) {
+            return Err(EstimationError::OtherGrid {
+                found_nodes: grid.node_id.len(),
+                found_branches: grid.branches.len(),
+                found_appliances: grid.appliances.len(),
+            });
+        }
+        if let Some(u) = start.filter(|u| u.len() != grid.node_id.len()) {
+            let expected = grid.node_id.len();
+            return Err(EstimationError::StartLength {
+                found: u.len(),
+                expected,
+            });
+        }
+        let (observations, unused) = problem::observe(grid, measurements)?;
+        let model = Model {
+            grid,
+            layout: &self.layout,
+        };
+        let mut search = Search {
+            model,
+            options,
+            state: problem::initial_state(grid, &observations, start),
+            observations,
+            wls: Wls::new(model),
+            near: start.is_some(),
+            found: Vec::new(),
+            readmitted: Vec::new(),
+            iterations: 0,
+        };
+        let clean = search.until_clean()?;
+        Ok(search.estimate(clean, measurements, unused))
+    }
+}
+
+/// A meter found bad: which observation, and what showed it.
+struct Found {
+    at: usize,
+    normalised_residual: f64,
+    threshold: f64,
+    ambiguous_with: Vec<usize>,
+}
+
+/// The last fit.
+struct Clean {
+    fit: Fit,
+    constraints: Constraints,
+    covariance: SelectedInverse,
+    checks: Vec<Check>,
+    threshold: f64,
+    degrees_of_freedom: usize,
+}
+
+struct Search<'a> {
+    model: Model<'a>,
+    options: &'a Options,
+    observations: Vec<Observation>,
+    state: State,
+    wls: Wls,
+    near: bool,
+    found: Vec<Found>,
+    /// Observations given a second chance; they get no third.
+    readmitted: Vec<usize>,
+    iterations: usize,
+}
+
+impl Search<'_> {
+    fn until_clean(&mut self) -> Result<Clean, EstimationError> {
+        // Each round but the last relaxes, rejects or readmits something; the bound only guards
+        // against a long dance between them.
+        let mut rounds = self.observations.len() + 2 * self.options.max_rejected;
+        loop {
+            let clean = self.fit();
+            if rounds == 0 || !self.change(&clean) {
+                return match clean.fit.failure {
+                    Some(failure) => Err(failure),
+                    None => Ok(clean),
+                };
+            }
+            rounds -= 1;
+        }
+    }
+
+    fn fit(&mut self) -> Clean {
+        let model = self.model;
+        let constraints = Constraints::new(model, &self.observations);
+        problem::set_references(model, &constraints, &mut self.state);
+        let before = self.state.clone();
+        let mut fit = self.wls.fit(
+            model,
+            &constraints,
+            &self.observations,
+            &mut self.state,
+            self.near,
+            self.options,
+        );
+        self.iterations += fit.iterations;
+        self.near = fit.failure.is_none();
+        if !self.state.v.iter().all(|v| v.is_finite()) {
+            self.state = before;
+            fit.gradient_norm = f64::INFINITY;
+        }
+        let used = self.observations.iter().filter(|o| o.used).count();
+        let determining = self
+            .wls
+            .factor
+            .pivots()
+            .iter()
+            .filter(|&&p| p == Pivot::Finite)
+            .count();
+        let covariance = self.wls.factor.covariance(&model.layout.pattern);
+        let mut row = Row::new();
+        let checks: Vec<Check> = (self.observations.iter())
+            .map(|o| Check::new(model, &covariance, o, &self.state, &mut row))
+            .collect();
+        let testable = (self.observations.iter().zip(&checks))
+            .filter(|(o, check)| o.used && check.sensitivity.is_some())
+            .count();
+        let threshold = largest_normal_quantile(1.0 - self.options.confidence, testable);
+        Clean {
+            fit,
+            constraints,
+            covariance,
+            checks,
+            threshold,
+            // Currents may not all have joined a fit that failed.
+            degrees_of_freedom: used.saturating_sub(determining),
+        }
+    }
+
+    /// Changes what takes part; false if nothing is to be changed.
+    fn change(&mut self, clean: &Clean) -> bool {
+        match bad_data::find(&self.observations, &clean.checks, clean.threshold) {
+            Some(Finding::Relax { at, sigma }) => {
+                self.observations[at].sigma = sigma;
+                true
+            }
+            Some(Finding::Reject { at, ambiguous_with }) => {
+                if self.found.len() >= self.options.max_rejected {
+                    return false;
+                }
+                self.observations[at].used = false;
+                // What the bad meter may have pushed the guesses to is forgotten.
+                for observation in &mut self.observations {
+                    observation.sigma = observation.given_sigma;
+                }
+                self.found.push(Found {
+                    at,
+                    normalised_residual: clean.checks[at].normalised,
+                    threshold: clean.threshold,
+                    ambiguous_with,
+                });
+                true
+            }
+            None => clean.fit.failure.is_none() && self.readmit(clean),
+        }
+    }
+
+    /// Takes back the best of the rejected that the clean state finds nothing wrong with: with
+    /// several errors a good meter can look the worst for a while.
+    fn readmit(&mut self, clean: &Clean) -> bool {
+        let fits = (self.found.iter().enumerate())
+            .map(|(place, found)| (place, clean.checks[found.at].normalised))
+            .filter(|&(place, normalised)| {
+                normalised <= clean.threshold && !self.readmitted.contains(&self.found[place].at)
+            })
+            .min_by(|a, b| a.1.total_cmp(&b.1));
+        let Some((place, _)) = fits else { return false };
+        let at = self.found.remove(place).at;
+        self.observations[at].used = true;
+        self.readmitted.push(at);
+        true
+    }
+
+    fn estimate(
+        mut self,
+        clean: Clean,
+        measurements: &[Measurement],
+        unused: Vec<Unused>,
+    ) -> Estimate {
+        let undetermined = self.undetermined(&clean.constraints, |o| !o.is_current());
+        let undetermined_by_meters =
+            self.undetermined(&clean.constraints, |o| !o.is_current() && !o.pseudo);
+        let report = Report {
+            model: self.model,
+            state: &self.state,
+            covariance: &clean.covariance,
+            undetermined: &undetermined,
+            undetermined_by_meters: &undetermined_by_meters,
+            assumed: &clean.constraints.assumed,
+        };
+        let grid = self.model.grid;
+        let nodes = 0..grid.node_id.len();
+        let used = || {
+            self.observations
+                .iter()
+                .zip(&clean.checks)
+                .filter(|(o, _)| o.used)
+        };
+        let objective = used()
+            .map(|(o, check)| (check.residual / o.sigma).powi(2))
+            .sum();
+        let degrees_of_freedom = clean.degrees_of_freedom;
+        let chi_square_threshold =
+            chi_square_quantile(1.0 - self.options.confidence, degrees_of_freedom);
+        Estimate {
+            u: nodes.clone().map(|node| self.state.u(node)).collect(),
+            nodes: report.nodes(),
+            branches: report.branches(),
+            appliances: report.appliances(&self.observations),
+            sources: report.sources(),
+            unobservable: nodes
+                .filter(|&node| grid.energised[node] && !report.node_is_observable(node))
+                .map(|node| grid.node_id[node])
+                .collect(),
+            objective,
+            degrees_of_freedom,
+            chi_square_threshold,
+            passed: degrees_of_freedom == 0 || objective <= chi_square_threshold,
+            residual_threshold: clean.threshold,
+            residuals: self.residuals(&clean, measurements.len()),
+            rejected: self.rejected(&clean, &report, measurements),
+            relaxed: used()
+                .filter(|(o, _)| o.sigma > o.given_sigma)
+                .map(|(o, _)| Relaxed {
+                    index: o.index,
+                    sigma: o.sigma * o.unit.abs(),
+                })
+                .collect(),
+            critical: used()
+                .filter(|(o, check)| !o.pseudo && check.sensitivity.is_none())
+                .map(|(o, _)| o.index)
+                .collect(),
+            unused,
+            iterations: self.iterations,
+            gradient_norm: clean.fit.gradient_norm,
+        }
+    }
+
+    /// What the selected observations leave undetermined at the state found.
+    fn undetermined(
+        &mut self,
+        constraints: &Constraints,
+        select: impl Fn(&Observation) -> bool,
+    ) -> SelectedInverse {
+        let used = wls::by_falling_weight(&self.observations);
+        self.wls
+            .linearise(self.model, constraints, &used, &self.state, select);
+        self.wls.factor.undetermined(&self.model.layout.pattern)
+    }
+
+    fn residuals(&self, clean: &Clean, measurements: usize) -> Vec<Option<Residual>> {
+        let mut residuals = vec![None; measurements];
+        for (o, check) in self
+            .observations
+            .iter()
+            .zip(&clean.checks)
+            .filter(|(o, _)| o.used)
+        {
+            let sign = o.unit.signum();
+            residuals[o.index] = Some(Residual {
+                residual: check.residual * o.unit,
+                normalised: check
+                    .sensitivity
+                    .map(|_| check.normalised * sign * check.residual.signum()),
+                detectable: check
+                    .sensitivity
+                    .map(|s| clean.threshold * o.sigma * o.unit.abs() / s.sqrt()),
+            });
+        }
+        residuals
+    }
+
+    fn rejected(
+        &self,
+        clean: &Clean,
+        report: &Report<'_>,
+        measurements: &[Measurement],
+    ) -> Vec<Rejected> {
+        (self.found.iter())
+            .map(|found| {
+                let (o, check) = (&self.observations[found.at], &clean.checks[found.at]);
+                Rejected {
+                    index: o.index,
+                    measured: measurements[o.index].value,
+                    estimated: report.is_observable(o.target).then(|| Quantity {
+                        value: check.estimated * o.unit,
+                        sigma: check.variance.sqrt() * o.unit.abs(),
+                    }),
+                    normalised_residual: found.normalised_residual,
+                    threshold: found.threshold,
+                    suspicion: bad_data::suspect(o, check.estimated, check.variance),
+                    ambiguous_with: found.ambiguous_with.clone(),
+                }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,218 @@
+//! Orthogonal factorisation of the weighted measurement rows by Givens rotations without square
+//! roots: `G = R' D R` with unit upper triangular `R`, one row at a time.
+//!
+//! Gentleman, "Least squares computations by Givens transformations without square roots" (1973);
+//! George and Heath (1980) for the fixed sparse pattern. The gain matrix is never formed, so
+//! weights may differ by many orders of magnitude. Equality constraints are rows of infinite
+//! weight, as in that paper: they go first and eliminate exactly. A column no row determines is
+//! left free, which is the test of observability (Abur and Gómez-Expósito, section 4.5).
+//! Entries of the inverse within the pattern by Takahashi, Fagan and Chen (1973).
+
+use super::layout::Pattern;
+
+/// A pivot below this fraction of its row's largest entry is rounding, not information.
+const RANK_TOLERANCE: f64 = 1e-9;
+
+/// How much a row of equations counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Weight {
+    /// Infinitely: an equality constraint.
+    Exact,
+    /// The inverse of a variance.
+    Finite(f64),
+}
+
+/// What determines an unknown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Pivot {
+    /// Nothing.
+    Free,
+    /// A constraint.
+    Exact,
+    /// Measurements.
+    Finite,
+}
+
+/// The triangular factor and its right-hand side.
+pub(super) struct Factor {
+    r: Vec<f64>,
+    d: Vec<f64>,
+    t: Vec<f64>,
+    pivot: Vec<Pivot>,
+    work: Vec<f64>,
+}
+
+impl Factor {
+    pub(super) fn new(pattern: &Pattern) -> Self {
+        let n = pattern.len();
+        Self {
+            r: vec![0.0; pattern.entries()],
+            d: vec![0.0; n],
+            t: vec![0.0; n],
+            pivot: vec![Pivot::Free; n],
+            work: vec![0.0; n],
+        }
+    }
+
+    /// Forgets all rows.
+    pub(super) fn clear(&mut self) {
+        self.pivot.fill(Pivot::Free);
+        self.r.fill(0.0);
+        self.d.fill(0.0);
+        self.t.fill(0.0);
+    }
+
+    /// What determines each unknown.
+    pub(super) fn pivots(&self) -> &[Pivot] {
+        &self.pivot
+    }
+
+    /// Adds the equation `row * x = rhs`. Exact rows must come before finite ones; columns may
+    /// repeat, and must be mutually coupled in the pattern.
+    pub(super) fn add(
+        &mut self,
+        pattern: &Pattern,
+        row: &[(usize, f64)],
+        rhs: f64,
+        weight: Weight,
+    ) {
+        let Some(first) = row.iter().map(|&(column, _)| column).min() else {
+            return;
+        };
+        for &(column, value) in row {
+            self.work[column] += value;
+        }
+        let scale = row.iter().fold(0.0_f64, |scale, &(column, _)| {
+            scale.max(self.work[column].abs())
+        });
+        // Among themselves, constraints are rotated as if each had its own scale for sigma.
+        let (kind, mut w) = match weight {
+            Weight::Exact => (Pivot::Exact, 1.0 / (scale * scale)),
+            Weight::Finite(w) => (Pivot::Finite, w),
+        };
+        let mut rhs = rhs;
+        let mut next = (scale > 0.0).then_some(first);
+        while let Some(k) = next {
+            let x = std::mem::take(&mut self.work[k]);
+            let places = pattern.row(k);
+            next = pattern.columns(k).first().copied();
+            if x == 0.0 {
+                continue;
+            }
+            if self.pivot[k] == Pivot::Free {
+                if x.abs() <= RANK_TOLERANCE * scale {
+                    continue;
+                }
+                for place in places {
+                    self.r[place] = std::mem::take(&mut self.work[pattern.column(place)]) / x;
+                }
+                self.t[k] = rhs / x;
+                self.d[k] = w * x * x;
+                self.pivot[k] = kind;
+                return;
+            }
+            // An exact row is not moved by a finite one.
+            let (c, s) = if self.pivot[k] == kind {
+                let d = self.d[k] + w * x * x;
+                let cs = (self.d[k] / d, w * x / d);
+                w *= cs.0;
+                self.d[k] = d;
+                cs
+            } else {
+                (1.0, 0.0)
+            };
+            for place in places {
+                let (r, y) = (self.r[place], self.work[pattern.column(place)]);
+                self.r[place] = c * r + s * y;
+                self.work[pattern.column(place)] = y - x * r;
+            }
+            let t = self.t[k];
+            self.t[k] = c * t + s * rhs;
+            rhs -= x * t;
+        }
+    }
+
+    /// Least-squares solution; free unknowns are zero.
+    pub(super) fn solve(&self, pattern: &Pattern, x: &mut [f64]) {
+        for k in (0..pattern.len()).rev() {
+            x[k] = if self.pivot[k] == Pivot::Free {
+                0.0
+            } else {
+                pattern.row(k).fold(self.t[k], |sum, place| {
+                    sum - self.r[place] * x[pattern.column(place)]
+                })
+            };
+        }
+    }
+
+    /// Covariance of the unknowns, free ones taken as certain.
+    pub(super) fn covariance(&self, pattern: &Pattern) -> SelectedInverse {
+        self.selected_inverse(pattern, |k| match self.pivot[k] {
+            Pivot::Finite => 1.0 / self.d[k],
+            Pivot::Exact | Pivot::Free => 0.0,
+        })
+    }
+
+    /// `N N'` of a basis `N` of what the rows leave undetermined: a combination of unknowns is
+    /// determined exactly if its quadratic form with this is zero.
+    pub(super) fn undetermined(&self, pattern: &Pattern) -> SelectedInverse {
+        self.selected_inverse(pattern, |k| f64::from(self.pivot[k] == Pivot::Free))
+    }
+
+    /// Entries within the pattern of `inv(R) diag inv(R)'`.
+    fn selected_inverse(
+        &self,
+        pattern: &Pattern,
+        diagonal: impl Fn(usize) -> f64,
+    ) -> SelectedInverse {
+        let mut z = SelectedInverse {
+            off: vec![0.0; pattern.entries()],
+            diagonal: vec![0.0; pattern.len()],
+        };
+        for j in (0..pattern.len()).rev() {
+            let mut own = diagonal(j);
+            // A free unknown has no equation, so its row couples to nothing.
+            if self.pivot[j] != Pivot::Free {
+                for place in pattern.row(j) {
+                    let column = pattern.column(place);
+                    let sum: f64 = (pattern.row(j))
+                        .map(|other| self.r[other] * z.get(pattern, pattern.column(other), column))
+                        .sum();
+                    z.off[place] = -sum;
+                    own += self.r[place] * sum;
+                }
+            }
+            z.diagonal[j] = own;
+        }
+        z
+    }
+}
+
+/// A symmetric matrix known within the pattern of the factor.
+pub(super) struct SelectedInverse {
+    off: Vec<f64>,
+    diagonal: Vec<f64>,
+}
+
+impl SelectedInverse {
+    fn get(&self, pattern: &Pattern, i: usize, j: usize) -> f64 {
+        if i == j {
+            return self.diagonal[i];
+        }
+        pattern
+            .place(i.min(j), i.max(j))
+            .map_or(0.0, |place| self.off[place])
+    }
+
+    /// `row Z row'` of a row whose columns are mutually coupled in the pattern; never negative.
+    pub(super) fn quadratic_form(&self, pattern: &Pattern, row: &[(usize, f64)]) -> f64 {
+        let mut sum = 0.0;
+        for (at, &(i, x)) in row.iter().enumerate() {
+            sum += x * x * self.get(pattern, i, i);
+            for &(j, y) in &row[..at] {
+                sum += 2.0 * x * y * self.get(pattern, i, j);
+            }
+        }
+        sum.max(0.0)
+    }
+}

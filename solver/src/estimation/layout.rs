@@ -1,0 +1,218 @@
+//! Columns of the estimation problem: which unknown stands where, and the pattern of the
+//! triangular factor, fixed by the grid's branches whether open or closed.
+//!
+//! Unknowns are the active and reactive power of every appliance and the angle and magnitude of
+//! every node's voltage. Appliances come first: each couples only to the voltages around its
+//! node. Nodes follow by minimum degree on the graph of nodes that share a balance equation
+//! (George and Liu, 1981); appliances add no fill.
+
+use std::collections::BTreeSet;
+
+use crate::network::{Grid, Side};
+
+/// Pattern of a strictly upper triangular matrix, by rows, columns ascending.
+pub(super) struct Pattern {
+    start: Vec<usize>,
+    column: Vec<usize>,
+}
+
+impl Pattern {
+    /// Number of unknowns.
+    pub(super) fn len(&self) -> usize {
+        self.start.len() - 1
+    }
+
+    /// Number of entries.
+    pub(super) fn entries(&self) -> usize {
+        self.column.len()
+    }
+
+    /// Places of row `k`'s entries.
+    pub(super) fn row(&self, k: usize) -> std::ops::Range<usize> {
+        self.start[k]..self.start[k + 1]
+    }
+
+    /// Column of the entry at `place`.
+    pub(super) fn column(&self, place: usize) -> usize {
+        self.column[place]
+    }
+
+    /// Columns of row `k`.
+    pub(super) fn columns(&self, k: usize) -> &[usize] {
+        &self.column[self.row(k)]
+    }
+
+    /// Place of the entry at row `k`, column `j > k`.
+    pub(super) fn place(&self, k: usize, j: usize) -> Option<usize> {
+        self.columns(k)
+            .binary_search(&j)
+            .ok()
+            .map(|offset| self.start[k] + offset)
+    }
+}
+
+/// Which unknown stands where, and what meets at each node.
+pub(super) struct Layout {
+    /// Pattern of the factor.
+    pub(super) pattern: Pattern,
+    /// Branch ends at each node.
+    pub(super) incident: Vec<Vec<(usize, Side)>>,
+    /// Appliances at each node.
+    pub(super) appliances_at: Vec<Vec<usize>>,
+    appliances: usize,
+    /// Place of each node in the elimination order.
+    rank: Vec<usize>,
+    /// Ends of the branches, to recognise the grid.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Layout {
+    pub(super) fn new(grid: &Grid) -> Self {
+        let nodes = grid.node_id.len();
+        let mut incident = vec![Vec::new(); nodes];
+        for (index, branch) in grid.branches.iter().enumerate() {
+            incident[branch.from].push((index, Side::From));
+            incident[branch.to].push((index, Side::To));
+        }
+        let mut appliances_at = vec![Vec::new(); nodes];
+        for (index, appliance) in grid.appliances.iter().enumerate() {
+            appliances_at[appliance.node].push(index);
+        }
+        let neighbourhood: Vec<Vec<usize>> = (0..nodes)
+            .map(|node| {
+                let ends = incident[node].iter().map(|&(b, _)| &grid.branches[b]);
+                let set: BTreeSet<usize> =
+                    ends.flat_map(|b| [b.from, b.to]).chain([node]).collect();
+                set.into_iter().collect()
+            })
+            .collect();
+        let (order, later) = minimum_degree(&neighbourhood);
+        let mut rank = vec![0; nodes];
+        for (place, &node) in order.iter().enumerate() {
+            rank[node] = place;
+        }
+        let mut layout = Self {
+            pattern: Pattern {
+                start: vec![0],
+                column: Vec::new(),
+            },
+            incident,
+            appliances_at,
+            appliances: grid.appliances.len(),
+            rank,
+            ends: grid.branches.iter().map(|b| (b.from, b.to)).collect(),
+        };
+        layout.pattern = layout.scalar_pattern(grid, &neighbourhood, &order, &later);
+        layout
+    }
+
+    /// Column of an appliance's active power.
+    pub(super) fn p(&self, appliance: usize) -> usize {
+        2 * appliance
+    }
+
+    /// Column of an appliance's reactive power.
+    pub(super) fn q(&self, appliance: usize) -> usize {
+        2 * appliance + 1
+    }
+
+    /// Column of a node's voltage angle.
+    pub(super) fn theta(&self, node: usize) -> usize {
+        2 * (self.appliances + self.rank[node])
+    }
+
+    /// Column of a node's voltage magnitude.
+    pub(super) fn v(&self, node: usize) -> usize {
+        self.theta(node) + 1
+    }
+
+    /// The grid has the nodes, branches and appliances this layout was made of.
+    pub(super) fn fits(&self, grid: &Grid) -> bool {
+        self.incident.len() == grid.node_id.len()
+            && self.ends.len() == grid.branches.len()
+            && self.appliances == grid.appliances.len()
+            && self
+                .ends
+                .iter()
+                .zip(&grid.branches)
+                .all(|(&ends, b)| ends == (b.from, b.to))
+            && (grid.appliances.iter().enumerate())
+                .all(|(index, appliance)| self.appliances_at[appliance.node].contains(&index))
+    }
+
+    fn scalar_pattern(
+        &self,
+        grid: &Grid,
+        neighbourhood: &[Vec<usize>],
+        order: &[usize],
+        later: &[Vec<usize>],
+    ) -> Pattern {
+        let mut start = vec![0];
+        let mut column = Vec::new();
+        let mut close_row = |column: &mut Vec<usize>| {
+            let from = start.last().copied().unwrap_or(0);
+            column[from..].sort_unstable();
+            start.push(column.len());
+        };
+        for (index, appliance) in grid.appliances.iter().enumerate() {
+            let others = self.appliances_at[appliance.node]
+                .iter()
+                .filter(|&&other| other > index);
+            for of_part in [Self::p, Self::q] {
+                column.extend(others.clone().map(|&other| of_part(self, other)));
+                for &node in &neighbourhood[appliance.node] {
+                    column.extend([self.theta(node), self.v(node)]);
+                }
+                close_row(&mut column);
+            }
+        }
+        for &node in order {
+            for own in [Some(self.v(node)), None] {
+                column.extend(own);
+                for &other in &later[node] {
+                    column.extend([self.theta(other), self.v(other)]);
+                }
+                close_row(&mut column);
+            }
+        }
+        Pattern { start, column }
+    }
+}
+
+/// Elimination order and, of each node, the later nodes it is coupled to when eliminated.
+/// Each set of `cliques` is mutually coupled from the beginning.
+fn minimum_degree(cliques: &[Vec<usize>]) -> (Vec<usize>, Vec<Vec<usize>>) {
+    let nodes = cliques.len();
+    let mut coupled = vec![BTreeSet::new(); nodes];
+    for clique in cliques {
+        couple(&mut coupled, clique);
+    }
+    let mut waiting: BTreeSet<(usize, usize)> = coupled
+        .iter()
+        .enumerate()
+        .map(|(node, set)| (set.len(), node))
+        .collect();
+    let mut order = Vec::with_capacity(nodes);
+    let mut later = vec![Vec::new(); nodes];
+    while let Some((_, node)) = waiting.pop_first() {
+        order.push(node);
+        later[node] = std::mem::take(&mut coupled[node]).into_iter().collect();
+        for &other in &later[node] {
+            waiting.remove(&(coupled[other].len(), other));
+            coupled[other].remove(&node);
+        }
+        couple(&mut coupled, &later[node]);
+        waiting.extend(
+            later[node]
+                .iter()
+                .map(|&other| (coupled[other].len(), other)),
+        );
+    }
+    (order, later)
+}
+
+fn couple(coupled: &mut [BTreeSet<usize>], clique: &[usize]) {
+    for &node in clique {
+        coupled[node].extend(clique.iter().copied().filter(|&other| other != node));
+    }
+}

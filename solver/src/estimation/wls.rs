@@ -1,0 +1,284 @@
+//! One weighted least-squares fit: Gauss-Newton with equality constraints and a line search.
+//!
+//! Abur and Gómez-Expósito, sections 2.5, 3.2 and 3.3. The line search is on the L1 merit
+//! function with the penalty of Nocedal and Wright, "Numerical Optimization" (2006), section 18.3.
+
+use super::equation::{Model, Row, State, Target};
+use super::factor::{Factor, Weight};
+use super::problem::{Constraints, Observation};
+use super::{EstimationError, Options};
+
+/// Steps below this, pu and rad, are taken whole: the problem is as good as linear there, and
+/// the merit function no longer resolves the gain.
+const WHOLE_STEP: f64 = 1e-3;
+/// No step is longer than this, pu and rad.
+const LONGEST_STEP: f64 = 0.5;
+/// Currents join when a step is shorter than this: from flat they would point anywhere.
+const CURRENTS_JOIN: f64 = 0.05;
+/// Newton decrement below which the gradient counts as zero, standard deviations.
+const GRADIENT_TOLERANCE: f64 = 1e-4;
+/// Step below which rounding keeps the gradient from getting any smaller.
+const ROUNDING_STEP: f64 = 1e-13;
+
+/// Linearised equations, constraints first, then measurements by falling weight.
+#[derive(Default)]
+struct Linearisation {
+    entries: Row,
+    rows: Vec<Linearised>,
+}
+
+struct Linearised {
+    start: usize,
+    rhs: f64,
+    weight: Weight,
+}
+
+impl Linearisation {
+    fn push(&mut self, row: &[(usize, f64)], rhs: f64, weight: Weight) {
+        self.rows.push(Linearised {
+            start: self.entries.len(),
+            rhs,
+            weight,
+        });
+        self.entries.extend_from_slice(row);
+    }
+
+    fn row(&self, k: usize) -> &[(usize, f64)] {
+        let end = self
+            .rows
+            .get(k + 1)
+            .map_or(self.entries.len(), |next| next.start);
+        &self.entries[self.rows[k].start..end]
+    }
+
+    /// Half the objective, the constraints' violation; and along `step`, the slope and the
+    /// curvature of the former.
+    fn along(&self, step: &[f64]) -> Descent {
+        let mut descent = Descent {
+            slope: 0.0,
+            curvature: 0.0,
+            half: 0.0,
+            violation: 0.0,
+        };
+        for (k, linearised) in self.rows.iter().enumerate() {
+            match linearised.weight {
+                Weight::Exact => descent.violation += linearised.rhs.abs(),
+                Weight::Finite(w) => {
+                    let change: f64 = self
+                        .row(k)
+                        .iter()
+                        .map(|&(column, h)| h * step[column])
+                        .sum();
+                    descent.half += 0.5 * w * linearised.rhs * linearised.rhs;
+                    descent.slope -= w * linearised.rhs * change;
+                    descent.curvature += w * change * change;
+                }
+            }
+        }
+        descent
+    }
+}
+
+struct Descent {
+    slope: f64,
+    curvature: f64,
+    half: f64,
+    violation: f64,
+}
+
+/// How a fit ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Fit {
+    pub(super) iterations: usize,
+    /// Newton decrement at the last linearisation.
+    pub(super) gradient_norm: f64,
+    /// Why it did not converge.
+    pub(super) failure: Option<EstimationError>,
+}
+
+/// Workspace of the fits.
+pub(super) struct Wls {
+    pub(super) factor: Factor,
+    linearisation: Linearisation,
+    row: Row,
+    step: Vec<f64>,
+}
+
+impl Wls {
+    pub(super) fn new(model: Model<'_>) -> Self {
+        Self {
+            factor: Factor::new(&model.layout.pattern),
+            linearisation: Linearisation::default(),
+            row: Row::new(),
+            step: vec![0.0; model.layout.pattern.len()],
+        }
+    }
+
+    /// Moves `state` to the optimum. `near` says the state is a former estimate, from where
+    /// currents can be trusted at once.
+    pub(super) fn fit(
+        &mut self,
+        model: Model<'_>,
+        constraints: &Constraints,
+        observations: &[Observation],
+        state: &mut State,
+        near: bool,
+        options: &Options,
+    ) -> Fit {
+        let used = by_falling_weight(observations);
+        let has_currents = used.iter().any(|o| o.is_current());
+        let mut currents = near || !has_currents;
+        let mut trial = state.clone();
+        let mut penalty = 0.0;
+        let mut fit = Fit {
+            iterations: 0,
+            gradient_norm: f64::INFINITY,
+            failure: None,
+        };
+        for iteration in 1..=options.max_iterations {
+            fit.iterations = iteration;
+            let select = |o: &Observation| currents || !o.is_current();
+            self.linearise(model, constraints, &used, state, select);
+            self.factor.solve(&model.layout.pattern, &mut self.step);
+            let (node, size) = self.largest_voltage_step(model);
+            let descent = self.linearisation.along(&self.step);
+            fit.gradient_norm = descent.curvature.sqrt();
+            fit.failure = Some(EstimationError::NotConverged {
+                iterations: iteration,
+                node: model.grid.node_id.get(node).copied().unwrap_or_default(),
+                step: size,
+            });
+            if !size.is_finite() {
+                return fit;
+            }
+            let length = if size < WHOLE_STEP {
+                1.0
+            } else {
+                let merit = Merit {
+                    model,
+                    constraints,
+                    used: &used,
+                    currents,
+                };
+                self.search(&merit, &descent, &mut penalty, state, &mut trial, size)
+            };
+            state.moved(model.layout, &self.step, length, &mut trial);
+            std::mem::swap(state, &mut trial);
+            let still = fit.gradient_norm < GRADIENT_TOLERANCE || size < ROUNDING_STEP;
+            if currents && size < options.tolerance && still {
+                fit.failure = None;
+                return fit;
+            }
+            currents |= size < CURRENTS_JOIN;
+        }
+        fit
+    }
+
+    /// Factorises the equations linearised at `state`, with the observations selected.
+    pub(super) fn linearise(
+        &mut self,
+        model: Model<'_>,
+        constraints: &Constraints,
+        observations: &[&Observation],
+        state: &State,
+        select: impl Fn(&Observation) -> bool,
+    ) {
+        let linearisation = &mut self.linearisation;
+        linearisation.entries.clear();
+        linearisation.rows.clear();
+        for &column in &constraints.fixed {
+            linearisation.push(&[(column, 1.0)], 0.0, Weight::Exact);
+        }
+        for &target in &constraints.zero {
+            let value = model.evaluate(target, state, &mut self.row);
+            linearisation.push(&self.row, -value, Weight::Exact);
+        }
+        for observation in observations.iter().filter(|o| select(o)) {
+            let value = model.evaluate(observation.target, state, &mut self.row);
+            let weight = Weight::Finite(observation.weight());
+            linearisation.push(&self.row, observation.residual(value), weight);
+        }
+        self.factor.clear();
+        for (k, linearised) in linearisation.rows.iter().enumerate() {
+            let row = linearisation.row(k);
+            self.factor.add(
+                &model.layout.pattern,
+                row,
+                linearised.rhs,
+                linearised.weight,
+            );
+        }
+    }
+
+    fn largest_voltage_step(&self, model: Model<'_>) -> (usize, f64) {
+        let mut largest = (0, 0.0_f64);
+        for node in 0..model.grid.node_id.len() {
+            for column in [model.layout.theta(node), model.layout.v(node)] {
+                let size = self.step[column].abs();
+                if size > largest.1 || size.is_nan() {
+                    largest = (node, size);
+                }
+            }
+        }
+        largest
+    }
+
+    /// Length of the step that lowers the merit function (Armijo's rule, halving).
+    fn search(
+        &self,
+        merit: &Merit<'_>,
+        descent: &Descent,
+        penalty: &mut f64,
+        state: &State,
+        trial: &mut State,
+        size: f64,
+    ) -> f64 {
+        if descent.violation > 0.0 {
+            let needed = (descent.slope + 0.5 * descent.curvature) / (0.5 * descent.violation);
+            *penalty = penalty.max(needed);
+        }
+        let before = descent.half + *penalty * descent.violation;
+        let slope = descent.slope - *penalty * descent.violation;
+        let mut length = (LONGEST_STEP / size).min(1.0);
+        let mut row = Row::new();
+        for _ in 0..12 {
+            state.moved(merit.model.layout, &self.step, length, trial);
+            if merit.of(trial, *penalty, &mut row) <= before + 1e-4 * length * slope {
+                break;
+            }
+            length *= 0.5;
+        }
+        length
+    }
+}
+
+/// Used observations, heaviest first: rotations lose least that way (Björck, 1996, section 4.4).
+pub(super) fn by_falling_weight(observations: &[Observation]) -> Vec<&Observation> {
+    let mut used: Vec<&Observation> = observations.iter().filter(|o| o.used).collect();
+    used.sort_by(|a, b| a.sigma.total_cmp(&b.sigma));
+    used
+}
+
+struct Merit<'a> {
+    model: Model<'a>,
+    constraints: &'a Constraints,
+    used: &'a [&'a Observation],
+    currents: bool,
+}
+
+impl Merit<'_> {
+    fn of(&self, state: &State, penalty: f64, row: &mut Row) -> f64 {
+        let mut evaluate = |target: Target| self.model.evaluate(target, state, row);
+        let violation: f64 = self
+            .constraints
+            .zero
+            .iter()
+            .map(|&target| evaluate(target).abs())
+            .sum();
+        let half: f64 = (self.used.iter())
+            .filter(|o| self.currents || !o.is_current())
+            .map(|o| 0.5 * o.weight() * o.residual(evaluate(o.target)).powi(2))
+            .sum();
+        half + penalty * violation
+    }
+}

@@ -1,0 +1,363 @@
+//! Clearing a case: search, check, tighten, and what is left when nothing holds every limit.
+
+use num_complex::Complex64;
+
+use super::{
+    Award, Binding, Case, Clearing, ClearingError, Exchange, Fill, NodePrice, Options, Status,
+    Tightened,
+    check::Checked,
+    problem::Problem,
+    search::{Ended, Physics, Point, Search},
+};
+use crate::{
+    market::Direction,
+    network::{Grid, S_BASE_VA},
+    powerflow::PowerFlowError,
+};
+
+/// Times that limits are tightened, or the penalty raised, before a violation is accepted.
+const ROUNDS: u32 = 4;
+
+/// A share this close to none or all counts as none or all.
+const SNAP: f64 = 1e-5;
+
+/// Clears a case: the awards of least cost that the network can carry, and their prices.
+///
+/// Deterministic and bounded: at most [`Options::max_iterations`] convex programmes, each followed
+/// by an AC power flow. Where no dispatch holds every limit, the answer is the least violating one
+/// found, with the limits it violates.
+///
+/// Ties: steps of one direction and price at one node share in proportion to their quantity; over
+/// several nodes a tiny cost of each block's square spreads them evenly.
+///
+/// Curtailment order, where the optimum found violates a limit: sales to 3/4, 1/2, 1/4 and none of
+/// what the optimum took, all alike; then purchases the same way; then no reactive power. The
+/// first of those (the optimum itself included) with the least excess is the answer.
+///
+/// # Errors
+/// The case contradicts itself or the network, or has no AC power flow to start from.
+pub fn clear(grid: &Grid, case: &Case, options: &Options) -> Result<Clearing, ClearingError> {
+    let mut problem = Problem::new(grid, case)?;
+    let mut physics = Physics::new(grid);
+    let start = starting_point(&problem, &mut physics)?;
+    let mut search = Search::new(&mut problem, &mut physics, start);
+    let mut tightened: Vec<Tightened> = Vec::new();
+    let mut ended = search.run(options);
+    let mut found = finish(&mut search);
+    for _ in 0..ROUNDS {
+        let violated = violated(&search, &found.checked, options);
+        if violated.is_empty() || search.iterations >= options.max_iterations {
+            break;
+        }
+        if search.unavoidable > options.tolerance_u_pu.min(options.tolerance_rating) {
+            // The programme itself pays for the excess: it is too cheap, or cannot be avoided.
+            search.penalty *= 10.0;
+        } else {
+            tighten(&mut search, &found.checked, &violated, &mut tightened);
+        }
+        ended = search.run(options);
+        found = finish(&mut search);
+    }
+    let violated = violated(&search, &found.checked, options);
+    let curtailed = if violated.is_empty() {
+        None
+    } else {
+        curtail(&mut search, &found)
+    };
+    let is_curtailed = curtailed.is_some();
+    let found = curtailed.unwrap_or(found);
+    let status = if violated.is_empty() {
+        match ended {
+            Ended::Converged => Status::Optimal,
+            Ended::Early(gap_per_h) => Status::Feasible {
+                gap_per_h: gap_per_h.max(0.0),
+            },
+        }
+    } else {
+        let limits = self::violated(&search, &found.checked, options);
+        Status::LeastViolation {
+            violated: limits
+                .iter()
+                .map(|&k| binding(&search, &found.checked, k))
+                .collect(),
+            curtailed: is_curtailed,
+        }
+    };
+    Ok(result(&search, &found, status, tightened, options))
+}
+
+/// Final awards with their independent check.
+struct Found {
+    /// Power taken of each order, pu.
+    orders: Vec<f64>,
+    point: Point,
+    checked: Checked,
+}
+
+/// The first of: units at nothing, at all they offer and ask, at half, that has a power flow.
+fn starting_point(problem: &Problem<'_>, physics: &mut Physics) -> Result<Point, ClearingError> {
+    let q = vec![0.0; problem.units.len()];
+    let mut reason: Option<PowerFlowError> = None;
+    for share in [0.0, 0.5, 1.0] {
+        let fill: Vec<f64> = problem
+            .blocks
+            .iter()
+            .map(|block| share * block.cap)
+            .collect();
+        for start in [problem.case.start.as_deref(), None] {
+            match physics.point(problem, fill.clone(), q.clone(), start) {
+                Ok(point) => return Ok(point),
+                Err(error) => reason = reason.or(Some(error)),
+            }
+        }
+    }
+    let reason = reason.map_or_else(String::new, |error| error.to_string());
+    Err(ClearingError::NoOperatingPoint { reason })
+}
+
+/// Rounds the search's point to what is awarded, and checks that from a flat start.
+fn finish(search: &mut Search<'_, '_>) -> Found {
+    let problem = &*search.problem;
+    let mut point = search.point.clone();
+    for (block, fill) in problem.blocks.iter().zip(&mut point.fill) {
+        let share = *fill / block.cap;
+        if share < SNAP {
+            *fill = 0.0;
+        } else if share > 1.0 - SNAP {
+            *fill = block.cap;
+        }
+    }
+    for (unit, q) in problem.units.iter().zip(&mut point.q) {
+        *q = q.max(-unit.q_max).min(unit.q_max);
+    }
+    let Point { fill, q, .. } = point;
+    let flat = search.physics.point(problem, fill.clone(), q.clone(), None);
+    // Where only the search's own start leads to a solution, that solution is what is checked.
+    let point = flat.or_else(|_| {
+        let nodes = problem.equations.row.len();
+        let start = search.point.u[..nodes].to_vec();
+        search.physics.point(problem, fill, q, Some(&start))
+    });
+    let point = point.unwrap_or_else(|_| search.point.clone());
+    found(search, point)
+}
+
+fn found(search: &Search<'_, '_>, point: Point) -> Found {
+    let checked = Checked::of(search.problem, search.physics, &point);
+    Found {
+        orders: search.problem.order_fill(&point.fill),
+        point,
+        checked,
+    }
+}
+
+fn violated(search: &Search<'_, '_>, checked: &Checked, options: &Options) -> Vec<usize> {
+    let limits = search.problem.limits.iter().enumerate();
+    limits
+        .filter(|(k, limit)| checked.is_violated(*k, limit, options))
+        .map(|(k, _)| k)
+        .collect()
+}
+
+fn tighten(
+    search: &mut Search<'_, '_>,
+    checked: &Checked,
+    violated: &[usize],
+    tightened: &mut Vec<Tightened>,
+) {
+    for &k in violated {
+        let limit = &mut search.problem.limits[k];
+        let by = limit.excess(checked.values[k], limit.bound) * limit.norm;
+        limit.tightening += by;
+        let by = by * limit.si;
+        match tightened.iter_mut().find(|of| of.limit == limit.limit) {
+            Some(of) => of.by += by,
+            None => tightened.push(Tightened {
+                limit: limit.limit,
+                by,
+            }),
+        }
+    }
+}
+
+/// Sum of excesses over the limits as given.
+fn total_excess(search: &Search<'_, '_>, checked: &Checked) -> f64 {
+    let limits = search.problem.limits.iter().zip(&checked.values);
+    limits
+        .map(|(limit, &value)| limit.excess(value, limit.bound).max(0.0))
+        .sum()
+}
+
+/// The first step of the curtailment order that violates less than what was found.
+fn curtail(search: &mut Search<'_, '_>, from: &Found) -> Option<Found> {
+    let shares = [0.75, 0.5, 0.25, 0.0];
+    let sales = shares.map(|share| (share, 1.0, 1.0));
+    let purchases = shares.map(|share| (0.0, share, 1.0));
+    let mut best: Option<Found> = None;
+    let mut least = total_excess(search, &from.checked);
+    for (sell, buy, reactive) in sales.into_iter().chain(purchases).chain([(0.0, 0.0, 0.0)]) {
+        let problem = &*search.problem;
+        let blocks = problem.blocks.iter().zip(&from.point.fill);
+        let fill = blocks
+            .map(|(block, fill)| fill * if block.sign > 0.0 { sell } else { buy })
+            .collect();
+        let q = from.point.q.iter().map(|q| q * reactive).collect();
+        let Ok(point) = search.physics.point(problem, fill, q, None) else {
+            continue;
+        };
+        let candidate = found(search, point);
+        let excess = total_excess(search, &candidate.checked);
+        // Less by more than rounding: the earlier step is kept where both are as bad.
+        if excess < 0.999 * least {
+            least = excess;
+            best = Some(candidate);
+        }
+    }
+    best
+}
+
+fn binding(search: &Search<'_, '_>, checked: &Checked, k: usize) -> Binding {
+    let limit = &search.problem.limits[k];
+    Binding {
+        limit: limit.limit,
+        bound: limit.bound * limit.si,
+        value: checked.values[k] * limit.si,
+        shadow_price_per_h: search.shadow[k] / (limit.norm * limit.si),
+    }
+}
+
+fn result(
+    search: &Search<'_, '_>,
+    found: &Found,
+    status: Status,
+    tightened: Vec<Tightened>,
+    options: &Options,
+) -> Clearing {
+    let problem = &*search.problem;
+    let point = &found.point;
+    let quantities = netted(problem.case, &found.orders);
+    let mut ac_check = found.checked.summary;
+    let expected = search.expected.iter().zip(&point.source);
+    ac_check.model_gap_w = expected.map(|(a, b)| (a - b).norm()).fold(0.0, f64::max) * S_BASE_VA;
+    Clearing {
+        status,
+        awards: awards(problem, &quantities, &point.q),
+        fills: fills(problem.case, &quantities),
+        exchange: exchange(problem, &point.source),
+        prices: prices(problem, &search.multipliers.row),
+        binding: bindings(search, &found.checked, options),
+        cost_per_h: point.cost,
+        ac_check,
+        u: point.u[..problem.equations.row.len()].to_vec(),
+        iterations: search.iterations,
+        tightened,
+    }
+}
+
+/// What a unit sells to itself is taken from both sides: last from the best of its steps. Its
+/// power, and the cost where the prices are equal (a rule forbids those that cross), stay.
+fn netted(case: &Case, orders: &[f64]) -> Vec<f64> {
+    let mut quantities = orders.to_vec();
+    for unit in &case.units {
+        let own = |direction: Direction| {
+            let mut of: Vec<usize> = (0..orders.len())
+                .filter(|&k| case.orders[k].unit == unit.id)
+                .filter(|&k| case.orders[k].direction == direction)
+                .collect();
+            of.sort_by_key(|&k| case.orders[k].id);
+            of
+        };
+        let (sells, buys) = (own(Direction::Sell), own(Direction::Buy));
+        let total = |of: &[usize]| of.iter().map(|&k| orders[k]).sum::<f64>();
+        let both = total(&sells).min(total(&buys));
+        if both > 0.0 {
+            for of in [sells, buys] {
+                let keep = 1.0 - both / total(&of);
+                for k in of {
+                    quantities[k] *= keep;
+                }
+            }
+        }
+    }
+    quantities
+}
+
+fn fills(case: &Case, quantities: &[f64]) -> Vec<Fill> {
+    let orders = case.orders.iter().zip(quantities);
+    orders
+        .map(|(order, quantity)| Fill {
+            order: order.id,
+            quantity_w: quantity * S_BASE_VA,
+        })
+        .collect()
+}
+
+fn awards(problem: &Problem<'_>, quantities: &[f64], q: &[f64]) -> Vec<Award> {
+    let case = problem.case;
+    let mut by_id: Vec<usize> = (0..case.orders.len()).collect();
+    // Sums in a fixed order, so that the sequence of orders makes no difference.
+    by_id.sort_by_key(|&k| case.orders[k].id);
+    let power = |unit| {
+        let own = by_id.iter().filter(|&&k| case.orders[k].unit == unit);
+        let signed = own.map(|&k| match case.orders[k].direction {
+            Direction::Sell => quantities[k],
+            Direction::Buy => -quantities[k],
+        });
+        signed.fold(0.0, |sum, quantity| sum + quantity)
+    };
+    let units = case.units.iter().enumerate();
+    units
+        .map(|(index, unit)| {
+            let at = problem.units.iter().position(|of| of.index == index);
+            Award {
+                unit: unit.id,
+                p_w: power(unit.id) * S_BASE_VA,
+                q_var: at.map_or(0.0, |k| q[k] * S_BASE_VA),
+            }
+        })
+        .collect()
+}
+
+fn exchange(problem: &Problem<'_>, source: &[Complex64]) -> Vec<Exchange> {
+    let interfaces = problem.case.interface.iter().enumerate();
+    let found = interfaces.filter_map(|(index, interface)| {
+        let k = problem
+            .sources
+            .iter()
+            .position(|of| of.interface == index)?;
+        Some(Exchange {
+            source: interface.source,
+            node: problem.grid.node_id[problem.equations.sources[k].node],
+            p_w: source[k].re * S_BASE_VA,
+            q_var: source[k].im * S_BASE_VA,
+        })
+    });
+    found.collect()
+}
+
+fn prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<NodePrice> {
+    // S_BASE is 1 MVA, so that a multiplier per pu and h is a price per MWh.
+    let nodes = problem.grid.node_id.iter().zip(&problem.equations.row);
+    nodes
+        .map(|(&node, at)| {
+            let price = at.map_or(Complex64::ZERO, |at| row[at]);
+            NodePrice {
+                node,
+                p_per_mwh: price.re,
+                q_per_mvarh: -price.im,
+            }
+        })
+        .collect()
+}
+
+/// Limits whose relief by 1 % (voltages: by 0.01 pu) is worth something, dearest first by that.
+fn bindings(search: &Search<'_, '_>, checked: &Checked, options: &Options) -> Vec<Binding> {
+    let least = 100.0 * options.tolerance * search.problem.price_scale;
+    let mut dear: Vec<usize> = (0..search.shadow.len())
+        .filter(|&k| 0.01 * search.shadow[k] > least)
+        .collect();
+    dear.sort_by(|&a, &b| search.shadow[b].total_cmp(&search.shadow[a]));
+    dear.into_iter()
+        .map(|k| binding(search, checked, k))
+        .collect()
+}

@@ -1,0 +1,218 @@
+//! The limits of network and interface as rows: value, bound and excess.
+
+use num_complex::Complex64;
+
+use super::{Case, ClearingError, Limit, physics::Equations, problem::SourcePrice};
+use crate::network::{BranchKind, Grid, Id, S_BASE_VA, Side};
+
+/// A bound below this (pu) is no yardstick for its own excess.
+const LEAST_NORM: f64 = 0.01;
+
+/// What a limit is on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum On {
+    /// Highest voltage of a bus.
+    UMax(usize),
+    /// Lowest voltage of a bus.
+    UMin(usize),
+    /// Current of a link at an end.
+    Current(usize, usize),
+    /// Apparent power of a link at an end.
+    Apparent(usize, usize),
+    /// Power from a source.
+    Import(usize),
+    /// Power to a source.
+    Export(usize),
+}
+
+/// One limit, per unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LimitRow {
+    pub(super) limit: Limit,
+    pub(super) on: On,
+    /// As given.
+    pub(super) bound: f64,
+    /// As tightened: what the programme keeps to is `bound` less this (plus, for a lower bound).
+    pub(super) tightening: f64,
+    /// What the excess is relative to: 1 for voltages, the rating for ratings.
+    pub(super) norm: f64,
+    /// [`Limit::unit`] per pu.
+    pub(super) si: f64,
+}
+
+impl LimitRow {
+    fn new(limit: Limit, on: On, bound: f64, si: f64) -> Self {
+        let is_voltage = matches!(on, On::UMax(_) | On::UMin(_));
+        Self {
+            limit,
+            on,
+            bound,
+            tightening: 0.0,
+            norm: if is_voltage {
+                1.0
+            } else {
+                bound.max(LEAST_NORM)
+            },
+            si,
+        }
+    }
+
+    pub(super) fn is_voltage(&self) -> bool {
+        matches!(self.on, On::UMax(_) | On::UMin(_))
+    }
+
+    /// The bound that the programme keeps to.
+    pub(super) fn target(&self) -> f64 {
+        match self.on {
+            On::UMin(_) => self.bound + self.tightening,
+            _ => (self.bound - self.tightening).max(0.0),
+        }
+    }
+
+    pub(super) fn value(
+        &self,
+        equations: &Equations,
+        u: &[Complex64],
+        source: &[Complex64],
+    ) -> f64 {
+        match self.on {
+            On::UMax(bus) | On::UMin(bus) => u[bus].norm(),
+            On::Current(link, end) => equations.links[link].current(end, u).norm(),
+            On::Apparent(link, end) => equations.links[link].power(end, u).norm(),
+            On::Import(k) => source[k].re,
+            On::Export(k) => -source[k].re,
+        }
+    }
+
+    /// How far a value is beyond a bound, relative to the norm; negative within.
+    pub(super) fn excess(&self, value: f64, bound: f64) -> f64 {
+        match self.on {
+            On::UMin(_) => bound - value,
+            _ => (value - bound) / self.norm,
+        }
+    }
+}
+
+/// All limits that the market can do something about. A node whose voltage is held by an ideal
+/// source keeps it whatever the market does, so it has none.
+pub(super) fn limit_rows(
+    grid: &Grid,
+    case: &Case,
+    equations: &Equations,
+    sources: &[SourcePrice],
+) -> Result<Vec<LimitRow>, ClearingError> {
+    let mut rows = voltage_rows(grid, case, equations)?;
+    branch_rows(grid, case, equations, &mut rows)?;
+    for (k, price) in sources.iter().enumerate() {
+        let interface = &case.interface[price.interface];
+        let source = interface.source;
+        if let Some(most) = interface.import_max_w {
+            let limit = Limit::Import { source };
+            rows.push(LimitRow::new(
+                limit,
+                On::Import(k),
+                most / S_BASE_VA,
+                S_BASE_VA,
+            ));
+        }
+        if let Some(most) = interface.export_max_w {
+            let limit = Limit::Export { source };
+            rows.push(LimitRow::new(
+                limit,
+                On::Export(k),
+                most / S_BASE_VA,
+                S_BASE_VA,
+            ));
+        }
+    }
+    Ok(rows)
+}
+
+fn voltage_rows(
+    grid: &Grid,
+    case: &Case,
+    equations: &Equations,
+) -> Result<Vec<LimitRow>, ClearingError> {
+    let limits = &case.limits;
+    let mut of = vec![(limits.u_min_pu, limits.u_max_pu); grid.node_id.len()];
+    for own in &limits.nodes {
+        let node = grid.node_id.iter().position(|&id| id == own.node);
+        let node = node.ok_or_else(|| ClearingError::UnknownNode {
+            what: "a voltage limit".to_owned(),
+            node: own.node,
+        })?;
+        of[node] = (own.u_min_pu, own.u_max_pu);
+    }
+    let mut rows = Vec::new();
+    for (bus, (u_min, u_max)) in of.into_iter().enumerate() {
+        let node = grid.node_id[bus];
+        for bound in [u_min, u_max] {
+            check(|| format!("voltage limit at node {node}"), bound)?;
+        }
+        if equations.variable[bus].is_some() {
+            rows.push(LimitRow::new(
+                Limit::UMin { node },
+                On::UMin(bus),
+                u_min,
+                1.0,
+            ));
+            rows.push(LimitRow::new(
+                Limit::UMax { node },
+                On::UMax(bus),
+                u_max,
+                1.0,
+            ));
+        }
+    }
+    Ok(rows)
+}
+
+fn branch_rows(
+    grid: &Grid,
+    case: &Case,
+    equations: &Equations,
+    rows: &mut Vec<LimitRow>,
+) -> Result<(), ClearingError> {
+    let mut loading = vec![1.0; grid.branches.len()];
+    for own in &case.limits.branches {
+        let branch: Id = own.branch;
+        check(
+            || format!("loading limit of branch {branch}"),
+            own.loading_max,
+        )?;
+        let at = grid.branches.iter().position(|of| of.id == branch);
+        loading[at.ok_or(ClearingError::UnknownBranch { branch })?] = own.loading_max;
+    }
+    for (k, of) in grid.branches.iter().enumerate() {
+        let branch = of.id;
+        for (end, side) in [Side::From, Side::To].into_iter().enumerate() {
+            let node = equations.links[k].bus[end];
+            if equations.links[k].row[end].is_none() {
+                continue;
+            }
+            if let Some(rated) = of.i_max {
+                let base_a = S_BASE_VA / (3f64.sqrt() * grid.u_rated[node]);
+                let limit = Limit::Current { branch, side };
+                let bound = rated[end] * loading[k];
+                rows.push(LimitRow::new(limit, On::Current(k, end), bound, base_a));
+            }
+            if let (Some(rated), BranchKind::Transformer) = (of.s_max, of.kind) {
+                let limit = Limit::Apparent { branch, side };
+                let bound = rated * loading[k];
+                rows.push(LimitRow::new(limit, On::Apparent(k, end), bound, S_BASE_VA));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check(what: impl Fn() -> String, value: f64) -> Result<(), ClearingError> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(());
+    }
+    Err(ClearingError::BadValue {
+        what: what(),
+        value,
+        expected: "finite and at least 0",
+    })
+}

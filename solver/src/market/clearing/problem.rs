@@ -1,0 +1,413 @@
+//! A case against its network, checked and per unit: what the convex programme is written from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use num_complex::Complex64;
+
+use super::{
+    Case, ClearingError,
+    limits::{LimitRow, limit_rows},
+    physics::Equations,
+};
+use crate::{
+    market::{Direction, Order, Price, Unit},
+    network::{Grid, Id, S_BASE_VA},
+};
+
+/// Steps of one direction and price at one place: they are worth the same, so they are one
+/// quantity to the programme and share it in proportion to what they ask (this is the rule for
+/// ties). A unit whose reactive power takes from its active power has blocks of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    /// Balance.
+    pub(super) row: usize,
+    /// Index into [`Problem::units`], for a unit with blocks of its own.
+    pub(super) unit: Option<usize>,
+    /// 1 sells, -1 buys.
+    pub(super) sign: f64,
+    /// Currency per MWh.
+    pub(super) price: f64,
+    /// Quantity, pu.
+    pub(super) cap: f64,
+    /// Index of order and quantity (pu) of each step.
+    pub(super) steps: Vec<(usize, f64)>,
+}
+
+/// A unit in the programme.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UnitAt {
+    /// Index into the case's units.
+    pub(super) index: usize,
+    /// Balance.
+    pub(super) row: usize,
+    /// Reactive power, either sign, pu.
+    pub(super) q_max: f64,
+    /// Apparent power, pu.
+    pub(super) s_max: Option<f64>,
+}
+
+/// Prices at a source.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SourcePrice {
+    /// Index into the case's interfaces.
+    pub(super) interface: usize,
+    /// Currency per MWh.
+    pub(super) import: f64,
+    /// Currency per MWh.
+    pub(super) export: f64,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Problem<'a> {
+    pub(super) grid: &'a Grid,
+    pub(super) case: &'a Case,
+    pub(super) equations: Equations,
+    /// Power outside the market at each balance, pu, generation-positive.
+    pub(super) fixed: Vec<Complex64>,
+    /// By id, those at energised nodes.
+    pub(super) units: Vec<UnitAt>,
+    /// By place, direction and price.
+    pub(super) blocks: Vec<Block>,
+    /// As `equations.sources`.
+    pub(super) sources: Vec<SourcePrice>,
+    pub(super) limits: Vec<LimitRow>,
+    /// Typical price, currency per MWh: scale of penalties and of what counts as little.
+    pub(super) price_scale: f64,
+}
+
+impl<'a> Problem<'a> {
+    pub(super) fn new(grid: &'a Grid, case: &'a Case) -> Result<Self, ClearingError> {
+        check_case(grid, case)?;
+        let equations = Equations::new(grid);
+        let sources = source_prices(grid, case, &equations)?;
+        let mut fixed = vec![Complex64::ZERO; equations.rows];
+        for power in &case.fixed {
+            let node = node_index(grid, "fixed power", power.node)?;
+            if let Some(row) = equations.row[node] {
+                fixed[row] += Complex64::new(power.p_w, power.q_var) / S_BASE_VA;
+            }
+        }
+        let units = units(grid, case, &equations)?;
+        let blocks = blocks(case, &units);
+        let limits = limit_rows(grid, case, &equations, &sources)?;
+        let prices = blocks.iter().map(|block| block.price);
+        let exchange = sources.iter().flat_map(|at| [at.import, at.export]);
+        Ok(Self {
+            price_scale: prices.chain(exchange).map(f64::abs).fold(1.0, f64::max),
+            grid,
+            case,
+            equations,
+            fixed,
+            units,
+            blocks,
+            sources,
+            limits,
+        })
+    }
+
+    /// Power in play, pu: how much a penalty has to outweigh.
+    pub(super) fn size(&self) -> f64 {
+        let outside: f64 = self.fixed.iter().map(|s| s.norm()).sum();
+        let blocks: f64 = self.blocks.iter().map(|block| block.cap).sum();
+        (outside + blocks).max(1.0)
+    }
+
+    /// Power injected at each balance besides the sources.
+    pub(super) fn injected(&self, fill: &[f64], q: &[f64]) -> Vec<Complex64> {
+        let mut injected = self.fixed.clone();
+        for (block, fill) in self.blocks.iter().zip(fill) {
+            injected[block.row].re += block.sign * fill;
+        }
+        for (unit, q) in self.units.iter().zip(q) {
+            injected[unit.row].im += q;
+        }
+        injected
+    }
+
+    /// The same at each node.
+    pub(super) fn injected_at_nodes(&self, fill: &[f64], q: &[f64]) -> Vec<Complex64> {
+        let injected = self.injected(fill, q);
+        let rows = self.equations.row.iter();
+        rows.map(|row| row.map_or(Complex64::ZERO, |row| injected[row]))
+            .collect()
+    }
+
+    /// Cost of the orders taken and of the exchange, currency per h.
+    pub(super) fn cost(&self, fill: &[f64], source: &[Complex64]) -> f64 {
+        let blocks = self.blocks.iter().zip(fill);
+        let orders: f64 = blocks.map(|(of, fill)| of.sign * of.price * fill).sum();
+        let exchange: f64 = self
+            .sources
+            .iter()
+            .zip(source)
+            .map(|(of, s)| s.re.max(0.0) * of.import + s.re.min(0.0) * of.export)
+            .sum();
+        orders + exchange
+    }
+
+    /// Power taken of each order, pu.
+    pub(super) fn order_fill(&self, fill: &[f64]) -> Vec<f64> {
+        let mut taken = vec![0.0; self.case.orders.len()];
+        for (block, fill) in self.blocks.iter().zip(fill) {
+            // An interior-point solution is a hair outside or inside of its bounds.
+            let share = (fill / block.cap).clamp(0.0, 1.0);
+            for &(order, quantity) in &block.steps {
+                taken[order] += share * quantity;
+            }
+        }
+        taken
+    }
+}
+
+fn node_index(grid: &Grid, what: &str, node: Id) -> Result<usize, ClearingError> {
+    grid.node_id
+        .iter()
+        .position(|&id| id == node)
+        .ok_or_else(|| ClearingError::UnknownNode {
+            what: what.to_owned(),
+            node,
+        })
+}
+
+fn units(grid: &Grid, case: &Case, equations: &Equations) -> Result<Vec<UnitAt>, ClearingError> {
+    let mut by_id: BTreeMap<Id, UnitAt> = BTreeMap::new();
+    for (index, unit) in case.units.iter().enumerate() {
+        let node = node_index(grid, &format!("unit {}", unit.id), unit.node)?;
+        let Some(row) = equations.row[node] else {
+            continue;
+        };
+        let at = UnitAt {
+            index,
+            row,
+            q_max: unit.capability.q_max_var / S_BASE_VA,
+            s_max: unit.capability.s_max_va.map(|s| s / S_BASE_VA),
+        };
+        by_id.insert(unit.id, at);
+    }
+    Ok(by_id.into_values().collect())
+}
+
+/// Blocks, so ordered and summed that the sequence of orders and units makes no difference.
+fn blocks(case: &Case, units: &[UnitAt]) -> Vec<Block> {
+    type Key = (usize, Option<usize>, bool, Price);
+    let at: BTreeMap<Id, usize> = units
+        .iter()
+        .enumerate()
+        .map(|(k, unit)| (case.units[unit.index].id, k))
+        .collect();
+    let mut by_order: Vec<usize> = (0..case.orders.len()).collect();
+    by_order.sort_by_key(|&k| case.orders[k].id);
+    let mut blocks: BTreeMap<Key, Block> = BTreeMap::new();
+    for order in by_order {
+        let Order {
+            unit,
+            direction,
+            ref steps,
+            ..
+        } = case.orders[order];
+        let Some(&k) = at.get(&unit) else {
+            continue;
+        };
+        let own = units[k].s_max.is_some().then_some(k);
+        for step in steps {
+            let quantity = step.quantity_w as f64 / S_BASE_VA;
+            let buys = direction == Direction::Buy;
+            let block = blocks
+                .entry((units[k].row, own, buys, step.price))
+                .or_insert_with(|| Block {
+                    row: units[k].row,
+                    unit: own,
+                    sign: if buys { -1.0 } else { 1.0 },
+                    price: step.price.per_mwh(),
+                    cap: 0.0,
+                    steps: Vec::new(),
+                });
+            block.cap += quantity;
+            block.steps.push((order, quantity));
+        }
+    }
+    blocks.into_values().collect()
+}
+
+fn source_prices(
+    grid: &Grid,
+    case: &Case,
+    equations: &Equations,
+) -> Result<Vec<SourcePrice>, ClearingError> {
+    let id = |k: usize| grid.sources[equations.sources[k].index].id;
+    let is_connected = |source| (0..equations.sources.len()).any(|k| id(k) == source);
+    for interface in &case.interface {
+        if !is_connected(interface.source) {
+            return Err(ClearingError::UnknownSource {
+                source_id: interface.source,
+            });
+        }
+    }
+    let mut prices = Vec::new();
+    let mut ideal: BTreeMap<usize, Id> = BTreeMap::new();
+    for (k, at) in equations.sources.iter().enumerate() {
+        let source_id = id(k);
+        let interface = case.interface.iter().position(|of| of.source == source_id);
+        let interface = interface.ok_or(ClearingError::NoInterface { source_id })?;
+        let of = &case.interface[interface];
+        let (import, export) = (of.import_price.per_mwh(), of.export_price.per_mwh());
+        if export > import {
+            return Err(ClearingError::Arbitrage {
+                source_id,
+                export,
+                import,
+            });
+        }
+        if at.own.is_none()
+            && let Some(first) = ideal.insert(at.node, source_id)
+        {
+            let node = grid.node_id[at.node];
+            return Err(ClearingError::SourcesInParallel {
+                first,
+                second: source_id,
+                node,
+            });
+        }
+        prices.push(SourcePrice {
+            interface,
+            import,
+            export,
+        });
+    }
+    if prices.is_empty() {
+        return Err(ClearingError::NoSource);
+    }
+    Ok(prices)
+}
+
+fn bad(what: String, value: f64, expected: &'static str) -> ClearingError {
+    ClearingError::BadValue {
+        what,
+        value,
+        expected,
+    }
+}
+
+fn finite(what: impl Fn() -> String, value: f64) -> Result<(), ClearingError> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(bad(what(), value, "finite"))
+}
+
+fn not_negative(what: impl Fn() -> String, value: f64) -> Result<(), ClearingError> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(());
+    }
+    Err(bad(what(), value, "finite and at least 0"))
+}
+
+fn unique<T: Copy + Ord + Into<i64>>(
+    what: &'static str,
+    ids: impl Iterator<Item = T>,
+) -> Result<(), ClearingError> {
+    let mut seen = BTreeSet::new();
+    for id in ids {
+        if !seen.insert(id) {
+            return Err(ClearingError::Duplicate {
+                what,
+                id: id.into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_case(grid: &Grid, case: &Case) -> Result<(), ClearingError> {
+    if case.duration_s == 0 {
+        return Err(bad("duration".to_owned(), 0.0, "at least 1 s"));
+    }
+    unique("unit", case.units.iter().map(|unit| unit.id))?;
+    unique(
+        "interface of source",
+        case.interface.iter().map(|of| of.source),
+    )?;
+    let mut orders = BTreeSet::new();
+    for order in &case.orders {
+        if !orders.insert(order.id) {
+            let id = i64::try_from(order.id.0).unwrap_or(i64::MAX);
+            return Err(ClearingError::Duplicate { what: "order", id });
+        }
+    }
+    for power in &case.fixed {
+        finite(|| format!("active power at node {}", power.node), power.p_w)?;
+        finite(
+            || format!("reactive power at node {}", power.node),
+            power.q_var,
+        )?;
+    }
+    for interface in &case.interface {
+        let source = interface.source;
+        for limit in [interface.import_max_w, interface.export_max_w]
+            .into_iter()
+            .flatten()
+        {
+            not_negative(|| format!("exchange limit of source {source}"), limit)?;
+        }
+    }
+    for unit in &case.units {
+        check_unit(case, unit)?;
+    }
+    check_orders(case)?;
+    if let Some(start) = &case.start {
+        if start.len() != grid.node_id.len() {
+            let what = "number of starting voltages".to_owned();
+            return Err(bad(what, start.len() as f64, "the number of nodes"));
+        }
+        for (u, node) in start.iter().zip(&grid.node_id) {
+            finite(|| format!("starting voltage at node {node}"), u.norm())?;
+        }
+    }
+    Ok(())
+}
+
+fn check_orders(case: &Case) -> Result<(), ClearingError> {
+    for order in &case.orders {
+        if !case.units.iter().any(|unit| unit.id == order.unit) {
+            return Err(ClearingError::UnknownUnit {
+                order: order.id,
+                unit: order.unit,
+            });
+        }
+        for step in &order.steps {
+            if step.quantity_w <= 0 {
+                let what = format!("quantity of a step of order {}, W", order.id);
+                return Err(bad(what, step.quantity_w as f64, "at least 1"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_unit(case: &Case, unit: &Unit) -> Result<(), ClearingError> {
+    let id = unit.id;
+    let of = &unit.capability;
+    finite(|| format!("lowest active power of unit {id}"), of.p_min_w)?;
+    finite(|| format!("highest active power of unit {id}"), of.p_max_w)?;
+    not_negative(|| format!("reactive power of unit {id}"), of.q_max_var)?;
+    if let Some(s) = of.s_max_va {
+        not_negative(|| format!("apparent power of unit {id}"), s)?;
+    }
+    for (direction, verb, most) in [
+        (Direction::Sell, "sale", of.p_max_w),
+        (Direction::Buy, "purchase", -of.p_min_w),
+    ] {
+        let steps = case
+            .orders
+            .iter()
+            .filter(|order| order.unit == id && order.direction == direction)
+            .flat_map(|order| &order.steps);
+        let total = steps.map(|step| i128::from(step.quantity_w)).sum::<i128>() as f64;
+        if total > most.max(0.0) {
+            let what = format!("power ordered for {verb} of unit {id}, W");
+            return Err(bad(what, total, "within its capability"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,557 @@
+//! One convex programme: the network linearised at an operating point, with the curvature of its
+//! Lagrangian, exact cones for highest voltages, currents and apparent powers.
+//!
+//! Variables: change of voltages; quantity of each block; reactive power of each unit; power of
+//! each source; excess over each watched limit, at a penalty, so that there always is a solution.
+
+use clarabel::{
+    algebra::CscMatrix,
+    solver::{
+        DefaultSettings, DefaultSolver, IPSolver, SolverStatus, SupportedConeT,
+        SupportedConeT::{NonnegativeConeT, SecondOrderConeT, ZeroConeT},
+    },
+};
+use num_complex::Complex64;
+
+use super::{
+    limits::{LimitRow, On},
+    physics::Curvature,
+    problem::Problem,
+};
+
+/// Cost of a full block, relative to the price scale, that makes equal choices unequal: ties over
+/// several nodes are shared evenly, reactive power that helps nobody is not asked for.
+const TIE_BREAK: f64 = 1e-6;
+
+/// Multipliers, from which the curvature is made.
+#[derive(Clone, Debug)]
+pub(super) struct Multipliers {
+    /// Of each balance: price of active power less j times that of reactive power.
+    pub(super) row: Vec<Complex64>,
+    /// Of powers at link ends: link, end, weight.
+    pub(super) end: Vec<(usize, usize, Complex64)>,
+}
+
+/// Where the programme is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At<'a> {
+    /// Bus voltages.
+    pub(super) u: &'a [Complex64],
+    pub(super) multipliers: &'a Multipliers,
+    /// Whether each limit is in the programme.
+    pub(super) watched: &'a [bool],
+    /// Cost of an excess of 1.
+    pub(super) penalty: f64,
+    /// Most change of a voltage's real and imaginary part, pu.
+    pub(super) trust: Option<f64>,
+}
+
+/// The programme's answer.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) fill: Vec<f64>,
+    pub(super) q: Vec<f64>,
+    /// Greatest change of a voltage's real or imaginary part.
+    pub(super) step: f64,
+    /// Power of each source that it counts on.
+    pub(super) source: Vec<Complex64>,
+    /// Cost with penalties and curvature, without tie-breaking.
+    pub(super) model: f64,
+    /// Sum of excesses.
+    pub(super) excess: f64,
+    pub(super) multipliers: Multipliers,
+    /// Multiplier of each limit, per norm; nothing for those not watched.
+    pub(super) shadow: Vec<f64>,
+}
+
+/// Solves the programme at a point; nothing where the interior-point method fails.
+pub(super) fn solve(problem: &Problem<'_>, at: At<'_>) -> Option<Answer> {
+    let mut rows = Rows::default();
+    let layout = Layout::new(problem, &at);
+    balances(problem, &at, &layout, &mut rows);
+    bounds(problem, &at, &layout, &mut rows);
+    let place = limits(problem, &at, &layout, &mut rows);
+    capability_cones(problem, &layout, &mut rows);
+    let (p, curvature) = quadratic(problem, &at, &layout);
+    let q = linear(problem, &at, &layout);
+    let a = rows.matrix(layout.len);
+    let settings = DefaultSettings {
+        verbose: false,
+        max_iter: 100,
+        max_threads: 1,
+        presolve_enable: false,
+        tol_gap_abs: 1e-9,
+        tol_gap_rel: 1e-9,
+        tol_feas: 1e-9,
+        ..DefaultSettings::default()
+    };
+    let mut solver = DefaultSolver::new(&p, &q, &a, &rows.b, &rows.cones, settings).ok()?;
+    solver.solve();
+    let solution = &solver.solution;
+    let is_usable = match solution.status {
+        SolverStatus::Solved | SolverStatus::AlmostSolved => true,
+        // Stalled close to the solution; the power flow judges the step.
+        SolverStatus::InsufficientProgress => solution.r_prim < 1e-5 && solution.r_dual < 1e-4,
+        _ => false,
+    };
+    if !is_usable || solution.x.iter().chain(&solution.z).any(|v| !v.is_finite()) {
+        return None;
+    }
+    Some(layout.read(
+        problem,
+        &at,
+        &place,
+        &curvature,
+        &q,
+        &solution.x,
+        &solution.z,
+    ))
+}
+
+/// Where each variable is.
+struct Layout {
+    block: usize,
+    q: usize,
+    source: usize,
+    import: Vec<Option<usize>>,
+    excess: Vec<Option<usize>>,
+    len: usize,
+}
+
+impl Layout {
+    fn new(problem: &Problem<'_>, at: &At<'_>) -> Self {
+        let block = 2 * problem.equations.variables;
+        let q = block + problem.blocks.len();
+        let source = q + problem.units.len();
+        let mut len = source + 2 * problem.sources.len();
+        let mut next = |wanted: bool| {
+            wanted.then(|| {
+                len += 1;
+                len - 1
+            })
+        };
+        let spread = |of: &super::problem::SourcePrice| of.import > of.export;
+        let import = problem.sources.iter().map(|of| next(spread(of))).collect();
+        let excess = at.watched.iter().map(|&watched| next(watched)).collect();
+        Self {
+            block,
+            q,
+            source,
+            import,
+            excess,
+            len,
+        }
+    }
+
+    fn read(
+        &self,
+        problem: &Problem<'_>,
+        at: &At<'_>,
+        place: &[Option<usize>],
+        curvature: &[Entry],
+        q: &[f64],
+        x: &[f64],
+        z: &[f64],
+    ) -> Answer {
+        let row = (0..problem.equations.rows)
+            .map(|k| Complex64::new(z[2 * k], -z[2 * k + 1]))
+            .collect();
+        let mut end = Vec::new();
+        let mut shadow = vec![0.0; problem.limits.len()];
+        for (k, (limit, place)) in problem.limits.iter().zip(place).enumerate() {
+            let Some(first) = *place else { continue };
+            shadow[k] = z[first].max(0.0);
+            if let On::Apparent(link, side) = limit.on {
+                let weight = Complex64::new(-z[first + 1], z[first + 2]) / limit.norm;
+                end.push((link, side, weight));
+            }
+        }
+        let slack = self.excess.iter().flatten().map(|&k| x[k]);
+        let excess: f64 = slack.map(|s| s.max(0.0)).sum();
+        let cost: f64 = q.iter().zip(x).map(|(q, x)| q * x).sum();
+        let form: f64 = curvature
+            .iter()
+            .map(|e| if e.row == e.column { 0.5 } else { 1.0 } * e.value * x[e.row] * x[e.column])
+            .sum();
+        debug_assert_eq!(at.watched.len(), problem.limits.len());
+        Answer {
+            fill: x[self.block..self.q].to_vec(),
+            q: x[self.q..self.source].to_vec(),
+            step: x[..self.block]
+                .iter()
+                .fold(0.0, |most, d| d.abs().max(most)),
+            source: (0..problem.sources.len())
+                .map(|k| Complex64::new(x[self.source + 2 * k], x[self.source + 2 * k + 1]))
+                .collect(),
+            model: cost + form,
+            excess,
+            multipliers: Multipliers { row, end },
+            shadow,
+        }
+    }
+}
+
+/// An entry of a sparse matrix.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    row: usize,
+    column: usize,
+    value: f64,
+}
+
+fn csc(rows: usize, columns: usize, entries: &[Entry]) -> CscMatrix<f64> {
+    CscMatrix::new_from_triplets(
+        rows,
+        columns,
+        entries.iter().map(|e| e.row).collect(),
+        entries.iter().map(|e| e.column).collect(),
+        entries.iter().map(|e| e.value).collect(),
+    )
+}
+
+/// Constraint rows `a x + s = b` with `s` in a cone.
+#[derive(Default)]
+struct Rows {
+    entries: Vec<Entry>,
+    b: Vec<f64>,
+    cones: Vec<SupportedConeT<f64>>,
+}
+
+impl Rows {
+    /// Adds `b - (coefficients) x` to the cone being filled, and says where it is.
+    fn push(&mut self, b: f64, coefficients: impl IntoIterator<Item = (usize, f64)>) -> usize {
+        let row = self.b.len();
+        self.b.push(b);
+        for (column, value) in coefficients {
+            if value != 0.0 {
+                self.entries.push(Entry { row, column, value });
+            }
+        }
+        row
+    }
+
+    /// `b - (coefficients) x >= 0`.
+    fn push_not_negative(
+        &mut self,
+        b: f64,
+        coefficients: impl IntoIterator<Item = (usize, f64)>,
+    ) -> usize {
+        if let Some(NonnegativeConeT(len)) = self.cones.last_mut() {
+            *len += 1;
+        } else {
+            self.cones.push(NonnegativeConeT(1));
+        }
+        self.push(b, coefficients)
+    }
+
+    fn matrix(&self, columns: usize) -> CscMatrix<f64> {
+        csc(self.b.len(), columns, &self.entries)
+    }
+}
+
+/// Variables and derivatives of the power at a link's end.
+fn end_gradient(
+    problem: &Problem<'_>,
+    u: &[Complex64],
+    link: usize,
+    end: usize,
+) -> impl Iterator<Item = (usize, Complex64)> + use<> {
+    let of = &problem.equations.links[link];
+    let gradient = of.power_gradient(end, u);
+    let own = problem.equations.variable[of.bus[end]];
+    let other = problem.equations.variable[of.bus[1 - end]];
+    let pair = move |at: Option<usize>, slot: usize| {
+        at.into_iter()
+            .flat_map(move |v| [(2 * v, gradient[slot]), (2 * v + 1, gradient[slot + 1])])
+    };
+    pair(own, 0).chain(pair(other, 2))
+}
+
+/// Variables and derivatives of the current at a link's end.
+fn current_gradient(
+    problem: &Problem<'_>,
+    link: usize,
+    end: usize,
+) -> impl Iterator<Item = (usize, Complex64)> + use<> {
+    let of = &problem.equations.links[link];
+    let y = of.y[end];
+    let bus = of.bus;
+    let variable = bus.map(|bus| problem.equations.variable[bus]);
+    (0..2).flat_map(move |side| {
+        variable[side]
+            .into_iter()
+            .flat_map(move |v| [(2 * v, y[side]), (2 * v + 1, y[side] * Complex64::I)])
+    })
+}
+
+/// What leaves each balance is what is injected there.
+fn balances(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows) {
+    let equations = &problem.equations;
+    let leaving = equations.leaving(at.u);
+    for k in 0..equations.rows {
+        let fixed = problem.fixed[k] - leaving[k];
+        rows.push(fixed.re, []);
+        rows.push(fixed.im, []);
+    }
+    rows.cones.push(ZeroConeT(2 * equations.rows));
+    let mut add = |row: usize, column: usize, value: f64| {
+        if value != 0.0 {
+            rows.entries.push(Entry { row, column, value });
+        }
+    };
+    for (l, link) in equations.links.iter().enumerate() {
+        for end in 0..2 {
+            let Some(row) = link.row[end] else { continue };
+            for (column, derivative) in end_gradient(problem, at.u, l, end) {
+                add(2 * row, column, derivative.re);
+                add(2 * row + 1, column, derivative.im);
+            }
+        }
+    }
+    for (k, block) in problem.blocks.iter().enumerate() {
+        add(2 * block.row, layout.block + k, -block.sign);
+    }
+    for (k, unit) in problem.units.iter().enumerate() {
+        add(2 * unit.row + 1, layout.q + k, -1.0);
+    }
+    for (k, source) in equations.sources.iter().enumerate() {
+        let node = equations.row[source.node].expect("a connected source energises its node");
+        for part in 0..2 {
+            let column = layout.source + 2 * k + part;
+            add(2 * node + part, column, -1.0);
+            if let Some(own) = source.own {
+                add(2 * own + part, column, 1.0);
+            }
+        }
+    }
+}
+
+fn bounds(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows) {
+    let mut within = |column: usize, low: f64, high: f64| {
+        rows.push_not_negative(high, [(column, 1.0)]);
+        rows.push_not_negative(-low, [(column, -1.0)]);
+    };
+    for (k, block) in problem.blocks.iter().enumerate() {
+        within(layout.block + k, 0.0, block.cap);
+    }
+    for (k, unit) in problem.units.iter().enumerate() {
+        within(layout.q + k, -unit.q_max, unit.q_max);
+    }
+    if let Some(radius) = at.trust {
+        for column in 0..layout.block {
+            within(column, -radius, radius);
+        }
+    }
+    for (k, import) in layout.import.iter().enumerate() {
+        let Some(import) = *import else { continue };
+        rows.push_not_negative(0.0, [(import, -1.0)]);
+        rows.push_not_negative(0.0, [(import, -1.0), (layout.source + 2 * k, 1.0)]);
+    }
+    for &excess in layout.excess.iter().flatten() {
+        rows.push_not_negative(0.0, [(excess, -1.0)]);
+    }
+}
+
+/// The watched limits; says where the multiplier of each is.
+fn limits(
+    problem: &Problem<'_>,
+    at: &At<'_>,
+    layout: &Layout,
+    rows: &mut Rows,
+) -> Vec<Option<usize>> {
+    let mut place = vec![None; problem.limits.len()];
+    // Half spaces before cones, so that they share one cone.
+    for is_cone in [false, true] {
+        for (k, limit) in problem.limits.iter().enumerate() {
+            let Some(excess) = layout.excess[k] else {
+                continue;
+            };
+            let cone = matches!(limit.on, On::UMax(_) | On::Current(..) | On::Apparent(..));
+            if cone == is_cone {
+                place[k] = Some(limit_row(problem, at, layout, limit, excess, rows));
+            }
+        }
+    }
+    place
+}
+
+fn limit_row(
+    problem: &Problem<'_>,
+    at: &At<'_>,
+    layout: &Layout,
+    limit: &LimitRow,
+    excess: usize,
+    rows: &mut Rows,
+) -> usize {
+    let equations = &problem.equations;
+    let target = limit.target() / limit.norm;
+    let source = |k: usize, sign: f64| (layout.source + 2 * k, sign / limit.norm);
+    match limit.on {
+        On::Import(k) => rows.push_not_negative(target, [source(k, 1.0), (excess, -1.0)]),
+        On::Export(k) => rows.push_not_negative(target, [source(k, -1.0), (excess, -1.0)]),
+        On::UMin(bus) => {
+            // The feasible side of |u| >= u_min is not convex; its tangent at u is inside it.
+            let u = at.u[bus];
+            let direction = u / u.norm();
+            let variable = equations.variable[bus].into_iter();
+            let gradient =
+                variable.flat_map(|v| [(2 * v, -direction.re), (2 * v + 1, -direction.im)]);
+            rows.push_not_negative(u.norm() - limit.target(), gradient.chain([(excess, -1.0)]))
+        }
+        On::UMax(bus) => {
+            let u = at.u[bus];
+            let variable = equations.variable[bus].into_iter();
+            let gradient =
+                variable.flat_map(|v| [(2 * v, Complex64::ONE), (2 * v + 1, Complex64::I)]);
+            cone(rows, target, excess, u, gradient)
+        }
+        On::Current(link, end) => {
+            let i = equations.links[link].current(end, at.u) / limit.norm;
+            let gradient = current_gradient(problem, link, end);
+            cone(
+                rows,
+                target,
+                excess,
+                i,
+                gradient.map(|(c, d)| (c, d / limit.norm)),
+            )
+        }
+        On::Apparent(link, end) => {
+            let s = equations.links[link].power(end, at.u) / limit.norm;
+            let gradient = end_gradient(problem, at.u, link, end);
+            cone(
+                rows,
+                target,
+                excess,
+                s,
+                gradient.map(|(c, d)| (c, d / limit.norm)),
+            )
+        }
+    }
+}
+
+/// `|value + gradient x| <= target + excess`.
+fn cone(
+    rows: &mut Rows,
+    target: f64,
+    excess: usize,
+    value: Complex64,
+    gradient: impl Iterator<Item = (usize, Complex64)>,
+) -> usize {
+    let gradient: Vec<(usize, Complex64)> = gradient.collect();
+    rows.cones.push(SecondOrderConeT(3));
+    let first = rows.push(target, [(excess, -1.0)]);
+    rows.push(
+        value.re,
+        gradient.iter().map(|&(column, d)| (column, -d.re)),
+    );
+    rows.push(
+        value.im,
+        gradient.iter().map(|&(column, d)| (column, -d.im)),
+    );
+    first
+}
+
+/// Units whose reactive power takes from their active power.
+fn capability_cones(problem: &Problem<'_>, layout: &Layout, rows: &mut Rows) {
+    for (k, unit) in problem.units.iter().enumerate() {
+        let Some(s_max) = unit.s_max else { continue };
+        rows.cones.push(SecondOrderConeT(3));
+        rows.push(s_max, []);
+        let own = problem
+            .blocks
+            .iter()
+            .enumerate()
+            .filter(|(_, block)| block.unit == Some(k));
+        rows.push(0.0, own.map(|(b, block)| (layout.block + b, -block.sign)));
+        rows.push(0.0, [(layout.q + k, -1.0)]);
+    }
+}
+
+/// The quadratic form, upper triangle, and that part of it which is the network's curvature.
+fn quadratic(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> (CscMatrix<f64>, Vec<Entry>) {
+    let curvature = curvature(problem, at);
+    let mut entries = curvature.clone();
+    let tie = TIE_BREAK * problem.price_scale;
+    let mut diagonal = |k: usize, value: f64| {
+        entries.push(Entry {
+            row: k,
+            column: k,
+            value,
+        })
+    };
+    for (k, block) in problem.blocks.iter().enumerate() {
+        diagonal(layout.block + k, tie / block.cap);
+    }
+    for (k, unit) in problem.units.iter().enumerate() {
+        if unit.q_max > 0.0 {
+            diagonal(layout.q + k, tie / unit.q_max);
+        }
+    }
+    (csc(layout.len, layout.len, &entries), curvature)
+}
+
+/// Curvature of the Lagrangian, link by link, as far as it is convex.
+fn curvature(problem: &Problem<'_>, at: &At<'_>) -> Vec<Entry> {
+    let equations = &problem.equations;
+    let of_row = |row: Option<usize>| row.map_or(Complex64::ZERO, |row| at.multipliers.row[row]);
+    let mut weight: Vec<[Complex64; 2]> = equations
+        .links
+        .iter()
+        .map(|link| link.row.map(of_row))
+        .collect();
+    for &(link, end, more) in &at.multipliers.end {
+        weight[link][end] += more;
+    }
+    let mut entries = Vec::new();
+    for (link, weight) in equations.links.iter().zip(weight) {
+        let variable = link.bus.map(|bus| equations.variable[bus]);
+        let form = Curvature::of(link, weight)
+            .with_held(variable.map(|v| v.is_none()))
+            .convex();
+        for (v, value) in [(variable[0], form.a), (variable[1], form.b)] {
+            let Some(v) = v else { continue };
+            for k in [2 * v, 2 * v + 1] {
+                entries.push(Entry {
+                    row: k,
+                    column: k,
+                    value: 2.0 * value,
+                });
+            }
+        }
+        let (Some(a), Some(b)) = (variable[0], variable[1]) else {
+            continue;
+        };
+        for (k, l, value) in [
+            (2 * a, 2 * b, form.m.re),
+            (2 * a + 1, 2 * b + 1, form.m.re),
+            (2 * a, 2 * b + 1, -form.m.im),
+            (2 * a + 1, 2 * b, form.m.im),
+        ] {
+            let (row, column) = (k.min(l), k.max(l));
+            entries.push(Entry {
+                row,
+                column,
+                value: 2.0 * value,
+            });
+        }
+    }
+    entries
+}
+
+fn linear(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> Vec<f64> {
+    let mut q = vec![0.0; layout.len];
+    for (k, block) in problem.blocks.iter().enumerate() {
+        q[layout.block + k] = block.sign * block.price;
+    }
+    for (k, of) in problem.sources.iter().enumerate() {
+        q[layout.source + 2 * k] = of.export;
+        if let Some(import) = layout.import[k] {
+            q[import] = of.import - of.export;
+        }
+    }
+    for &excess in layout.excess.iter().flatten() {
+        q[excess] = at.penalty;
+    }
+    q
+}

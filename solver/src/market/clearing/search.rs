@@ -1,0 +1,251 @@
+//! The search: convex programme, AC power flow of its awards, next programme at that flow.
+//!
+//! Every point is an AC solution, so what is compared (cost and excess) is physics, not model.
+//! Exact penalty and trust region after Nocedal and Wright, chapter 18.5.
+
+use num_complex::Complex64;
+
+use super::{
+    Options,
+    problem::Problem,
+    programme::{self, Answer, At, Multipliers},
+};
+use crate::{
+    network::Grid,
+    powerflow::{self, PowerFlow, PowerFlowError},
+};
+
+/// Awards with the AC power flow they lead to.
+#[derive(Clone, Debug)]
+pub(super) struct Point {
+    pub(super) fill: Vec<f64>,
+    pub(super) q: Vec<f64>,
+    /// Bus voltages.
+    pub(super) u: Vec<Complex64>,
+    /// Power of each source.
+    pub(super) source: Vec<Complex64>,
+    /// Currency per h.
+    pub(super) cost: f64,
+}
+
+/// AC power flow of awards on a network without its own appliances.
+#[derive(Debug)]
+pub(super) struct Physics {
+    pub(super) grid: Grid,
+    flow: PowerFlow,
+}
+
+impl Physics {
+    pub(super) fn new(grid: &Grid) -> Self {
+        let mut grid = grid.clone();
+        for appliance in &mut grid.appliances {
+            appliance.closed = false;
+        }
+        Self {
+            flow: PowerFlow::new(&grid),
+            grid,
+        }
+    }
+
+    /// The point of awards; from a flat start where none is given.
+    pub(super) fn point(
+        &mut self,
+        problem: &Problem<'_>,
+        fill: Vec<f64>,
+        q: Vec<f64>,
+        start: Option<&[Complex64]>,
+    ) -> Result<Point, PowerFlowError> {
+        let injected = problem.injected_at_nodes(&fill, &q);
+        let options = powerflow::Options::default();
+        let solution = self.flow.run(&self.grid, &injected, start, &options)?;
+        let u = problem.equations.buses(&solution.u);
+        let sources = problem.equations.sources.iter();
+        let source: Vec<Complex64> = sources.map(|at| solution.sources[at.index]).collect();
+        let cost = problem.cost(&fill, &source);
+        Ok(Point {
+            fill,
+            q,
+            u,
+            source,
+            cost,
+        })
+    }
+}
+
+/// How a search ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Ended {
+    /// The last programme promises no improvement.
+    Converged,
+    /// It promised this much, currency per h, but the budget or the progress ran out.
+    Early(f64),
+}
+
+/// State of the search.
+#[derive(Debug)]
+pub(super) struct Search<'a, 'b> {
+    pub(super) problem: &'b mut Problem<'a>,
+    pub(super) physics: &'b mut Physics,
+    pub(super) point: Point,
+    /// Of the last programme.
+    pub(super) multipliers: Multipliers,
+    /// Of the last programme, per limit.
+    pub(super) shadow: Vec<f64>,
+    /// What the last programme counted on.
+    pub(super) expected: Vec<Complex64>,
+    /// Sum of excesses that the last programme could not avoid.
+    pub(super) unavoidable: f64,
+    pub(super) penalty: f64,
+    pub(super) iterations: u32,
+    watched: Vec<bool>,
+}
+
+/// Smallest radius worth a programme, pu.
+const LEAST_TRUST: f64 = 1e-7;
+
+impl<'a, 'b> Search<'a, 'b> {
+    pub(super) fn new(
+        problem: &'b mut Problem<'a>,
+        physics: &'b mut Physics,
+        point: Point,
+    ) -> Self {
+        // Energy from the first source everywhere, reactive power for nothing: close enough for
+        // the curvature of losses.
+        let price = Complex64::new(problem.sources[0].import, 0.0);
+        let mut row = vec![Complex64::ZERO; problem.equations.rows];
+        for &at in problem.equations.row.iter().flatten() {
+            row[at] = price;
+        }
+        Self {
+            multipliers: Multipliers {
+                row,
+                end: Vec::new(),
+            },
+            shadow: vec![0.0; problem.limits.len()],
+            expected: point.source.clone(),
+            unavoidable: 0.0,
+            penalty: 100.0 * problem.price_scale * problem.size(),
+            iterations: 0,
+            watched: vec![false; problem.limits.len()],
+            problem,
+            physics,
+            point,
+        }
+    }
+
+    /// Sum of excesses over targets.
+    pub(super) fn excess(&self, point: &Point) -> f64 {
+        let excess = self.problem.limits.iter().map(|limit| {
+            let value = limit.value(&self.problem.equations, &point.u, &point.source);
+            limit.excess(value, limit.target()).max(0.0)
+        });
+        excess.sum()
+    }
+
+    fn merit(&self, point: &Point) -> f64 {
+        point.cost + self.penalty * self.excess(point)
+    }
+
+    /// Watches the limits that a point comes near. Says whether there are new ones.
+    fn watch(&mut self, u: &[Complex64], source: &[Complex64]) -> bool {
+        let mut is_new = false;
+        for (limit, watched) in self.problem.limits.iter().zip(&mut self.watched) {
+            let value = limit.value(&self.problem.equations, u, source);
+            let near = if limit.is_voltage() { -0.02 } else { -0.3 };
+            if !*watched && limit.excess(value, limit.target()) > near {
+                *watched = true;
+                is_new = true;
+            }
+        }
+        is_new
+    }
+
+    /// Goes on until no programme promises an improvement.
+    pub(super) fn run(&mut self, options: &Options) -> Ended {
+        let mut trust: Option<f64> = None;
+        let mut promised = f64::INFINITY;
+        let (u, source) = (self.point.u.clone(), self.point.source.clone());
+        self.watch(&u, &source);
+        while self.iterations < options.max_iterations {
+            self.iterations += 1;
+            let at = At {
+                u: &self.point.u,
+                multipliers: &self.multipliers,
+                watched: &self.watched,
+                penalty: self.penalty,
+                trust,
+            };
+            let Some(answer) = programme::solve(self.problem, at) else {
+                let radius = trust.map_or(0.05, |radius| 0.25 * radius);
+                if radius < LEAST_TRUST {
+                    break;
+                }
+                trust = Some(radius);
+                continue;
+            };
+            let merit = self.merit(&self.point);
+            promised = merit - answer.model;
+            self.keep_prices(&answer);
+            let enough = options.tolerance * (self.point.cost.abs() + self.problem.price_scale);
+            let last = promised <= enough;
+            let step = answer.step;
+            match self.follow(answer, merit, promised) {
+                Followed::Accepted { ratio } => {
+                    if ratio > 0.7 {
+                        trust = trust.map(|radius| 2.0 * radius);
+                    }
+                }
+                _ if last => {}
+                Followed::NewLimits => continue,
+                Followed::Rejected => {
+                    let radius = 0.5 * trust.map_or(step, |radius| radius.min(step));
+                    if radius < LEAST_TRUST {
+                        break;
+                    }
+                    trust = Some(radius);
+                }
+            }
+            if last {
+                return Ended::Converged;
+            }
+        }
+        Ended::Early(promised)
+    }
+
+    fn keep_prices(&mut self, answer: &Answer) {
+        self.multipliers = answer.multipliers.clone();
+        self.shadow = answer.shadow.clone();
+        self.expected = answer.source.clone();
+        self.unavoidable = answer.excess;
+    }
+
+    /// Takes the awards of an answer if the power flow bears its promise out.
+    fn follow(&mut self, answer: Answer, merit: f64, promised: f64) -> Followed {
+        let problem = &*self.problem;
+        let nodes = problem.equations.row.len();
+        let start = self.point.u[..nodes].to_vec();
+        let candidate = self
+            .physics
+            .point(problem, answer.fill, answer.q, Some(&start));
+        let Ok(candidate) = candidate else {
+            return Followed::Rejected;
+        };
+        let is_new = self.watch(&candidate.u, &candidate.source);
+        let ratio = (merit - self.merit(&candidate)) / promised;
+        if ratio > 0.05 && promised > 0.0 {
+            self.point = candidate;
+            return Followed::Accepted { ratio };
+        }
+        if is_new {
+            Followed::NewLimits
+        } else {
+            Followed::Rejected
+        }
+    }
+}
+
+enum Followed {
+    Accepted { ratio: f64 },
+    NewLimits,
+    Rejected,
+}

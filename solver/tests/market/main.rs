@@ -1,0 +1,7 @@
+//! The market end to end: references from another tool, properties, and what happens when nothing
+//! is feasible.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+
+mod feeder;
+mod opf;
