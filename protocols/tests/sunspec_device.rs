@@ -12,7 +12,10 @@ use std::{
 use common::{Running, lock, quick, serve};
 use protocols::{
     device::{DeviceEvent, system_clock},
-    modbus::sunspec::{Image, device},
+    modbus::{
+        server::{ExceptionCode, Registers, Table},
+        sunspec::{Image, device},
+    },
     point::{Action, ActivePower, CommandStatus, DerFallback, DerSetpoint, Quality, Value},
 };
 
@@ -354,6 +357,100 @@ async fn what_cannot_be_done_is_said_and_nothing_is_written() {
         .await;
     assert!(matches!(status, CommandStatus::NotSent(_)));
     assert_eq!(lock(&image).take_written(), []);
+}
+
+#[tokio::test]
+async fn percentages_serve_devices_without_watts_and_vars() {
+    let image = inverter(40_000, &[704]);
+    {
+        let mut fresh = Image::new(40_000, &[1, 103, 120, 121, 704]).unwrap();
+        let old = lock(&image);
+        for (model, point) in [(120, "VArRtg"), (121, "WMax")] {
+            let scale = format!("{point}_SF");
+            fresh
+                .set(model, &scale, old.get(model, &scale).unwrap())
+                .unwrap();
+        }
+        for (model, point) in [(121, "WMax"), (120, "VArRtgQ1"), (120, "VArRtgQ4")] {
+            fresh
+                .set(model, point, old.get(model, point).unwrap())
+                .unwrap();
+        }
+        drop(old);
+        for scale in ["WMaxLimPct_SF", "WSetPct_SF", "VarSetPct_SF"] {
+            fresh.set(704, scale, -2.0).unwrap();
+        }
+        let points = "WSetEna WSetMod WSetPct WSetPctRvrt WSetEnaRvrt WSetRvrtTms VarSetEna \
+            VarSetMod VarSetPct VarSetPctRvrt VarSetEnaRvrt VarSetRvrtTms";
+        for point in points.split_whitespace() {
+            fresh.set(704, point, 0.0).unwrap();
+        }
+        *lock(&image) = fresh;
+    }
+    let server = serve(&image).await;
+    let mut pv = start(quick(server.address()));
+    let order = setpoint(ActivePower::Set(-1e6), -550_000.0, ActivePower::Set(0.0));
+    let done = pv.command("pv3/control", Action::Der(order)).await;
+    assert_eq!(done, CommandStatus::Done);
+    for (point, expected) in [
+        // Of 5 MW, and of the 2.2 Mvar of quadrant 4.
+        ("WSetPct", -20.0),
+        ("WSetMod", 0.0),
+        ("WSetEna", 1.0),
+        ("VarSetPct", -25.0),
+        ("VarSetMod", 1.0),
+        ("VarSetEna", 1.0),
+    ] {
+        assert_eq!(lock(&image).get(704, point), Some(expected), "{point}");
+    }
+    pv.poll().await;
+    assert_eq!(pv.analog("p_set"), -1e6);
+    assert_eq!(pv.analog("q_set"), -550_000.0);
+}
+
+#[tokio::test]
+async fn a_changed_setting_changes_the_percentages() {
+    let image = inverter(40_000, &[704]);
+    let server = serve(&image).await;
+    let mut pv = start(quick(server.address()));
+    pv.poll().await;
+    lock(&image).set(121, "WMax", 4e6).unwrap();
+    let order = setpoint(ActivePower::Limit(2e6), 0.0, ActivePower::Limit(2e6));
+    pv.command("pv3/control", Action::Der(order)).await;
+    assert_eq!(lock(&image).get(704, "WMaxLimPct"), Some(50.0));
+}
+
+/// A device that refuses one register.
+struct Stubborn(Arc<Mutex<Image>>, u16);
+
+impl Registers for Stubborn {
+    fn read(&self, table: Table, address: u16, count: u16) -> Result<Vec<u16>, ExceptionCode> {
+        Registers::read(&*self.0, table, address, count)
+    }
+
+    fn write(&self, table: Table, address: u16, values: &[u16]) -> Result<(), ExceptionCode> {
+        let end = address + values.len() as u16;
+        if (address..end).contains(&self.1) {
+            return Err(ExceptionCode::IllegalDataValue);
+        }
+        Registers::write(&*self.0, table, address, values)
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_reported_with_its_name_and_place() {
+    let image = inverter(40_000, &[704]);
+    // Model 704 stands behind SunS and models of 68, 52, 28 and 32 registers; VarSet is its 38th.
+    let var_set = 40_000 + 2 + 68 + 52 + 28 + 32 + 38;
+    let server = serve(&Arc::new(Stubborn(Arc::clone(&image), var_set))).await;
+    let mut pv = start(quick(server.address()));
+    let order = setpoint(ActivePower::Limit(1e6), 1e5, ActivePower::Limit(1e6));
+    let status = pv.command("pv3/control", Action::Der(order)).await;
+    let refused = "Illegal data value, at VarSet of model 704";
+    assert_eq!(status, CommandStatus::Rejected(refused.into()));
+    // The reactive power was not enabled, and the connection is as good as before.
+    assert_eq!(lock(&image).get(704, "VarSetEna"), Some(0.0));
+    pv.poll().await;
 }
 
 #[tokio::test]

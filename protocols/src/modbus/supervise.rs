@@ -4,7 +4,7 @@
 
 use std::{pin::pin, time::Duration};
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::client::{Client, Link, LinkError};
 use crate::{
@@ -75,7 +75,7 @@ impl<S: Session> Supervisor<S> {
                 End::Link(error) => error,
             };
             let retry_in = self.retry;
-            self.retry = (self.retry * 2).min(self.link.retry_max);
+            self.retry = self.retry.saturating_mul(2).min(self.link.retry_max);
             tracing::debug!(device = %self.ports.device, %error, ?retry_in, "modbus device offline");
             let state = DeviceState::Offline {
                 error: error.to_string(),
@@ -101,7 +101,8 @@ impl<S: Session> Supervisor<S> {
             .await?;
         let mut client = Client::connect(&self.link).await?;
         let mut description = self.session.open(&mut client).await?;
-        let mut schedule = interval(self.link.poll_interval);
+        // Zero would panic, and mean "without pause".
+        let mut schedule = interval(self.link.poll_interval.max(Duration::from_millis(1)));
         schedule.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut online = false;
         loop {
@@ -149,7 +150,7 @@ impl<S: Session> Supervisor<S> {
 
     /// Waits, and turns down what is commanded meanwhile.
     async fn pause(&mut self, wait: Duration) -> Result<(), End> {
-        let mut end = pin!(sleep_until(Instant::now() + wait));
+        let mut end = pin!(sleep(wait));
         loop {
             tokio::select! {
                 () = &mut end => return Ok(()),

@@ -26,8 +26,11 @@ pub struct SunspecConfig {
     pub link: Link,
 }
 
-/// Models read once after each connect: who it is and what it is able to.
-const RATINGS: [u16; 4] = [1, 120, 121, 702];
+/// Who it is: read once after each connect.
+const IDENTITY: [u16; 1] = [1];
+/// What it is able to: read after each connect, and before each command, since percentages of a
+/// setting that was changed meanwhile would be other powers.
+const RATINGS: [u16; 3] = [120, 121, 702];
 /// Models read in every poll.
 const LIVE: [u16; 7] = [103, 123, 124, 701, 704, 713, 802];
 /// Unwanted registers worth reading to save a request.
@@ -40,13 +43,13 @@ const MAX_GAP: u16 = 16;
 /// `p_set` W, `q_set` var, `lease_left` s and `controlled`. A point whose function the device lacks
 /// does not appear; one without a number now is NaN and invalid.
 ///
-/// Commands: [`Action::Der`] at `control`.
+/// Commands: [`Action::Der`] at `control`. When the device refuses one of the writes, those before it
+/// stay in force, under their lease, and the command is rejected.
 pub async fn run(config: SunspecConfig, ports: Ports) {
     let session = SunspecSession {
         device: ports.device.clone(),
         clock: config.link.clock,
         blocks: Blocks::default(),
-        reads: Vec::new(),
         lease_until: None,
     };
     supervise(config.link, session, ports).await;
@@ -56,8 +59,6 @@ struct SunspecSession {
     device: DeviceId,
     clock: Clock,
     blocks: Blocks,
-    /// `wanted` are indices into `blocks`.
-    reads: Vec<Read>,
     /// When the last setpoint written here ends, for devices that do not tell.
     lease_until: Option<i64>,
 }
@@ -97,6 +98,7 @@ fn known(found: &[Found]) -> Vec<Block> {
 }
 
 impl SunspecSession {
+    /// The reads that fetch `models`; `wanted` are indices into the blocks.
     fn plan(&self, models: &[u16]) -> Vec<Read> {
         let mut indices = Vec::new();
         let mut spans = Vec::new();
@@ -113,9 +115,9 @@ impl SunspecSession {
         reads
     }
 
-    /// Reads blocks; a refused one is "not implemented" throughout.
-    async fn fetch(&mut self, client: &mut Client, reads: &[Read]) -> Result<(), LinkError> {
-        for read in reads {
+    /// Reads `models`; one that is refused is "not implemented" throughout.
+    async fn fetch(&mut self, client: &mut Client, models: &[u16]) -> Result<(), LinkError> {
+        for read in self.plan(models) {
             let answer = client.read(read.span).await?;
             if let Err(exception) = answer {
                 tracing::debug!(span = ?read.span, %exception, "read refused");
@@ -202,21 +204,17 @@ impl Session for SunspecSession {
     async fn open(&mut self, client: &mut Client) -> Result<Option<Description>, LinkError> {
         let found = discover(client).await?;
         self.blocks = Blocks(known(&found));
-        let ratings = self.plan(&RATINGS);
-        self.fetch(client, &ratings).await?;
-        self.reads = self.plan(&LIVE);
+        self.fetch(client, &IDENTITY).await?;
+        self.fetch(client, &RATINGS).await?;
         // Once before the first command: what is written depends on what the device has.
-        let live = self.reads.clone();
-        self.fetch(client, &live).await?;
+        self.fetch(client, &LIVE).await?;
         let models = found.iter().map(|model| model.id).collect();
         Ok(Some(self.blocks.describe(models)))
     }
 
     async fn poll(&mut self, client: &mut Client) -> Result<Vec<Update>, LinkError> {
-        let reads = std::mem::take(&mut self.reads);
-        let fetched = self.fetch(client, &reads).await;
-        self.reads = reads;
-        fetched.map(|()| self.updates())
+        self.fetch(client, &LIVE).await?;
+        Ok(self.updates())
     }
 
     async fn command(
@@ -231,6 +229,7 @@ impl Session for SunspecSession {
         if command.point.name() != "control" {
             return rejected(format!("{} is not a control", command.point));
         }
+        self.fetch(client, &RATINGS).await?;
         let writes = match control::writes(&self.blocks, setpoint) {
             Ok(writes) => writes,
             Err(why) => return rejected(why),
