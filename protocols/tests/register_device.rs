@@ -317,6 +317,48 @@ async fn answers_that_do_not_fit_the_request_end_the_connection() {
     }
 }
 
+/// Frames that look like answers up to their function, and are noise behind it. Neither the client
+/// nor the library below it may panic, whatever they make of it.
+#[tokio::test]
+async fn noise_in_the_frame_of_an_answer_harms_nobody() {
+    let listener = TcpListener::bind(ANY_PORT).await.unwrap();
+    let link = Link {
+        request_timeout: Duration::from_millis(500),
+        retry_min: Duration::from_millis(1),
+        retry_max: Duration::from_millis(1),
+        ..quick(listener.local_addr().unwrap())
+    };
+    let mut rtu = start("rtu", link, ONE);
+    tokio::spawn(async move {
+        // A generator that repeats (Knuth's MMIX): what fails once fails again.
+        let mut state = 0x5EED_u64;
+        let mut next = move || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        let functions = [1, 2, 3, 4, 5, 6, 0x0F, 0x10, 0x11, 0x16, 0x17, 0x18, 0x2B];
+        while let Ok((mut stream, _)) = listener.accept().await {
+            while let Some(([t0, t1, .., unit], _)) = request(&mut stream).await {
+                let length = next() % 40 + 2;
+                let mut answer = vec![t0, t1, 0, 0, 0, length, unit];
+                answer.push(match next() {
+                    known if known < 200 => functions[usize::from(known) % functions.len()],
+                    any => any,
+                });
+                answer.extend((2..length).map(|_| next()));
+                if stream.write_all(&answer).await.is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    for _ in 0..1000 {
+        rtu.event().await;
+    }
+}
+
 #[tokio::test]
 async fn full_event_channel_or_stop_ends_nothing_else() {
     let station = station();
