@@ -55,7 +55,7 @@ pub enum Fault {
         count: usize,
     },
     /// An id that is already taken.
-    #[error("id is already used by {other}")]
+    #[error("is already used by {other}")]
     DuplicateId {
         /// Component table of the first use.
         other: String,

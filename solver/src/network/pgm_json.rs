@@ -245,7 +245,10 @@ impl Reader {
             return network;
         };
         let lists = file.get("attributes").and_then(Value::as_object);
-        for (component, rows) in data {
+        // Not the file's order: reports are the same however the JSON library keeps its maps.
+        let mut components: Vec<(&String, &Value)> = data.iter().collect();
+        components.sort_unstable_by_key(|(component, _)| *component);
+        for (component, rows) in components {
             let columns = lists.and_then(|l| l.get(component));
             self.component(&mut network, component, columns, rows);
         }
@@ -369,10 +372,11 @@ impl Reader {
         if row.get("i_n").and_then(Value::as_str) == Some("inf") {
             row.remove("i_n");
         }
-        for name in row.keys() {
-            if !attributes.iter().any(|a| a.name == name) {
-                self.report(place, Some(name), Fault::UnknownAttribute);
-            }
+        let is_known = |name: &str| attributes.iter().any(|a| a.name == name);
+        let mut unknown: Vec<&String> = row.keys().filter(|name| !is_known(name)).collect();
+        unknown.sort_unstable();
+        for name in unknown {
+            self.report(place, Some(name), Fault::UnknownAttribute);
         }
         for attribute in attributes {
             match row.get(attribute.name) {

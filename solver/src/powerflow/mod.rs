@@ -79,7 +79,7 @@ pub enum PowerFlowError {
     Singular {
         /// Node at which elimination stopped.
         node: Id,
-        /// Iteration, from 1; 0 is the linear start.
+        /// Iteration, from 1.
         iteration: usize,
         /// Node with the largest mismatch.
         worst: Id,

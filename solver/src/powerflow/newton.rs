@@ -99,7 +99,7 @@ impl PowerFlow {
         self.prepare(grid, injections);
         match start {
             Some(start) if !start.is_empty() => self.start_from(grid, start),
-            _ => self.start_linear(grid)?,
+            _ => self.start_linear(grid),
         }
         self.settle_sources();
         for iteration in 1..=options.max_iterations {
@@ -149,7 +149,7 @@ impl PowerFlow {
     }
 
     /// Voltages of the network with loads and generators as impedances of their rated power.
-    fn start_linear(&mut self, grid: &Grid) -> Result<(), PowerFlowError> {
+    fn start_linear(&mut self, grid: &Grid) {
         self.lu.clear();
         for i in 0..self.role.len() {
             let mut current = Complex64::ZERO;
@@ -176,24 +176,20 @@ impl PowerFlow {
             }
             self.step[i] = [current.re, current.im];
         }
-        for (u, angle) in self.u.iter_mut().zip(&grid.clock_angle) {
-            *u = Complex64::from_polar(1.0, *angle);
+        // Impedances that happen to cancel need not stop the power flow itself.
+        let solved = self.lu.factor().is_ok();
+        if solved {
+            self.lu.solve(&mut self.step);
         }
-        self.lu
-            .factor()
-            .map_err(|singular| self.singular(grid, singular, 0))?;
-        self.lu.solve(&mut self.step);
         for (i, &[re, im]) in self.step.iter().enumerate() {
             let u = Complex64::new(re, im);
-            // A start without a magnitude has no direction either.
+            // A voltage without a magnitude has no direction to start from either.
+            let usable = solved && u.is_finite() && u.norm() > 0.05;
             self.u[i] = match self.role[i] {
-                Role::Free if !(u.norm() > 0.05 && u.is_finite()) => {
-                    Complex64::from_polar(1.0, grid.clock_angle[i])
-                }
+                Role::Free if !usable => Complex64::from_polar(1.0, grid.clock_angle[i]),
                 _ => u,
             };
         }
-        Ok(())
     }
 
     /// Makes a row's step its right-hand side.

@@ -4,8 +4,8 @@
 use num_complex::Complex64;
 use serde::Serialize;
 
-use super::Solution;
 use super::flows::{BranchFlow, flows};
+use super::{Options, PowerFlow, PowerFlowError, Solution};
 use crate::network::{ApplianceKind, Grid, Id, S_BASE_VA};
 
 /// The data set, one table per component.
@@ -93,6 +93,15 @@ pub struct ApplianceOutput {
 }
 
 impl SymOutput {
+    /// Solves a grid once, from the linear start, and gives its data set.
+    ///
+    /// # Errors
+    /// No solution, with the node where it fails.
+    pub fn solve(grid: &Grid, options: &Options) -> Result<Self, PowerFlowError> {
+        let solution = PowerFlow::new(grid).run(grid, &[], None, options)?;
+        Ok(Self::new(grid, &solution))
+    }
+
     /// The data set of this solution of this grid.
     ///
     /// # Panics
