@@ -1,10 +1,5 @@
 //! The models of one device, and what follows from several of them together: ratings, measurements
 //! and the setpoints in force. Pure.
-//!
-//! Signs: the SunSpec models 103, 123, 701 and 704 count in the producer's reference frame. Active
-//! power that the device delivers is positive, reactive power that it delivers (over-excited,
-//! "injecting") is positive. That is the generation-positive convention of the points, so nothing
-//! is negated here.
 
 use super::block::Block;
 use crate::device::Description;
