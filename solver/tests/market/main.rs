@@ -1,7 +1,14 @@
 //! The market end to end: references from another tool, properties, and what happens when nothing
 //! is feasible.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
 
+mod clearing;
 mod feeder;
 mod opf;
+mod orders;
+mod properties;
+mod settlement;

@@ -32,7 +32,8 @@ const SNAP: f64 = 1e-5;
 ///
 /// Curtailment order, where the optimum found violates a limit: sales to 3/4, 1/2, 1/4 and none of
 /// what the optimum took, all alike; then purchases the same way; then no reactive power. The
-/// first of those (the optimum itself included) with the least excess is the answer.
+/// first of those (the optimum itself included) with the least excess is the answer, where 0.01 pu
+/// of voltage counts as much as a tenth of a rating, and as all of an exchange limit.
 ///
 /// # Errors
 /// The case contradicts itself or the network, or has no AC power flow to start from.
@@ -180,11 +181,11 @@ fn tighten(
     }
 }
 
-/// Sum of excesses over the limits as given.
-fn total_excess(search: &Search<'_, '_>, checked: &Checked) -> f64 {
+/// Weighted sum of excesses over the limits as given.
+fn total_harm(search: &Search<'_, '_>, checked: &Checked) -> f64 {
     let limits = search.problem.limits.iter().zip(&checked.values);
     limits
-        .map(|(limit, &value)| limit.excess(value, limit.bound).max(0.0))
+        .map(|(limit, &value)| limit.harm(value, limit.bound))
         .sum()
 }
 
@@ -194,7 +195,7 @@ fn curtail(search: &mut Search<'_, '_>, from: &Found) -> Option<Found> {
     let sales = shares.map(|share| (share, 1.0, 1.0));
     let purchases = shares.map(|share| (0.0, share, 1.0));
     let mut best: Option<Found> = None;
-    let mut least = total_excess(search, &from.checked);
+    let mut least = total_harm(search, &from.checked);
     for (sell, buy, reactive) in sales.into_iter().chain(purchases).chain([(0.0, 0.0, 0.0)]) {
         let problem = &*search.problem;
         let blocks = problem.blocks.iter().zip(&from.point.fill);
@@ -206,10 +207,10 @@ fn curtail(search: &mut Search<'_, '_>, from: &Found) -> Option<Found> {
             continue;
         };
         let candidate = found(search, point);
-        let excess = total_excess(search, &candidate.checked);
+        let harm = total_harm(search, &candidate.checked);
         // Less by more than rounding: the earlier step is kept where both are as bad.
-        if excess < 0.999 * least {
-            least = excess;
+        if harm < 0.999 * least {
+            least = harm;
             best = Some(candidate);
         }
     }
@@ -240,17 +241,17 @@ fn result(
     let expected = search.expected.iter().zip(&point.source);
     ac_check.model_gap_w = expected.map(|(a, b)| (a - b).norm()).fold(0.0, f64::max) * S_BASE_VA;
     Clearing {
-        status,
         awards: awards(problem, &quantities, &point.q),
         fills: fills(problem.case, &quantities),
         exchange: exchange(problem, &point.source),
-        prices: prices(problem, &search.multipliers.row),
+        prices: prices(problem, &search.multipliers.row, &status),
         binding: bindings(search, &found.checked, options),
         cost_per_h: point.cost,
         ac_check,
         u: point.u[..problem.equations.row.len()].to_vec(),
         iterations: search.iterations,
         tightened,
+        status,
     }
 }
 
@@ -335,7 +336,12 @@ fn exchange(problem: &Problem<'_>, source: &[Complex64]) -> Vec<Exchange> {
     found.collect()
 }
 
-fn prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<NodePrice> {
+fn prices(problem: &Problem<'_>, row: &[Complex64], status: &Status) -> Vec<NodePrice> {
+    // Where a limit is violated the multipliers are those of a penalty, not of anybody's price.
+    let most = match status {
+        Status::LeastViolation { .. } => problem.price_scale,
+        Status::Optimal | Status::Feasible { .. } => f64::INFINITY,
+    };
     // S_BASE is 1 MVA, so that a multiplier per pu and h is a price per MWh.
     let nodes = problem.grid.node_id.iter().zip(&problem.equations.row);
     nodes
@@ -343,8 +349,8 @@ fn prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<NodePrice> {
             let price = at.map_or(Complex64::ZERO, |at| row[at]);
             NodePrice {
                 node,
-                p_per_mwh: price.re,
-                q_per_mvarh: -price.im,
+                p_per_mwh: price.re.clamp(-most, most),
+                q_per_mvarh: (-price.im).clamp(-most, most),
             }
         })
         .collect()

@@ -36,6 +36,8 @@ pub(super) struct LimitRow {
     pub(super) tightening: f64,
     /// What the excess is relative to: 1 for voltages, the rating for ratings.
     pub(super) norm: f64,
+    /// How much an excess counts where not all limits can be met.
+    pub(super) weight: f64,
     /// [`Limit::unit`] per pu.
     pub(super) si: f64,
 }
@@ -43,7 +45,15 @@ pub(super) struct LimitRow {
 impl LimitRow {
     fn new(limit: Limit, on: On, bound: f64, si: f64) -> Self {
         let is_voltage = matches!(on, On::UMax(_) | On::UMin(_));
+        // 0.01 pu of voltage weighs as much as a tenth of a rating: both do harm. An exchange
+        // limit is a contract, and comes after them.
+        let weight = match on {
+            On::UMax(_) | On::UMin(_) => 10.0,
+            On::Current(..) | On::Apparent(..) => 1.0,
+            On::Import(_) | On::Export(_) => 0.1,
+        };
         Self {
+            weight,
             limit,
             on,
             bound,
@@ -82,6 +92,11 @@ impl LimitRow {
             On::Import(k) => source[k].re,
             On::Export(k) => -source[k].re,
         }
+    }
+
+    /// Weighted excess of a value over a bound; nothing within.
+    pub(super) fn harm(&self, value: f64, bound: f64) -> f64 {
+        self.weight * self.excess(value, bound).max(0.0)
     }
 
     /// How far a value is beyond a bound, relative to the norm; negative within.

@@ -57,8 +57,8 @@ pub(super) struct Answer {
     pub(super) source: Vec<Complex64>,
     /// Cost with penalties and curvature, without tie-breaking.
     pub(super) model: f64,
-    /// Sum of excesses.
-    pub(super) excess: f64,
+    /// Weighted sum of excesses.
+    pub(super) harm: f64,
     pub(super) multipliers: Multipliers,
     /// Multiplier of each limit, per norm; nothing for those not watched.
     pub(super) shadow: Vec<f64>,
@@ -166,8 +166,10 @@ impl Layout {
                 end.push((link, side, weight));
             }
         }
-        let slack = self.excess.iter().flatten().map(|&k| x[k]);
-        let excess: f64 = slack.map(|s| s.max(0.0)).sum();
+        let slack = problem.limits.iter().zip(&self.excess);
+        let harm = slack
+            .filter_map(|(limit, k)| Some(limit.weight * x[(*k)?].max(0.0)))
+            .sum();
         let cost: f64 = q.iter().zip(x).map(|(q, x)| q * x).sum();
         let form: f64 = curvature
             .iter()
@@ -184,7 +186,7 @@ impl Layout {
                 .map(|k| Complex64::new(x[self.source + 2 * k], x[self.source + 2 * k + 1]))
                 .collect(),
             model: cost + form,
-            excess,
+            harm,
             multipliers: Multipliers { row, end },
             shadow,
         }
@@ -293,7 +295,16 @@ fn balances(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows
         rows.push(fixed.re, []);
         rows.push(fixed.im, []);
     }
-    rows.cones.push(ZeroConeT(2 * equations.rows));
+    // A range of nothing has no inside for an interior-point method.
+    let idle = problem
+        .units
+        .iter()
+        .enumerate()
+        .filter(|(_, of)| of.q_max == 0.0);
+    for (k, _) in idle {
+        rows.push(0.0, [(layout.q + k, 1.0)]);
+    }
+    rows.cones.push(ZeroConeT(rows.b.len()));
     let mut add = |row: usize, column: usize, value: f64| {
         if value != 0.0 {
             rows.entries.push(Entry { row, column, value });
@@ -335,7 +346,9 @@ fn bounds(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows) 
         within(layout.block + k, 0.0, block.cap);
     }
     for (k, unit) in problem.units.iter().enumerate() {
-        within(layout.q + k, -unit.q_max, unit.q_max);
+        if unit.q_max > 0.0 {
+            within(layout.q + k, -unit.q_max, unit.q_max);
+        }
     }
     if let Some(radius) = at.trust {
         for column in 0..layout.block {
@@ -550,8 +563,10 @@ fn linear(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> Vec<f64> {
             q[import] = of.import - of.export;
         }
     }
-    for &excess in layout.excess.iter().flatten() {
-        q[excess] = at.penalty;
+    for (limit, excess) in problem.limits.iter().zip(&layout.excess) {
+        if let Some(excess) = *excess {
+            q[excess] = at.penalty * limit.weight;
+        }
     }
     q
 }

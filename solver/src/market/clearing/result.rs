@@ -21,7 +21,8 @@ pub enum Status {
         /// Improvement promised by the last step, currency per h.
         gap_per_h: f64,
     },
-    /// No dispatch found that holds every limit; this one violates least.
+    /// No dispatch found that holds every limit; this one violates least. Its prices are cut to
+    /// the greatest price, either sign, of any order or interface.
     LeastViolation {
         /// The limits that it does not hold.
         violated: Vec<Binding>,

@@ -93,7 +93,7 @@ pub(super) struct Search<'a, 'b> {
     pub(super) shadow: Vec<f64>,
     /// What the last programme counted on.
     pub(super) expected: Vec<Complex64>,
-    /// Sum of excesses that the last programme could not avoid.
+    /// Weighted sum of excesses that the last programme could not avoid.
     pub(super) unavoidable: f64,
     pub(super) penalty: f64,
     pub(super) iterations: u32,
@@ -133,17 +133,18 @@ impl<'a, 'b> Search<'a, 'b> {
         }
     }
 
-    /// Sum of excesses over targets.
-    pub(super) fn excess(&self, point: &Point) -> f64 {
-        let excess = self.problem.limits.iter().map(|limit| {
+    /// Weighted sum of excesses over targets.
+    fn harm(&self, point: &Point) -> f64 {
+        let limits = self.problem.limits.iter();
+        let harm = limits.map(|limit| {
             let value = limit.value(&self.problem.equations, &point.u, &point.source);
-            limit.excess(value, limit.target()).max(0.0)
+            limit.harm(value, limit.target())
         });
-        excess.sum()
+        harm.sum()
     }
 
     fn merit(&self, point: &Point) -> f64 {
-        point.cost + self.penalty * self.excess(point)
+        point.cost + self.penalty * self.harm(point)
     }
 
     /// Watches the limits that a point comes near. Says whether there are new ones.
@@ -216,7 +217,7 @@ impl<'a, 'b> Search<'a, 'b> {
         self.multipliers = answer.multipliers.clone();
         self.shadow = answer.shadow.clone();
         self.expected = answer.source.clone();
-        self.unavoidable = answer.excess;
+        self.unavoidable = answer.harm;
     }
 
     /// Takes the awards of an answer if the power flow bears its promise out.

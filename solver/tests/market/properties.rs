@@ -1,0 +1,364 @@
+//! What holds of any clearing: random feeders, some meshed, behind a weak grid, where voltages
+//! and currents bind.
+
+use num_complex::Complex64;
+use proptest::prelude::*;
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use solver::{
+    market::{
+        Capability, Direction, Imbalance, Meter, MeterQuality, Money, Order, OrderId, Party, Price,
+        Step, Unit,
+        clearing::{
+            BranchLimit, Case, Clearing, Interface, LimitSet, NodeLimit, NodePower, Options,
+            Status, clear,
+        },
+        contracts, settle,
+    },
+    network::{Grid, Id, Line, LoadKind, Network, Node, S_BASE_VA, Source, SymGen},
+    powerflow::{self, PowerFlow, flows},
+};
+
+const SOURCE: Id = 1000;
+
+fn line(rng: &mut StdRng, id: Id, from_node: Id, to_node: Id) -> Line {
+    let km = rng.random_range(0.5..4.0);
+    Line {
+        id,
+        from_node,
+        to_node,
+        from_status: 1,
+        to_status: 1,
+        r1: 0.4 * km,
+        x1: 0.35 * km,
+        c1: 0.2e-6 * km,
+        tan1: 0.0,
+        r0: None,
+        x0: None,
+        c0: None,
+        tan0: None,
+        i_n: Some(rng.random_range(80.0..200.0)),
+    }
+}
+
+/// A 20 kV feeder: a random tree, sometimes with a loop.
+fn network(rng: &mut StdRng) -> Network {
+    let nodes = rng.random_range(3..12);
+    let mut network = Network {
+        node: (0..nodes).map(|id| Node { id, u_rated: 20e3 }).collect(),
+        source: vec![Source {
+            id: SOURCE,
+            node: 0,
+            status: 1,
+            u_ref: rng.random_range(1.0..1.03),
+            u_ref_angle: 0.0,
+            sk: rng.random_range(1e8..1e9),
+            rx_ratio: 0.1,
+            z01_ratio: None,
+        }],
+        ..Network::default()
+    };
+    for node in 1..nodes {
+        let parent = rng.random_range((node - 3).max(0)..node);
+        network.line.push(line(rng, 100 + node, parent, node));
+    }
+    if nodes > 4 && rng.random_bool(0.5) {
+        network.line.push(line(rng, 200, nodes - 1, 1));
+    }
+    network
+}
+
+fn steps(rng: &mut StdRng, direction: Direction, total_w: i64) -> Vec<Step> {
+    let count = rng.random_range(1..4);
+    // Coarse prices, so that ties happen.
+    let mut prices: Vec<i64> = (0..count).map(|_| 5 * rng.random_range(2..14)).collect();
+    prices.sort_unstable();
+    if direction == Direction::Buy {
+        prices.reverse();
+    }
+    let step = |price| Step {
+        quantity_w: total_w / count,
+        price: Price(price * 1_000_000),
+    };
+    prices.into_iter().map(step).collect()
+}
+
+fn case(rng: &mut StdRng, network: &Network) -> Case {
+    let nodes = network.node.len() as Id;
+    let mut case = Case {
+        duration_s: 900,
+        fixed: Vec::new(),
+        units: Vec::new(),
+        orders: Vec::new(),
+        limits: LimitSet {
+            u_min_pu: 0.95,
+            u_max_pu: 1.05,
+            nodes: Vec::new(),
+            branches: Vec::new(),
+        },
+        interface: vec![Interface {
+            source: SOURCE,
+            import_price: Price(50_000_000),
+            export_price: Price(rng.random_range(0..=50) * 1_000_000),
+            import_max_w: None,
+            export_max_w: None,
+        }],
+        start: None,
+    };
+    for node in 1..nodes {
+        let p_w = -rng.random_range(0.0..4e5);
+        case.fixed.push(NodePower {
+            node,
+            p_w,
+            q_var: 0.3 * p_w,
+        });
+    }
+    for id in 300..300 + rng.random_range(2..10) {
+        let kind = rng.random_range(0..3);
+        let rated = f64::from(rng.random_range(2..30)) * 1e5;
+        let (p_min_w, p_max_w) = [(0.0, rated), (-rated, 0.0), (-rated, rated)][kind];
+        let s_max_va = rng.random_bool(0.3).then_some(1.05 * rated);
+        case.units.push(Unit {
+            id,
+            participant: format!("p{}", id % 4),
+            node: rng.random_range(1..nodes),
+            capability: Capability {
+                p_min_w,
+                p_max_w,
+                q_max_var: 0.4 * rated,
+                s_max_va,
+            },
+            dispatchable: true,
+        });
+        let mut directions = Vec::new();
+        if p_max_w > 0.0 {
+            directions.push(Direction::Sell);
+        }
+        if p_min_w < 0.0 {
+            directions.push(Direction::Buy);
+        }
+        for direction in directions {
+            let mut steps = steps(rng, direction, rated as i64);
+            if directions_cross(&case, id, direction, &steps) {
+                // The order rules let nobody sell to himself at a gain.
+                steps.truncate(1);
+                steps[0].price = Price(5_000_000);
+            }
+            let order = OrderId(case.orders.len() as u64 + 1);
+            case.orders.push(Order {
+                id: order,
+                client_id: order.to_string(),
+                participant: format!("p{}", id % 4),
+                unit: id,
+                interval: 0,
+                direction,
+                steps,
+            });
+        }
+    }
+    case
+}
+
+fn directions_cross(case: &Case, unit: Id, direction: Direction, steps: &[Step]) -> bool {
+    let own = case.orders.iter().filter(|order| order.unit == unit);
+    let lowest = own
+        .flat_map(|order| &order.steps)
+        .map(|step| step.price)
+        .min();
+    direction == Direction::Buy
+        && lowest.is_some_and(|lowest| steps.iter().any(|step| step.price > lowest))
+}
+
+fn sample(seed: u64) -> (Network, Case) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let network = network(&mut rng);
+    let case = case(&mut rng, &network);
+    (network, case)
+}
+
+fn run(network: &Network, case: &Case) -> Clearing {
+    clear(&Grid::new(network).unwrap(), case, &Options::default()).unwrap()
+}
+
+fn holds_limits(clearing: &Clearing) -> bool {
+    !matches!(clearing.status, Status::LeastViolation { .. })
+}
+
+/// Currency per MWh below which a price counts as equal to another.
+const PRICE_TOLERANCE: f64 = 0.02;
+
+/// Whether every order's fill is one its owner would choose at the nodal price.
+fn worst_regret(case: &Case, clearing: &Clearing) -> f64 {
+    let price = |unit: Id| {
+        let node = case.units.iter().find(|of| of.id == unit).unwrap().node;
+        clearing
+            .prices
+            .iter()
+            .find(|at| at.node == node)
+            .unwrap()
+            .p_per_mwh
+    };
+    let mut worst: f64 = 0.0;
+    for (order, fill) in case.orders.iter().zip(&clearing.fills) {
+        let mut left = fill.quantity_w;
+        for step in &order.steps {
+            let taken = left.clamp(0.0, step.quantity_w as f64);
+            left -= taken;
+            // A few watts are the interior point method's.
+            if taken > 1e-4 * step.quantity_w as f64 + 5.0 {
+                worst = worst.max(match order.direction {
+                    Direction::Sell => step.price.per_mwh() - price(order.unit),
+                    Direction::Buy => price(order.unit) - step.price.per_mwh(),
+                });
+            }
+        }
+    }
+    worst
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn balance_and_limits_hold_in_a_power_flow_of_the_awards(seed in any::<u64>()) {
+        let (mut network, case) = sample(seed);
+        let clearing = run(&network, &case);
+        let mut at_node = vec![Complex64::ZERO; network.node.len()];
+        for power in &case.fixed {
+            at_node[power.node as usize] += Complex64::new(power.p_w, power.q_var);
+        }
+        for (unit, award) in case.units.iter().zip(&clearing.awards) {
+            at_node[unit.node as usize] += Complex64::new(award.p_w, award.q_var);
+            let of = &unit.capability;
+            prop_assert!(award.p_w >= of.p_min_w - 1.0 && award.p_w <= of.p_max_w + 1.0);
+            prop_assert!(award.q_var.abs() <= of.q_max_var + 1.0);
+            let s = award.p_w.hypot(award.q_var);
+            prop_assert!(of.s_max_va.is_none_or(|most| s <= most * 1.0001 + 1.0));
+        }
+        for (node, s) in at_node.iter().enumerate() {
+            network.sym_gen.push(SymGen {
+                id: 2000 + node as Id,
+                node: node as Id,
+                status: 1,
+                kind: LoadKind::Power,
+                p_specified: s.re,
+                q_specified: s.im,
+            });
+        }
+        let grid = Grid::new(&network).unwrap();
+        let options = powerflow::Options::default();
+        let solution = PowerFlow::new(&grid).run(&grid, &[], None, &options).unwrap();
+        let import = solution.sources[0] * S_BASE_VA;
+        prop_assert!((import.re - clearing.exchange[0].p_w).abs() < 1.0);
+        prop_assert!((import.im - clearing.exchange[0].q_var).abs() < 1.0);
+        if holds_limits(&clearing) {
+            for u in &solution.u {
+                prop_assert!((0.9499..1.0501).contains(&u.norm()), "{}", u.norm());
+            }
+            for flow in flows(&grid, &solution.u).branches {
+                prop_assert!(flow.loading < 1.001, "{}", flow.loading);
+            }
+        }
+    }
+
+    #[test]
+    fn no_award_is_worse_than_its_limit_price(seed in any::<u64>()) {
+        let (network, case) = sample(seed);
+        let clearing = run(&network, &case);
+        if clearing.status == Status::Optimal {
+            let regret = worst_regret(&case, &clearing);
+            prop_assert!(regret < PRICE_TOLERANCE, "{regret} per MWh");
+        }
+    }
+
+    #[test]
+    fn the_sequence_of_orders_and_units_makes_no_difference(seed in any::<u64>()) {
+        let (network, case) = sample(seed);
+        let clearing = run(&network, &case);
+        let mut rng = StdRng::seed_from_u64(!seed);
+        let mut shuffled = case.clone();
+        shuffled.orders.shuffle(&mut rng);
+        shuffled.units.shuffle(&mut rng);
+        let other = run(&network, &shuffled);
+        prop_assert_eq!(&clearing.prices, &other.prices);
+        prop_assert_eq!(clearing.cost_per_h, other.cost_per_h);
+        for award in &clearing.awards {
+            prop_assert!(other.awards.contains(award), "{award:?}");
+        }
+        for fill in &clearing.fills {
+            prop_assert!(other.fills.contains(fill), "{fill:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_more_never_saves_anything(seed in any::<u64>()) {
+        let (network, mut case) = sample(seed);
+        let free = run(&network, &case);
+        let mut rng = StdRng::seed_from_u64(!seed);
+        let node = rng.random_range(1..network.node.len() as Id);
+        case.limits.nodes.push(NodeLimit { node, u_min_pu: 0.97, u_max_pu: 1.02 });
+        case.limits.branches.push(BranchLimit { branch: 101, loading_max: 0.5 });
+        let held = run(&network, &case);
+        if holds_limits(&free) && holds_limits(&held) {
+            let slack = 1e-5 * (free.cost_per_h.abs() + 1.0);
+            prop_assert!(held.cost_per_h > free.cost_per_h - slack, "{free:?} {held:?}");
+        }
+    }
+
+    #[test]
+    fn accounts_sum_to_nothing(seed in any::<u64>()) {
+        let (network, case) = sample(seed);
+        let made = contracts(&case, &run(&network, &case));
+        let received: i64 = made.contracts.iter().map(|of| of.received().0).sum();
+        prop_assert_eq!(received + made.rent.0, 0);
+        let mut rng = StdRng::seed_from_u64(!seed);
+        let qualities = [MeterQuality::Metered, MeterQuality::Estimated, MeterQuality::Missing];
+        let mut meters: Vec<Meter> = Vec::new();
+        for of in &made.contracts {
+            if rng.random_bool(0.8) {
+                meters.push(Meter {
+                    party: of.party().clone(),
+                    unit: of.unit,
+                    node: of.node,
+                    delivered_wh: of.delivered_wh() + rng.random_range(-1000..1000),
+                    quality: qualities[rng.random_range(0..3)],
+                });
+            }
+        }
+        meters.push(Meter {
+            party: Party::Residual,
+            unit: None,
+            node: 0,
+            delivered_wh: rng.random_range(-1000..1000),
+            quality: MeterQuality::Metered,
+        });
+        let imbalance = Imbalance {
+            short_price: Price(rng.random_range(0..100_000_000)),
+            long_price: Price(rng.random_range(-100_000_000..100_000_000)),
+        };
+        let settlement = settle(0, &made, &meters, &imbalance);
+        prop_assert_eq!(settlement.sum(), Money(0));
+        for statement in &settlement.statements {
+            let lines: i64 = statement.lines.iter().map(|line| line.received.0).sum();
+            prop_assert!(statement.party == Party::Network || lines == statement.balance.0);
+        }
+    }
+}
+
+/// Most random feeders are cleared to the optimum; the rest end with what they violate, or with a
+/// gap. Counts, so that a change that makes the search give up shows.
+#[test]
+fn nearly_all_random_feeders_end_optimal() {
+    let (mut optimal, mut iterations) = (0, 0);
+    let cases = 100;
+    for seed in 0..cases {
+        let (network, case) = sample(seed);
+        let clearing = run(&network, &case);
+        optimal += u32::from(clearing.status == Status::Optimal);
+        iterations += clearing.iterations;
+    }
+    assert!(optimal >= 95, "{optimal} of {cases} optimal");
+    assert!(
+        iterations < 600,
+        "{iterations} programmes for {cases} cases"
+    );
+}

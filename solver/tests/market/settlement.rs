@@ -1,0 +1,129 @@
+//! Contracts and settlement of a clearing, and the record of it.
+
+use solver::market::{
+    Imbalance, LedgerEntry, Meter, MeterQuality, Money, Party, Price, StatementReason,
+    clearing::{Options, clear},
+    contracts, settle,
+};
+
+use crate::feeder;
+
+const IMBALANCE: Imbalance = Imbalance {
+    short_price: Price(80_000_000),
+    long_price: Price(30_000_000),
+};
+
+fn wind() -> Party {
+    Party::Participant("wka-7".to_owned())
+}
+
+#[test]
+fn contracts_close_to_the_rent() {
+    let case = feeder::stressed().case;
+    let clearing = clear(&feeder::network(), &case, &Options::default()).unwrap();
+    let made = contracts(&case, &clearing);
+    let received: i64 = made.contracts.iter().map(|of| of.received().0).sum();
+    assert_eq!(received + made.rent.0, 0);
+    // By hand from the reference: 15 min of 4.6434 MW at the wind plant's own price.
+    let sale = made
+        .contracts
+        .iter()
+        .find(|of| of.party() == &wind())
+        .unwrap();
+    assert_eq!(sale.buyer, Party::Network);
+    assert!((sale.energy_wh - 1_160_850).abs() < 200, "{sale:?}");
+    assert!((sale.amount.0 - 42_564_000).abs() < 20_000, "{sale:?}");
+    // Congestion and losses leave the network with money, and with the lost energy bought.
+    assert!(made.rent.0 > 0, "{:?}", made.rent);
+    let losses_wh = clearing.ac_check.losses_w / 4.0;
+    assert!(
+        (made.losses_wh as f64 - losses_wh).abs() < 50.0,
+        "{} {losses_wh}",
+        made.losses_wh
+    );
+}
+
+#[test]
+fn deviations_are_settled_at_imbalance_prices() {
+    let case = feeder::stressed().case;
+    let clearing = clear(&feeder::network(), &case, &Options::default()).unwrap();
+    let made = contracts(&case, &clearing);
+    let contracted = |party: &Party| -> i64 {
+        let own = made.contracts.iter().filter(|of| of.party() == party);
+        own.map(|of| of.delivered_wh()).sum()
+    };
+    let meter = |party: Party, unit, node, delivered_wh, quality| Meter {
+        party,
+        unit,
+        node,
+        delivered_wh,
+        quality,
+    };
+    let pv = Party::Participant("pv-3".to_owned());
+    let chp = Party::Participant("chp-diesel-1".to_owned());
+    let meters = [
+        meter(
+            wind(),
+            Some(101),
+            7,
+            contracted(&wind()) - 1000,
+            MeterQuality::Metered,
+        ),
+        meter(
+            pv.clone(),
+            Some(93),
+            3,
+            contracted(&pv) + 500,
+            MeterQuality::Estimated,
+        ),
+        // delivered without a contract
+        meter(chp.clone(), Some(103), 9, 40, MeterQuality::Metered),
+    ];
+    let settlement = settle(900, &made, &meters, &IMBALANCE);
+    assert_eq!(settlement.sum(), Money(0));
+    let lines = |party: &Party| {
+        let found = settlement.statements.iter().find(|of| &of.party == party);
+        found.unwrap().lines.clone()
+    };
+    let short = lines(&wind()).pop().unwrap();
+    assert_eq!(short.reason, StatementReason::Short);
+    assert_eq!((short.energy_wh, short.received), (-1000, Money(-80_000)));
+    let long = lines(&pv).pop().unwrap();
+    assert_eq!(
+        (long.reason, long.received),
+        (StatementReason::Long, Money(15_000))
+    );
+    assert_eq!(long.quality, Some(MeterQuality::Estimated));
+    assert_eq!(lines(&chp).len(), 1);
+    assert_eq!(lines(&chp)[0].received, Money(1_200));
+    // No meter: as contracted, and the statement says so.
+    let missing = lines(&Party::Upstream).pop().unwrap();
+    assert_eq!((missing.energy_wh, missing.received), (0, Money(0)));
+    assert_eq!(missing.quality, Some(MeterQuality::Missing));
+    assert_eq!(settlement.statements.last().unwrap().party, Party::Network);
+}
+
+#[test]
+fn the_record_reads_back_bit_for_bit() {
+    let mut case = feeder::stressed().case;
+    let grid = feeder::network();
+    let first = clear(&grid, &case, &Options::default()).unwrap();
+    case.start = Some(first.u.clone());
+    let clearing = clear(&grid, &case, &Options::default()).unwrap();
+    let closed = LedgerEntry::GateClosed {
+        interval: 900,
+        network: "cigre".to_owned(),
+        case: Box::new(case.clone()),
+    };
+    let cleared = LedgerEntry::Cleared {
+        interval: 900,
+        clearing: Box::new(clearing.clone()),
+    };
+    for entry in [closed, cleared] {
+        let text = serde_json::to_string(&entry).unwrap();
+        assert_eq!(serde_json::from_str::<LedgerEntry>(&text).unwrap(), entry);
+        if let LedgerEntry::GateClosed { case, .. } = serde_json::from_str(&text).unwrap() {
+            assert_eq!(clear(&grid, &case, &Options::default()).unwrap(), clearing);
+        }
+    }
+}
