@@ -1,0 +1,98 @@
+/** What the market page needs to know of intervals, prices and orders, without drawing any of it. */
+import type { BindingView, IntervalView, NewOrder, UnitView } from '../api/types';
+
+/** The phases of an interval in order. `failed` ends it from any of them. */
+export const PHASES = ['open', 'gate_closed', 'cleared', 'delivering', 'delivered', 'settled'] as const;
+
+/** How far along an interval is: index into `PHASES`, or -1 if it failed. */
+export function phaseIndex(phase: string): number {
+  return (PHASES as readonly string[]).indexOf(phase);
+}
+
+/** Intervals that still take orders, the one whose gate closes first at the front. */
+export function openIntervals(intervals: readonly IntervalView[], nowMs: number): IntervalView[] {
+  return intervals
+    .filter((i) => i.phase === 'open' && Date.parse(i.gate_closure) > nowMs)
+    .sort((a, b) => Date.parse(a.start) - Date.parse(b.start));
+}
+
+/** What the page shows unless a person picks: the newest interval that has prices. */
+export function latestCleared(intervals: readonly IntervalView[]): IntervalView | undefined {
+  return intervals.find((i) => i.prices.length > 0) ?? intervals[0];
+}
+
+/** Scale of a bar chart that holds zero: where zero lies and how long a value's bar is, in shares. */
+export interface Axis {
+  low: number;
+  high: number;
+}
+
+/** Axis over the values and zero, with a twentieth of air at each end that is not zero. */
+export function axis(values: readonly number[]): Axis {
+  const low = Math.min(0, ...values);
+  const high = Math.max(0, ...values);
+  const air = (high - low || 1) / 20;
+  return { low: low < 0 ? low - air : 0, high: high > 0 || low === 0 ? high + air : 0 };
+}
+
+/** Left edge and width of a bar, both in 0..1. */
+export function bar(value: number, { low, high }: Axis): { left: number; width: number } {
+  const span = high - low;
+  const zero = (0 - low) / span;
+  const end = (value - low) / span;
+  return { left: Math.min(zero, end), width: Math.abs(end - zero) };
+}
+
+/** Unit of a binding limit's bound and value, and what one unit of relief is called. */
+export function bindingUnit(kind: BindingView['kind']): 'pu' | 'A' | 'VA' | 'W' {
+  if (kind === 'u_max' || kind === 'u_min') return 'pu';
+  if (kind === 'current') return 'A';
+  return kind === 'apparent' ? 'VA' : 'W';
+}
+
+/** What the order form holds, as typed. */
+export interface OrderForm {
+  unit: UnitView | undefined;
+  interval: string;
+  direction: 'sell' | 'buy';
+  steps: { kw: string; price: string }[];
+}
+
+/**
+ * The order as typed, or what cannot be read. Only what is not a number at all is refused here:
+ * what an order may hold is the server's to judge, in its own words.
+ */
+export function readOrder(form: OrderForm, clientId: string): NewOrder | string {
+  if (!form.unit) return 'choose a unit';
+  if (!form.interval) return 'no interval is open for orders';
+  const steps = [];
+  for (const [k, step] of form.steps.entries()) {
+    const kw = readNumber(step.kw);
+    const price = readNumber(step.price);
+    if (kw === null) return `step ${k + 1}: the quantity “${step.kw}” is not a number`;
+    if (price === null) return `step ${k + 1}: the price “${step.price}” is not a number`;
+    steps.push({ quantity_w: Math.round(kw * 1000), price_per_mwh: price });
+  }
+  return {
+    client_id: clientId,
+    node: form.unit.node,
+    unit: form.unit.id,
+    participant: form.unit.participant,
+    interval: form.interval,
+    direction: form.direction,
+    steps,
+  };
+}
+
+/** A decimal number with point or comma; `null` if it is none. */
+export function readNumber(text: string): number | null {
+  const plain = text.trim().replace('−', '-').replace(',', '.');
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain) && Number.isFinite(Number(plain))
+    ? Number(plain)
+    : null;
+}
+
+/** An id of the sender's own, from random bytes (`randomUUID` exists on secure origins only). */
+export function newClientId(random: Uint8Array): string {
+  return `ui-${Array.from(random, (b) => b.toString(16).padStart(2, '0')).join('')}`;
+}

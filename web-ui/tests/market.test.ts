@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import type { IntervalView } from '../src/api/types';
+import { axis, bar, bindingUnit, latestCleared, newClientId, openIntervals, phaseIndex, readNumber, readOrder } from '../src/lib/market';
+import { cigre } from './cigre';
+
+function interval(start: number, phase: string, priced = false): IntervalView {
+  const at = (s: number): string => new Date(s * 1000).toISOString();
+  return {
+    start: at(start),
+    end: at(start + 10),
+    gate_closure: at(start - 3),
+    phase,
+    status: null,
+    message: null,
+    orders: 0,
+    cost_per_h: null,
+    import_w: null,
+    import_var: null,
+    ac_check: null,
+    took_us: null,
+    prices: priced ? [{ node: 1, p_per_mwh: 40, q_per_mvarh: 0 }] : [],
+    binding: [],
+    awards: [],
+    settlement: [],
+  };
+}
+
+describe('intervals', () => {
+  const all = [interval(40, 'open'), interval(30, 'open'), interval(20, 'cleared', true), interval(10, 'delivering', true)];
+
+  it('offers those whose gate is open, soonest first', () => {
+    expect(openIntervals(all, 20_000).map((i) => i.start)).toEqual([all[1]?.start, all[0]?.start]);
+    expect(openIntervals(all, 27_000)).toEqual([all[0]]);
+  });
+
+  it('shows the newest that has prices', () => {
+    expect(latestCleared(all)).toBe(all[2]);
+    expect(latestCleared(all.slice(0, 2))).toBe(all[0]);
+    expect(latestCleared([])).toBeUndefined();
+  });
+
+  it('orders the phases', () => {
+    expect(phaseIndex('open')).toBe(0);
+    expect(phaseIndex('settled')).toBe(5);
+    expect(phaseIndex('failed')).toBe(-1);
+  });
+});
+
+describe('bars', () => {
+  it('start at zero, to the left for negative values', () => {
+    const a = axis([-10, 30]);
+    const negative = bar(-10, a);
+    const positive = bar(30, a);
+    expect(negative.left + negative.width).toBeCloseTo(positive.left);
+    expect(positive.width / negative.width).toBeCloseTo(3);
+    expect(positive.left + positive.width).toBeLessThan(1);
+  });
+
+  it('survive nothing and all zeros', () => {
+    for (const values of [[], [0, 0]]) {
+      expect(bar(0, axis(values))).toEqual({ left: 0, width: 0 });
+    }
+  });
+});
+
+describe('the order form', () => {
+  const unit = cigre.units.find((u) => u.id === 93);
+  const form = { unit, interval: '2026-11-22T08:00:00Z', direction: 'sell' as const, steps: [{ kw: '12,5', price: '30' }] };
+
+  it('becomes an order in SI', () => {
+    expect(readOrder(form, 'ui-1')).toEqual({
+      client_id: 'ui-1',
+      node: 3,
+      unit: 93,
+      participant: 'prosumers',
+      interval: '2026-11-22T08:00:00Z',
+      direction: 'sell',
+      steps: [{ quantity_w: 12_500, price_per_mwh: 30 }],
+    });
+  });
+
+  it('leaves the judgement of a negative quantity to the server', () => {
+    expect(readOrder({ ...form, steps: [{ kw: '-5', price: '30' }] }, 'ui-1')).toMatchObject({ steps: [{ quantity_w: -5000 }] });
+  });
+
+  it('names what cannot be read', () => {
+    expect(readOrder({ ...form, steps: [{ kw: 'ten', price: '1' }] }, 'x')).toContain('step 1: the quantity “ten”');
+    expect(readOrder({ ...form, steps: [{ kw: '1', price: '' }] }, 'x')).toContain('the price “”');
+    expect(readOrder({ ...form, unit: undefined }, 'x')).toBe('choose a unit');
+    expect(readOrder({ ...form, interval: '' }, 'x')).toBe('no interval is open for orders');
+  });
+
+  it('reads numbers as people write them', () => {
+    expect(['1', ' 1.5 ', '−2', '1,25', '+3', '1e3', '.5'].map(readNumber)).toEqual([1, 1.5, -2, 1.25, 3, 1000, 0.5]);
+    expect(['', 'NaN', 'Infinity', '1e999', '0x10', '1 000', '1.2.3'].map(readNumber)).toEqual(Array(7).fill(null));
+  });
+});
+
+it('names the unit of each kind of limit', () => {
+  expect(['u_max', 'u_min', 'current', 'apparent', 'import'].map(bindingUnit)).toEqual(['pu', 'pu', 'A', 'VA', 'W']);
+});
+
+it('makes client ids of random bytes', () => {
+  expect(newClientId(new Uint8Array([0, 255, 16]))).toBe('ui-00ff10');
+});
