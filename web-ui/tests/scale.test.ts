@@ -38,10 +38,12 @@ describe.each(['dark', 'light'] as const)('on %s', (theme) => {
   });
 });
 
-it('judges a voltage with a hair of numerical slack', () => {
-  expect(voltageVerdict(1.05005, 0.95, 1.05)).toBe('within');
-  expect(voltageVerdict(1.0502, 0.95, 1.05)).toBe('high');
-  expect(voltageVerdict(0.9498, 0.95, 1.05)).toBe('low');
+it('judges a voltage by what its estimate is worth', () => {
+  expect(voltageVerdict(1.05005, 0.95, 1.05, 0)).toBe('within');
+  expect(voltageVerdict(1.0502, 0.95, 1.05, 0)).toBe('high');
+  expect(voltageVerdict(0.9498, 0.95, 1.05, 0)).toBe('low');
+  expect(voltageVerdict(1.0507, 0.95, 1.05, 0.0004)).toBe('within');
+  expect(voltageVerdict(1.0521, 0.95, 1.05, 0.05)).toBe('high');
 });
 
 it('widens with loading up to the rating', () => {

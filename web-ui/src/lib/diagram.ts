@@ -50,8 +50,8 @@ const UNIT_PITCH = 54;
 /** Distance of a symbol's centre below the bar. */
 export const UNIT_DROP = 34;
 const HALF_BAR = 46;
-const ROW_PLAIN = 84;
-const ROW_UNITS = 140;
+const ROW_PLAIN = 92;
+const ROW_UNITS = 150;
 const ROW_GAP_X = 56;
 const MARGIN_X = 36;
 const MARGIN_TOP = 74;
@@ -153,7 +153,7 @@ function placeNodes(nodes: readonly NodeView[], sides: Map<number, Sides>): Node
 
 /** Pixels per grid unit across, so that no two bars of a row touch. */
 function columnPitch(nodes: readonly NodeView[], extent: (n: NodeView) => { x1: number; x2: number }): number {
-  let pitch = 90;
+  let pitch = 136;
   for (const a of nodes) {
     for (const b of nodes) {
       if (a.y !== b.y || b.x <= a.x) continue;
@@ -210,9 +210,21 @@ function routeAll(
     if (!from || !to) continue;
     const points = route(from, to, obstacles, drawn, slots);
     drawn.push(points);
-    shapes.set(branch.id, { branch, points, ...middle(points) });
+    shapes.set(branch.id, { branch, points, ...middle(clear(points, from, to, obstacles)) });
   }
   return branches.flatMap((b) => shapes.get(b.id) ?? []);
+}
+
+/** The route without the ends that run beside a bar's units and labels: room for its own. */
+function clear(points: Point[], from: NodeShape, to: NodeShape, obstacles: Map<number, Rect>): Point[] {
+  const straightDown = points.length === 2 && points[0]?.x === points[1]?.x;
+  if (!straightDown) return points;
+  return points.map((p) => {
+    const bar = p.y === from.y ? from : to;
+    const box = obstacles.get(bar.node.id);
+    const isUpper = bar.y === Math.min(from.y, to.y);
+    return { x: p.x, y: (isUpper ? box?.y2 : box?.y1) ?? p.y };
+  });
 }
 
 /** Middle of the longest stretch of a polyline, and the direction there. */

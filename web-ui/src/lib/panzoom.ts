@@ -14,17 +14,20 @@ export interface Size {
 export const MIN_SCALE = 0.12;
 export const MAX_SCALE = 3;
 
-/** The whole drawing, centred, as large as the frame allows but no larger than life. */
-export function fit(drawing: Size, frame: Size, padding = 6): View {
+/**
+ * The whole drawing, centred, as large as the frame allows but little larger than life. `aside`
+ * is kept free at the right for texts that do not shrink with the drawing.
+ */
+export function fit(drawing: Size, frame: Size, padding = 6, aside = frame.width < 700 ? 28 : 0): View {
   const k = Math.min(
-    (frame.width - 2 * padding) / Math.max(drawing.width, 1),
+    (frame.width - 2 * padding - aside) / Math.max(drawing.width, 1),
     (frame.height - 2 * padding) / Math.max(drawing.height, 1),
     1.25,
   );
   const scale = Math.max(k, MIN_SCALE);
   return {
     k: scale,
-    x: (frame.width - drawing.width * scale) / 2,
+    x: (frame.width - aside - drawing.width * scale) / 2,
     y: Math.max(padding, (frame.height - drawing.height * scale) / 2),
   };
 }

@@ -41,10 +41,14 @@ export function voltageColour(u: number, min: number, max: number, theme: Theme)
   return gradient(RDBU[theme], voltageShare(u, min, max));
 }
 
-/** Whether a voltage is outside its limits; a hair (1e-4 pu) of numerical slack is not. */
-export function voltageVerdict(u: number, min: number, max: number): 'low' | 'high' | 'within' {
-  if (u > max + 1e-4) return 'high';
-  return u < min - 1e-4 ? 'low' : 'within';
+/**
+ * Whether an estimated voltage is outside its limits: by more than two standard deviations, so
+ * that a node held at its limit does not flicker, but no more than 0.002 pu is ever forgiven.
+ */
+export function voltageVerdict(u: number, min: number, max: number, sigma: number): 'low' | 'high' | 'within' {
+  const slack = Math.min(Math.max(2 * sigma, 1e-4), 2e-3);
+  if (u > max + slack) return 'high';
+  return u < min - slack ? 'low' : 'within';
 }
 
 /** Colour of a loading, 1 is full. */
