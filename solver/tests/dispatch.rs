@@ -1,5 +1,10 @@
 //! From award to setpoint, who may command, and whether the device obeys.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
 use proptest::prelude::*;
 use solver::{
     dispatch::{
