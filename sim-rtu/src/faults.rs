@@ -119,7 +119,9 @@ impl Request {
             (Kind::Slow, Some(s)) if s > 0.0 && s <= 3600.0 => {}
             (Kind::Slow, _) => return unfit("needs a value above 0 and up to 3600, in seconds"),
             (Kind::Scale, Some(k)) if k.fract() == 0.0 && (1.0..=4.0).contains(&k.abs()) => {}
-            (Kind::Scale, _) => return unfit("needs a value of -4 to 4, not 0, the exponent of ten"),
+            (Kind::Scale, _) => {
+                return unfit("needs a value of -4 to 4, not 0, the exponent of ten");
+            }
             (Kind::Spike, Some(n)) if n.is_finite() => {}
             (Kind::Spike, _) => return unfit("needs a value, in standard deviations"),
             (_, Some(_)) => return unfit("takes no value"),
@@ -269,7 +271,10 @@ mod tests {
             (request(Kind::Spike, None, Some(10.0)), "needs a point"),
             (request(Kind::Spike, Some("bay1_u"), None), "deviations"),
             (request(Kind::Sign, Some("bay1_u"), None), "p or q"),
-            (request(Kind::Frozen, Some("bay9_u"), None), "bay1_u, bay1_p"),
+            (
+                request(Kind::Frozen, Some("bay9_u"), None),
+                "bay1_u, bay1_p",
+            ),
             (request(Kind::Garbage, None, Some(1.0)), "takes no value"),
             (short, "above 0 s"),
         ] {

@@ -115,7 +115,9 @@ impl Profile {
                 problems.push(format!("hour {hour} is not in 0..24"));
             }
             if !factor.is_finite() || *factor < 0.0 {
-                problems.push(format!("factor {factor} at hour {hour} is not a number >= 0"));
+                problems.push(format!(
+                    "factor {factor} at hour {hour} is not a number >= 0"
+                ));
             }
         }
         if !self.hours.is_sorted_by(|a, b| a[0] < b[0]) {

@@ -162,6 +162,9 @@ mod tests {
         };
         f.write(off, 0.0, 1.0);
         assert_eq!(f.active(1.0), None);
-        assert!(!f.expire(100.0), "a disabled function has nothing to revert");
+        assert!(
+            !f.expire(100.0),
+            "a disabled function has nothing to revert"
+        );
     }
 }

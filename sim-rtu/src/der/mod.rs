@@ -66,6 +66,16 @@ impl FunctionId {
         Self::Var704,
         Self::PowerFactor704,
     ];
+
+    /// The SunSpec model it is part of.
+    #[must_use]
+    pub fn model(self) -> u16 {
+        match self {
+            Self::Connect123 | Self::Limit123 | Self::PowerFactor123 | Self::Var123 => 123,
+            Self::Charge124 | Self::Discharge124 => 124,
+            Self::Limit704 | Self::Set704 | Self::Var704 | Self::PowerFactor704 => 704,
+        }
+    }
 }
 
 /// What the control functions amount to at a moment.

@@ -99,7 +99,11 @@ fn model_123_reverts_to_no_limit_and_704_to_its_reversion_value() {
         ..on(50e3)
     };
     der.write(FunctionId::Limit704, full, 0.0);
-    assert_eq!(der.effective(0.0).limit_w, Some(30e3), "the lower one holds");
+    assert_eq!(
+        der.effective(0.0).limit_w,
+        Some(30e3),
+        "the lower one holds"
+    );
     assert_eq!(der.expire(10.0), [FunctionId::Limit123]);
     assert_eq!(der.effective(10.0).limit_w, Some(50e3));
     assert_eq!(der.expire(20.0), [FunctionId::Limit704]);
@@ -127,7 +131,10 @@ fn reactive_power_keeps_to_box_and_circle_with_the_stated_priority() {
     der.reactive_priority = true;
     run(&mut der, 1.0, 2.0, 100e3);
     assert_eq!(der.q_var(), -48.4e3, "the box");
-    assert!((der.p_w().hypot(der.q_var()) - 105e3).abs() < 1e-6, "p gives way to q");
+    assert!(
+        (der.p_w().hypot(der.q_var()) - 105e3).abs() < 1e-6,
+        "p gives way to q"
+    );
 }
 
 #[test]
@@ -136,7 +143,11 @@ fn a_power_factor_follows_the_active_power() {
     der.write(FunctionId::PowerFactor123, on(-0.95), 0.0);
     run(&mut der, 0.0, 10.0, 80e3);
     // tan(acos 0.95) = 0.328684
-    assert!((der.q_var() + 80e3 * 0.328_684_1).abs() < 0.1, "{}", der.q_var());
+    assert!(
+        (der.q_var() + 80e3 * 0.328_684_1).abs() < 0.1,
+        "{}",
+        der.q_var()
+    );
 }
 
 #[test]

@@ -1,0 +1,270 @@
+//! What a scenario must fulfil beyond its syntax.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocols::modbus::sunspec;
+use solver::network::{ApplianceKind, BranchKind, Grid, Id};
+
+use super::model::{Battery, Bay, DerSpec, RtuSpec, Scenario};
+use crate::{
+    devices::{DER_POINTS, rtu, rtu_points},
+    profiles::{Clock, Profile},
+};
+
+/// Problems with their places.
+struct Report<'a> {
+    scenario: &'a Scenario,
+    grid: &'a Grid,
+    problems: Vec<String>,
+}
+
+/// The clock, and everything that is wrong.
+pub(super) fn problems(scenario: &Scenario, grid: &Grid) -> (Option<Clock>, Vec<String>) {
+    let mut report = Report {
+        scenario,
+        grid,
+        problems: Vec::new(),
+    };
+    let clock = report.clock();
+    report.profiles();
+    report.loads();
+    report.devices();
+    report.faults();
+    (clock, report.problems)
+}
+
+impl Report<'_> {
+    fn say(&mut self, place: &str, what: impl AsRef<str>) {
+        self.problems.push(format!("{place}: {}", what.as_ref()));
+    }
+
+    /// Says so when `value` is not a number above zero.
+    fn positive(&mut self, place: &str, value: f64) {
+        if !value.is_finite() || value <= 0.0 {
+            self.say(place, format!("{value} is not a number above 0"));
+        }
+    }
+
+    fn clock(&mut self) -> Option<Clock> {
+        let step = self.scenario.step_ms;
+        if !(50..=1000).contains(&step) {
+            self.say("step_ms", format!("{step} is not in 50..=1000"));
+        }
+        let spec = &self.scenario.clock;
+        let speedup = spec.speedup;
+        if !(0.0..=1440.0).contains(&speedup) {
+            self.say("clock.speedup", format!("{speedup} is not in 0..=1440"));
+        }
+        let start_s = Clock::parse(&spec.start);
+        if start_s.is_none() {
+            let what = format!("{:?} is no time of day HH:MM", spec.start);
+            self.say("clock.start", what);
+        }
+        start_s.map(|start_s| Clock { start_s, speedup })
+    }
+
+    fn profiles(&mut self) {
+        let mut names = BTreeSet::new();
+        for (k, profile) in self.scenario.profile.iter().enumerate() {
+            let place = format!("profile[{k}] {:?}", profile.name);
+            if !names.insert(&profile.name) {
+                self.say(&place, "the name is used twice");
+            }
+            for problem in profile.problems() {
+                self.say(&place, problem);
+            }
+        }
+    }
+
+    fn known_profile(&mut self, place: &str, name: &str) {
+        let profiles: &[Profile] = &self.scenario.profile;
+        if profiles.iter().all(|profile| profile.name != name) {
+            self.say(place, format!("there is no profile {name:?}"));
+        }
+    }
+
+    fn is_appliance(&self, id: Id, kind: ApplianceKind) -> bool {
+        let index = self.grid.index_of_appliance(id);
+        index.is_some_and(|k| self.grid.appliances[k].kind == kind)
+    }
+
+    fn loads(&mut self) {
+        let mut taken = BTreeSet::new();
+        for (k, load) in self.scenario.load.iter().enumerate() {
+            let place = format!("load[{k}]");
+            self.known_profile(&format!("{place}.profile"), &load.profile);
+            for &id in &load.ids {
+                if !self.is_appliance(id, ApplianceKind::Load) {
+                    self.say(&place, format!("the network has no load {id}"));
+                } else if !taken.insert(id) {
+                    self.say(&place, format!("load {id} has a profile already"));
+                }
+            }
+        }
+        for load in &self.grid.network().sym_load {
+            if !taken.contains(&load.id) {
+                let what = format!("no profile for load {} of the network", load.id);
+                self.say("load", what);
+            }
+        }
+    }
+
+    fn devices(&mut self) {
+        let mut names = BTreeMap::new();
+        let mut ports = BTreeMap::new();
+        let ders = self.scenario.der.iter().enumerate();
+        let rtus = self.scenario.rtu.iter().enumerate();
+        let all = ders
+            .map(|(k, d)| (format!("der[{k}]"), &d.device, d.port))
+            .chain(rtus.map(|(k, r)| (format!("rtu[{k}]"), &r.device, r.port)));
+        for (place, device, port) in all {
+            if device.is_empty() {
+                self.say(&place, "device has no name");
+            }
+            if let Some(other) = names.insert(device, place.clone()) {
+                self.say(&place, format!("{other} is named {device:?} too"));
+            }
+            if let Some(other) = ports.insert(port, place.clone()) {
+                self.say(&place, format!("{other} listens on port {port} too"));
+            }
+            if port == 0 {
+                self.say(&place, "port 0 is none a client could know");
+            }
+        }
+        let mut units = BTreeSet::new();
+        for (k, der) in self.scenario.der.iter().enumerate() {
+            let place = format!("der[{k}] {:?}", der.device);
+            if !self.is_appliance(der.unit, ApplianceKind::Gen) {
+                self.say(&place, format!("the network has no generator {}", der.unit));
+            } else if !units.insert(der.unit) {
+                self.say(&place, format!("unit {} has a device already", der.unit));
+            }
+            self.der(&place, der);
+        }
+        for generator in &self.grid.network().sym_gen {
+            if !units.contains(&generator.id) {
+                let what = format!("no device for generator {} of the network", generator.id);
+                self.say("der", what);
+            }
+        }
+        for (k, rtu) in self.scenario.rtu.iter().enumerate() {
+            self.rtu(&format!("rtu[{k}] {:?}", rtu.device), rtu);
+        }
+    }
+
+    fn der(&mut self, place: &str, der: &DerSpec) {
+        for (key, value) in [
+            ("p_rated_w", der.p_rated_w),
+            ("q_rated_var", der.q_rated_var),
+            ("ramp_w_per_s", der.ramp_w_per_s),
+        ] {
+            self.positive(&format!("{place}.{key}"), value);
+        }
+        for &model in &der.models {
+            if sunspec::find(model).is_none() {
+                self.say(place, format!("no definition of SunSpec model {model}"));
+            }
+        }
+        for model in [1, 103] {
+            if !der.models.contains(&model) {
+                self.say(
+                    place,
+                    format!("models lacks {model}, which every device has"),
+                );
+            }
+        }
+        match (&der.profile, &der.battery) {
+            (Some(name), None) => self.known_profile(&format!("{place}.profile"), name),
+            (None, Some(battery)) => self.battery(&format!("{place}.battery"), der, battery),
+            _ => self.say(place, "needs either a profile or a battery"),
+        }
+    }
+
+    fn battery(&mut self, place: &str, der: &DerSpec, battery: &Battery) {
+        self.positive(&format!("{place}.energy_wh"), battery.energy_wh);
+        if !(0.0..=1.0).contains(&battery.soc) {
+            self.say(place, format!("soc {} is not in 0..=1", battery.soc));
+        }
+        if !(0.5..=1.0).contains(&battery.efficiency) {
+            let what = format!("efficiency {} is not in 0.5..=1", battery.efficiency);
+            self.say(place, what);
+        }
+        let own = battery.autonomous_p_w;
+        // Not `own.abs() > rated`: NaN must be refused too.
+        if !(-der.p_rated_w..=der.p_rated_w).contains(&own) {
+            let what = format!("autonomous_p_w {own} is beyond the nameplate");
+            self.say(place, what);
+        }
+    }
+
+    fn rtu(&mut self, place: &str, rtu: &RtuSpec) {
+        let mut numbers = BTreeSet::new();
+        for bay in &rtu.bays {
+            let place = format!("{place}.bays {}", bay.bay);
+            if !(1..=rtu::BAYS).contains(&bay.bay) {
+                self.say(&place, format!("bays are numbered 1 to {}", rtu::BAYS));
+            } else if !numbers.insert(bay.bay) {
+                self.say(&place, "the number is used twice");
+            }
+            self.bay(&place, bay);
+        }
+    }
+
+    fn bay(&mut self, place: &str, bay: &Bay) {
+        match (bay.branch, bay.side, &bay.loads) {
+            (Some(branch), Some(_), None) => {
+                let index = self.grid.index_of_branch(branch);
+                let kind = index.map(|k| self.grid.branches[k].kind);
+                if kind.is_none() {
+                    self.say(place, format!("the network has no branch {branch}"));
+                } else if bay.tap && kind != Some(BranchKind::Transformer) {
+                    self.say(place, format!("branch {branch} has no tap changer"));
+                }
+            }
+            (None, None, Some(loads)) if !loads.is_empty() => {
+                if bay.tap {
+                    self.say(place, "loads have no tap changer");
+                }
+                let mut nodes = BTreeSet::new();
+                for &load in loads {
+                    match self.grid.index_of_appliance(load) {
+                        Some(k) if self.is_appliance(load, ApplianceKind::Load) => {
+                            nodes.insert(self.grid.appliances[k].node);
+                        }
+                        _ => self.say(place, format!("the network has no load {load}")),
+                    }
+                }
+                if nodes.len() > 1 {
+                    self.say(place, "its loads are not at one node");
+                }
+            }
+            _ => self.say(place, "needs either branch and side, or loads"),
+        }
+    }
+
+    fn faults(&mut self) {
+        let mut readings: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for der in &self.scenario.der {
+            let points = DER_POINTS.map(str::to_owned).to_vec();
+            readings.insert(&der.device, points);
+        }
+        for rtu in &self.scenario.rtu {
+            let points = rtu_points(rtu.bays.iter().map(|bay| bay.bay));
+            readings.insert(&rtu.device, points);
+        }
+        for (k, fault) in self.scenario.fault.iter().enumerate() {
+            let place = format!("fault[{k}]");
+            if !fault.at_s.is_finite() || fault.at_s < 0.0 {
+                self.say(&place, format!("at_s {} is not a number >= 0", fault.at_s));
+            }
+            match readings.get(fault.device.as_str()) {
+                None => self.say(&place, format!("there is no device {:?}", fault.device)),
+                Some(points) => {
+                    if let Err(error) = fault.request().check(points) {
+                        self.say(&place, error.to_string());
+                    }
+                }
+            }
+        }
+    }
+}

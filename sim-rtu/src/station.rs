@@ -1,0 +1,219 @@
+//! The shell around the substation: a Modbus TCP server per device, the control interface, and the
+//! clock that drives the steps.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use protocols::modbus::server::{ExceptionCode, RegisterServer, Registers, ServerConfig, Table};
+use tokio::{
+    net::TcpListener,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    control,
+    scenario::Loaded,
+    substation::{BuildError, Substation},
+};
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen {
+    /// Address of every server.
+    pub ip: IpAddr,
+    /// Port of the control interface; 0: any free one.
+    pub control_port: u16,
+}
+
+/// Why a station did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The scenario cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A port is taken or the address is not of this machine.
+    #[error(
+        "{what} cannot listen on {address}: {error}; if another simulator runs, give this one \
+         another loopback address, e.g. --listen 127.0.0.2"
+    )]
+    Bind {
+        /// Whose server.
+        what: String,
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// A substation and the clock it lives by.
+#[derive(Debug)]
+struct Core {
+    substation: Mutex<Substation>,
+    started: Instant,
+}
+
+impl Core {
+    fn lock(&self) -> MutexGuard<'_, Substation> {
+        self.substation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_s(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+}
+
+/// A device's side of its wire.
+#[derive(Debug)]
+struct Wire {
+    core: Arc<Core>,
+    device: usize,
+}
+
+impl Registers for Wire {
+    fn read(&self, table: Table, address: u16, count: u16) -> Result<Vec<u16>, ExceptionCode> {
+        self.core.lock().read(self.device, table, address, count)
+    }
+
+    fn write(&self, table: Table, address: u16, values: &[u16]) -> Result<(), ExceptionCode> {
+        let now_s = self.core.now_s();
+        let mut substation = self.core.lock();
+        substation.write(self.device, table, address, values, now_s)
+    }
+}
+
+/// A device's server.
+#[derive(Debug)]
+struct Served {
+    device: String,
+    server: RegisterServer,
+}
+
+/// A substation with its servers listening.
+#[derive(Debug)]
+pub struct Station {
+    core: Arc<Core>,
+    servers: Vec<Served>,
+    step: Duration,
+}
+
+/// A running station; dropping it stops everything.
+#[derive(Debug)]
+pub struct Running {
+    /// Base address of the control interface.
+    pub control: SocketAddr,
+    /// The station, for looking into it.
+    pub station: Arc<Station>,
+    stop: CancellationToken,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Builds the scenario's substation, starts its servers and lets time run.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(loaded: &Loaded, listen: Listen) -> Result<Running, StartError> {
+    let substation = Substation::new(loaded, unix_ms())?;
+    let core = Arc::new(Core {
+        substation: Mutex::new(substation),
+        started: Instant::now(),
+    });
+    let ders = loaded.scenario.der.iter().map(|d| (&d.device, d.port));
+    let rtus = loaded.scenario.rtu.iter().map(|r| (&r.device, r.port));
+    let mut servers = Vec::new();
+    for (index, (device, port)) in ders.chain(rtus).enumerate() {
+        let address = SocketAddr::new(listen.ip, port);
+        let wire = Arc::new(Wire {
+            core: Arc::clone(&core),
+            device: index,
+        });
+        let server = RegisterServer::bind(address, wire, ServerConfig::default()).await;
+        let server = server.map_err(|error| StartError::Bind {
+            what: format!("device {device}"),
+            address,
+            error,
+        })?;
+        tracing::info!(device, %address, "device listens");
+        servers.push(Served {
+            device: device.clone(),
+            server,
+        });
+    }
+    let address = SocketAddr::new(listen.ip, listen.control_port);
+    let bind = |error| StartError::Bind {
+        what: "the control interface".into(),
+        address,
+        error,
+    };
+    let listener = TcpListener::bind(address).await.map_err(bind)?;
+    let control = listener.local_addr().map_err(bind)?;
+    let station = Arc::new(Station {
+        core,
+        servers,
+        step: Duration::from_millis(loaded.scenario.step_ms),
+    });
+    let stop = CancellationToken::new();
+    tokio::spawn(
+        stop.clone()
+            .run_until_cancelled_owned(tick(Arc::clone(&station))),
+    );
+    let serve = control::serve(listener, Arc::clone(&station));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(serve));
+    tracing::info!(%control, "control interface listens");
+    Ok(Running {
+        control,
+        station,
+        stop,
+    })
+}
+
+/// Steps at the scenario's pace; what the machine did not manage is one longer step.
+async fn tick(station: Arc<Station>) {
+    let mut ticks = interval(station.step);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        let now_s = station.core.now_s();
+        station.core.lock().step(now_s, unix_ms());
+        station.apply_faults();
+    }
+}
+
+impl Station {
+    /// The substation; held for as short as possible, since every server waits for it.
+    pub fn substation(&self) -> MutexGuard<'_, Substation> {
+        self.core.lock()
+    }
+
+    /// Makes the servers misbehave as the faults in force say.
+    pub fn apply_faults(&self) {
+        let substation = self.core.lock();
+        for (index, served) in self.servers.iter().enumerate() {
+            served.server.set_fault(substation.wire(index));
+        }
+    }
+
+    /// Names and addresses of the devices.
+    pub fn addresses(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        let servers = self.servers.iter();
+        servers.map(|served| (served.device.as_str(), served.server.address()))
+    }
+}
+
+fn unix_ms() -> i64 {
+    // A clock before 1970 is set wrong; the history's times are then, too.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
+}
