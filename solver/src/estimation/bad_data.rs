@@ -6,7 +6,7 @@
 
 use super::Suspicion;
 use super::equation::{Model, Row, State};
-use super::factor::SelectedInverse;
+use super::factor::{Factor, SelectedInverse};
 use super::problem::Observation;
 
 /// Below this fraction of its own variance a residual's variance is rounding: the measurement is
@@ -15,14 +15,20 @@ const CRITICAL: f64 = 1e-5;
 /// Residuals within this fraction of the largest are candidates too: on noisy data the culprit
 /// need not be the very largest.
 const CANDIDATES: f64 = 0.9;
-/// Residuals this close cannot be told apart at all.
-const INTERCHANGEABLE: f64 = 0.999;
+/// A load this many standard deviations from its guess is still nothing unusual.
+const USUAL_GUESS: f64 = 10.0;
+/// A load this many standard deviations from its guess is not to be believed.
+const ABSURD_GUESS: f64 = 50.0;
+/// Residuals correlated beyond this cannot be told apart.
+const INTERCHANGEABLE: f64 = 0.9;
 /// A value matches a suspected fault within this many standard deviations.
-const MATCH_SIGMAS: f64 = 2.6;
+const MATCH_SIGMAS: f64 = 3.0;
 /// Largest standard deviation, relative to the value, at which a sign is worth naming.
 const SIGN_SPREAD: f64 = 0.3;
-/// The same for a scale factor.
+/// The same for a scale factor, once the value is known to be bad.
 const SCALE_SPREAD: f64 = 0.1;
+/// And to tell by it which of several is bad.
+const TELLING_SCALE_SPREAD: f64 = 0.05;
 
 /// How an observation fits the state.
 #[derive(Clone, Copy, Debug)]
@@ -80,11 +86,8 @@ impl Check {
 pub(super) enum Finding {
     /// Give this pseudo-measurement that standard deviation, pu.
     Relax { at: usize, sigma: f64 },
-    /// Leave this meter out; the others explain the data as well.
-    Reject {
-        at: usize,
-        ambiguous_with: Vec<usize>,
-    },
+    /// Leave this meter out.
+    Reject { at: usize },
 }
 
 /// The most likely culprit among `checks`, one per observation, if any exceeds `threshold`.
@@ -93,58 +96,108 @@ pub(super) fn find(
     checks: &[Check],
     threshold: f64,
 ) -> Option<Finding> {
-    let mut order: Vec<usize> = (0..checks.len())
-        .filter(|&at| observations[at].used && checks[at].normalised > threshold)
+    let suspects =
+        (0..checks.len()).filter(|&at| observations[at].used && checks[at].normalised > threshold);
+    let largest = suspects
+        .clone()
+        .map(|at| checks[at].normalised)
+        .reduce(f64::max)?;
+    let mut close: Vec<usize> = suspects
+        .filter(|&at| checks[at].normalised >= CANDIDATES * largest)
         .collect();
-    order.sort_by(|&a, &b| checks[b].normalised.total_cmp(&checks[a].normalised));
-    let largest = checks[*order.first()?].normalised;
-    let close = |fraction: f64| {
-        order
-            .iter()
-            .copied()
-            .filter(move |&at| checks[at].normalised >= fraction * largest)
-    };
-    let reject = |at: usize| {
-        let ambiguous_with = close(INTERCHANGEABLE)
-            .filter(|&other| other != at && !observations[other].pseudo)
-            .map(|other| observations[other].index)
-            .collect();
-        Finding::Reject { at, ambiguous_with }
-    };
-    let named = close(CANDIDATES).find(|&at| {
-        !observations[at].pseudo
-            && explained(&observations[at], &checks[at]) != Suspicion::GrossError
-    });
+    close.sort_by(|&a, &b| checks[b].normalised.total_cmp(&checks[a].normalised));
+    let meters = || close.iter().copied().filter(|&at| !observations[at].pseudo);
+    let guesses = || close.iter().copied().filter(|&at| observations[at].pseudo);
+
+    let looks = |at: usize| explained(&observations[at], &checks[at]);
+    let named = meters()
+        .find(|&at| looks(at) == Suspicion::SignFlipped)
+        .or_else(|| meters().find(|&at| looks(at) != Suspicion::GrossError));
     if let Some(at) = named {
-        return Some(reject(at));
+        return Some(Finding::Reject { at });
     }
-    if let Some(at) = close(CANDIDATES).find(|&at| observations[at].pseudo) {
-        let error = checks[at].residual.abs() / checks[at].sensitivity.unwrap_or(1.0);
-        return Some(Finding::Relax {
-            at,
-            sigma: error.max(2.0 * observations[at].sigma),
-        });
+    // How far off each must be, in its own standard deviations, to explain the residual alone.
+    let off = |at: usize| implied_error(&checks[at]).abs() / observations[at].given_sigma;
+    let likeliest = |a: &usize, b: &usize| off(*a).total_cmp(&off(*b));
+    let meter = meters().min_by(likeliest);
+    let guess = guesses().min_by(likeliest).filter(|&guess| {
+        let less_off = |meter| off(guess) <= off(meter).min(ABSURD_GUESS);
+        off(guess) <= USUAL_GUESS || meter.is_none_or(less_off)
+    });
+    match guess {
+        Some(at) => {
+            let sigma = implied_error(&checks[at])
+                .abs()
+                .max(2.0 * observations[at].sigma);
+            Some(Finding::Relax { at, sigma })
+        }
+        None => meters().next().map(|at| Finding::Reject { at }),
     }
-    order.first().map(|&at| reject(at))
+}
+
+/// Error of the measurement that its residual implies if it is the only one (section 5.7).
+fn implied_error(check: &Check) -> f64 {
+    check.residual / check.sensitivity.unwrap_or(1.0)
+}
+
+/// Meters in use whose residual tells the same as that of the observation at `at`: any of them
+/// may be the bad one.
+pub(super) fn interchangeable(
+    model: Model<'_>,
+    factor: &Factor,
+    observations: &[Observation],
+    checks: &[Check],
+    state: &State,
+    at: usize,
+) -> Vec<usize> {
+    let mut row = Row::new();
+    model.evaluate(observations[at].target, state, &mut row);
+    let covariance = factor.covariance_with(&model.layout.pattern, &row);
+    let deviation = |k: usize| {
+        checks[k]
+            .sensitivity
+            .map(|s| observations[k].sigma * s.sqrt())
+    };
+    (0..checks.len())
+        .filter(|&k| k != at && observations[k].used && !observations[k].pseudo)
+        .filter(|&k| {
+            model.evaluate(observations[k].target, state, &mut row);
+            let between: f64 = row.iter().map(|&(column, h)| h * covariance[column]).sum();
+            let deviations = deviation(k).zip(deviation(at));
+            deviations.is_some_and(|(a, b)| between.abs() > INTERCHANGEABLE * a * b)
+        })
+        .map(|k| observations[k].index)
+        .collect()
 }
 
 /// What the value of an observation that took part looks like, judged by the error its residual
-/// implies (section 5.7: estimated error = residual / sensitivity).
+/// implies.
 fn explained(observation: &Observation, check: &Check) -> Suspicion {
     let Some(sensitivity) = check.sensitivity else {
         return Suspicion::GrossError;
     };
     let own = observation.sigma * observation.sigma;
-    let without = observation.value - check.residual / sensitivity;
-    suspect(observation, without, (own / sensitivity - own).max(0.0))
+    let without = observation.value - implied_error(check);
+    let variance = (own / sensitivity - own).max(0.0);
+    compare(observation, without, variance, TELLING_SCALE_SPREAD)
 }
 
 /// What a measured value looks like beside the estimate the other measurements give of it.
 pub(super) fn suspect(observation: &Observation, estimated: f64, variance: f64) -> Suspicion {
+    compare(observation, estimated, variance, SCALE_SPREAD)
+}
+
+fn compare(
+    observation: &Observation,
+    estimated: f64,
+    variance: f64,
+    scale_spread: f64,
+) -> Suspicion {
     let value = observation.value;
     let own = observation.sigma * observation.sigma;
     let matches = |factor: f64, spread: f64| {
-        let sigma = (own + factor * factor * variance).sqrt();
+        // A meter's noise is scaled along with its value.
+        let sigma = (own * f64::max(1.0, factor * factor) + factor * factor * variance).sqrt();
         (value - factor * estimated).abs() <= MATCH_SIGMAS * sigma && sigma <= spread * value.abs()
     };
     if matches(-1.0, SIGN_SPREAD) {
@@ -153,6 +206,6 @@ pub(super) fn suspect(observation: &Observation, estimated: f64, variance: f64) 
     let factors = [1e-3, 1e-2, 1e-1, 1e1, 1e2, 1e3];
     let factor = factors
         .into_iter()
-        .find(|&factor| matches(factor, SCALE_SPREAD));
+        .find(|&factor| matches(factor, scale_spread));
     factor.map_or(Suspicion::GrossError, Suspicion::ScaleFactor)
 }

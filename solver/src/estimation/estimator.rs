@@ -72,7 +72,6 @@ impl Estimator {
             state: problem::initial_state(grid, &observations, start),
             observations,
             wls: Wls::new(model),
-            near: start.is_some(),
             found: Vec::new(),
             readmitted: Vec::new(),
             iterations: 0,
@@ -106,7 +105,6 @@ struct Search<'a> {
     observations: Vec<Observation>,
     state: State,
     wls: Wls,
-    near: bool,
     found: Vec<Found>,
     /// Observations given a second chance; they get no third.
     readmitted: Vec<usize>,
@@ -114,7 +112,26 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Fits until nothing is left to change, first without currents: their direction comes from
+    /// the state, and a power of the wrong sign would turn them along.
     fn until_clean(&mut self) -> Result<Clean, EstimationError> {
+        let currents: Vec<usize> = (0..self.observations.len())
+            .filter(|&at| self.observations[at].is_current())
+            .collect();
+        for &at in &currents {
+            self.observations[at].used = false;
+        }
+        let clean = self.until_settled()?;
+        if currents.is_empty() {
+            return Ok(clean);
+        }
+        for &at in &currents {
+            self.observations[at].used = true;
+        }
+        self.until_settled()
+    }
+
+    fn until_settled(&mut self) -> Result<Clean, EstimationError> {
         // Each round but the last relaxes, rejects or readmits something; the bound only guards
         // against a long dance between them.
         let mut rounds = self.observations.len() + 2 * self.options.max_rejected;
@@ -140,11 +157,9 @@ impl Search<'_> {
             &constraints,
             &self.observations,
             &mut self.state,
-            self.near,
             self.options,
         );
         self.iterations += fit.iterations;
-        self.near = fit.failure.is_none();
         if !self.state.v.iter().all(|v| v.is_finite()) {
             self.state = before;
             fit.gradient_norm = f64::INFINITY;
@@ -172,7 +187,6 @@ impl Search<'_> {
             covariance,
             checks,
             threshold,
-            // Currents may not all have joined a fit that failed.
             degrees_of_freedom: used.saturating_sub(determining),
         }
     }
@@ -184,10 +198,18 @@ impl Search<'_> {
                 self.observations[at].sigma = sigma;
                 true
             }
-            Some(Finding::Reject { at, ambiguous_with }) => {
+            Some(Finding::Reject { at }) => {
                 if self.found.len() >= self.options.max_rejected {
                     return false;
                 }
+                let ambiguous_with = bad_data::interchangeable(
+                    self.model,
+                    &self.wls.factor,
+                    &self.observations,
+                    &clean.checks,
+                    &self.state,
+                    at,
+                );
                 self.observations[at].used = false;
                 // What the bad meter may have pushed the guesses to is forgotten.
                 for observation in &mut self.observations {

@@ -145,6 +145,30 @@ impl Factor {
         }
     }
 
+    /// Covariance of every unknown with the combination `row` of them.
+    pub(super) fn covariance_with(&self, pattern: &Pattern, row: &[(usize, f64)]) -> Vec<f64> {
+        let mut x = vec![0.0; pattern.len()];
+        for &(column, value) in row {
+            x[column] += value;
+        }
+        for k in 0..pattern.len() {
+            for place in pattern.row(k) {
+                x[pattern.column(place)] -= self.r[place] * x[k];
+            }
+        }
+        for k in (0..pattern.len()).rev() {
+            let own = if self.pivot[k] == Pivot::Finite {
+                x[k] / self.d[k]
+            } else {
+                0.0
+            };
+            x[k] = pattern.row(k).fold(own, |sum, place| {
+                sum - self.r[place] * x[pattern.column(place)]
+            });
+        }
+        x
+    }
+
     /// Covariance of the unknowns, free ones taken as certain.
     pub(super) fn covariance(&self, pattern: &Pattern) -> SelectedInverse {
         self.selected_inverse(pattern, |k| match self.pivot[k] {

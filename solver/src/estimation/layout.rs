@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use crate::network::{Grid, Side};
+use crate::sparse::minimum_degree;
 
 /// Pattern of a strictly upper triangular matrix, by rows, columns ascending.
 pub(super) struct Pattern {
@@ -86,9 +87,9 @@ impl Layout {
                 set.into_iter().collect()
             })
             .collect();
-        let (order, later) = minimum_degree(&neighbourhood);
+        let elimination = minimum_degree(nodes, &pairs(&neighbourhood));
         let mut rank = vec![0; nodes];
-        for (place, &node) in order.iter().enumerate() {
+        for (place, &node) in elimination.order.iter().enumerate() {
             rank[node] = place;
         }
         let mut layout = Self {
@@ -102,7 +103,7 @@ impl Layout {
             rank,
             ends: grid.branches.iter().map(|b| (b.from, b.to)).collect(),
         };
-        layout.pattern = layout.scalar_pattern(grid, &neighbourhood, &order, &later);
+        layout.pattern = layout.scalar_pattern(grid, &neighbourhood, &elimination.later);
         layout
     }
 
@@ -144,7 +145,6 @@ impl Layout {
         &self,
         grid: &Grid,
         neighbourhood: &[Vec<usize>],
-        order: &[usize],
         later: &[Vec<usize>],
     ) -> Pattern {
         let mut start = vec![0];
@@ -166,12 +166,15 @@ impl Layout {
                 close_row(&mut column);
             }
         }
-        for &node in order {
-            for own in [Some(self.v(node)), None] {
+        for (place, later) in later.iter().enumerate() {
+            let theta = |place: usize| 2 * (self.appliances + place);
+            for own in [Some(theta(place) + 1), None] {
                 column.extend(own);
-                for &other in &later[node] {
-                    column.extend([self.theta(other), self.v(other)]);
-                }
+                column.extend(
+                    later
+                        .iter()
+                        .flat_map(|&other| [theta(other), theta(other) + 1]),
+                );
                 close_row(&mut column);
             }
         }
@@ -179,40 +182,13 @@ impl Layout {
     }
 }
 
-/// Elimination order and, of each node, the later nodes it is coupled to when eliminated.
-/// Each set of `cliques` is mutually coupled from the beginning.
-fn minimum_degree(cliques: &[Vec<usize>]) -> (Vec<usize>, Vec<Vec<usize>>) {
-    let nodes = cliques.len();
-    let mut coupled = vec![BTreeSet::new(); nodes];
+/// Edges of the graph in which each of `cliques` is mutually coupled.
+fn pairs(cliques: &[Vec<usize>]) -> Vec<(usize, usize)> {
+    let mut pairs = Vec::new();
     for clique in cliques {
-        couple(&mut coupled, clique);
-    }
-    let mut waiting: BTreeSet<(usize, usize)> = coupled
-        .iter()
-        .enumerate()
-        .map(|(node, set)| (set.len(), node))
-        .collect();
-    let mut order = Vec::with_capacity(nodes);
-    let mut later = vec![Vec::new(); nodes];
-    while let Some((_, node)) = waiting.pop_first() {
-        order.push(node);
-        later[node] = std::mem::take(&mut coupled[node]).into_iter().collect();
-        for &other in &later[node] {
-            waiting.remove(&(coupled[other].len(), other));
-            coupled[other].remove(&node);
+        for (at, &node) in clique.iter().enumerate() {
+            pairs.extend(clique[..at].iter().map(|&other| (other, node)));
         }
-        couple(&mut coupled, &later[node]);
-        waiting.extend(
-            later[node]
-                .iter()
-                .map(|&other| (coupled[other].len(), other)),
-        );
     }
-    (order, later)
-}
-
-fn couple(coupled: &mut [BTreeSet<usize>], clique: &[usize]) {
-    for &node in clique {
-        coupled[node].extend(clique.iter().copied().filter(|&other| other != node));
-    }
+    pairs
 }

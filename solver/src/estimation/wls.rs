@@ -13,8 +13,6 @@ use super::{EstimationError, Options};
 const WHOLE_STEP: f64 = 1e-3;
 /// No step is longer than this, pu and rad.
 const LONGEST_STEP: f64 = 0.5;
-/// Currents join when a step is shorter than this: from flat they would point anywhere.
-const CURRENTS_JOIN: f64 = 0.05;
 /// Newton decrement below which the gradient counts as zero, standard deviations.
 const GRADIENT_TOLERANCE: f64 = 1e-4;
 /// Step below which rounding keeps the gradient from getting any smaller.
@@ -114,20 +112,16 @@ impl Wls {
         }
     }
 
-    /// Moves `state` to the optimum. `near` says the state is a former estimate, from where
-    /// currents can be trusted at once.
+    /// Moves `state` to the optimum.
     pub(super) fn fit(
         &mut self,
         model: Model<'_>,
         constraints: &Constraints,
         observations: &[Observation],
         state: &mut State,
-        near: bool,
         options: &Options,
     ) -> Fit {
         let used = by_falling_weight(observations);
-        let has_currents = used.iter().any(|o| o.is_current());
-        let mut currents = near || !has_currents;
         let mut trial = state.clone();
         let mut penalty = 0.0;
         let mut fit = Fit {
@@ -137,8 +131,7 @@ impl Wls {
         };
         for iteration in 1..=options.max_iterations {
             fit.iterations = iteration;
-            let select = |o: &Observation| currents || !o.is_current();
-            self.linearise(model, constraints, &used, state, select);
+            self.linearise(model, constraints, &used, state, |_| true);
             self.factor.solve(&model.layout.pattern, &mut self.step);
             let (node, size) = self.largest_voltage_step(model);
             let descent = self.linearisation.along(&self.step);
@@ -158,18 +151,16 @@ impl Wls {
                     model,
                     constraints,
                     used: &used,
-                    currents,
                 };
                 self.search(&merit, &descent, &mut penalty, state, &mut trial, size)
             };
             state.moved(model.layout, &self.step, length, &mut trial);
             std::mem::swap(state, &mut trial);
             let still = fit.gradient_norm < GRADIENT_TOLERANCE || size < ROUNDING_STEP;
-            if currents && size < options.tolerance && still {
+            if size < options.tolerance && still {
                 fit.failure = None;
                 return fit;
             }
-            currents |= size < CURRENTS_JOIN;
         }
         fit
     }
@@ -263,7 +254,6 @@ struct Merit<'a> {
     model: Model<'a>,
     constraints: &'a Constraints,
     used: &'a [&'a Observation],
-    currents: bool,
 }
 
 impl Merit<'_> {
@@ -276,7 +266,6 @@ impl Merit<'_> {
             .map(|&target| evaluate(target).abs())
             .sum();
         let half: f64 = (self.used.iter())
-            .filter(|o| self.currents || !o.is_current())
             .map(|o| 0.5 * o.weight() * o.residual(evaluate(o.target)).powi(2))
             .sum();
         half + penalty * violation

@@ -11,3 +11,4 @@ mod order;
 
 pub use block::Block;
 pub use lu::{BlockLu, Singular, Slot};
+pub(crate) use order::minimum_degree;

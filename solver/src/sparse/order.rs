@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 /// An elimination order and the pattern of the factor.
-pub(super) struct Elimination {
+pub(crate) struct Elimination {
     /// `order[k]` is the row eliminated `k`-th.
-    pub(super) order: Vec<usize>,
+    pub(crate) order: Vec<usize>,
     /// `later[k]`: places in the order, ascending, of the rows still to come that the `k`-th
     /// elimination couples.
-    pub(super) later: Vec<Vec<usize>>,
+    pub(crate) later: Vec<Vec<usize>>,
 }
 
 /// Minimum degree on the graph of `n` rows; ties go to the lowest row, so that the order is
 /// the same everywhere.
-pub(super) fn minimum_degree(n: usize, edges: &[(usize, usize)]) -> Elimination {
+pub(crate) fn minimum_degree(n: usize, edges: &[(usize, usize)]) -> Elimination {
     let mut neighbours: Vec<Vec<usize>> = vec![Vec::new(); n];
     for &(i, j) in edges {
         if i != j {
