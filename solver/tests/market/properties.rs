@@ -299,7 +299,8 @@ proptest! {
         case.limits.branches.push(BranchLimit { branch: 101, loading_max: 0.5 });
         let held = run(&network, &case);
         if holds_limits(&free) && holds_limits(&held) {
-            let slack = 1e-5 * (free.cost_per_h.abs() + 1.0);
+            // 20 W at 50 per MWh: blocks nearly full or empty are rounded to that.
+            let slack = 1e-5 * free.cost_per_h.abs() + 1e-3;
             prop_assert!(held.cost_per_h > free.cost_per_h - slack, "{free:?} {held:?}");
         }
     }

@@ -55,8 +55,8 @@ pub(super) struct Answer {
     pub(super) step: f64,
     /// Power of each source that it counts on.
     pub(super) source: Vec<Complex64>,
-    /// Cost with penalties and curvature, without tie-breaking.
-    pub(super) model: f64,
+    /// Cost with curvature, without penalties and tie-breaking.
+    pub(super) cost: f64,
     /// Weighted sum of excesses.
     pub(super) harm: f64,
     pub(super) multipliers: Multipliers,
@@ -170,7 +170,13 @@ impl Layout {
         let harm = slack
             .filter_map(|(limit, k)| Some(limit.weight * x[(*k)?].max(0.0)))
             .sum();
-        let cost: f64 = q.iter().zip(x).map(|(q, x)| q * x).sum();
+        let priced = self
+            .excess
+            .iter()
+            .flatten()
+            .min()
+            .map_or(self.len, |&first| first);
+        let cost: f64 = q[..priced].iter().zip(x).map(|(q, x)| q * x).sum();
         let form: f64 = curvature
             .iter()
             .map(|e| if e.row == e.column { 0.5 } else { 1.0 } * e.value * x[e.row] * x[e.column])
@@ -185,7 +191,7 @@ impl Layout {
             source: (0..problem.sources.len())
                 .map(|k| Complex64::new(x[self.source + 2 * k], x[self.source + 2 * k + 1]))
                 .collect(),
-            model: cost + form,
+            cost: cost + form,
             harm,
             multipliers: Multipliers { row, end },
             shadow,

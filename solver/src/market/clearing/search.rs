@@ -96,6 +96,10 @@ pub(super) struct Search<'a, 'b> {
     /// Weighted sum of excesses that the last programme could not avoid.
     pub(super) unavoidable: f64,
     pub(super) penalty: f64,
+    /// What harm counts in comparing points. Above every multiplier, so that the optimum is the
+    /// least of it; not far above, or else the curvature of a limit forbids all but tiny steps
+    /// along it (Maratos).
+    price_of_harm: f64,
     pub(super) iterations: u32,
     watched: Vec<bool>,
 }
@@ -125,6 +129,7 @@ impl<'a, 'b> Search<'a, 'b> {
             expected: point.source.clone(),
             unavoidable: 0.0,
             penalty: 100.0 * problem.price_scale * problem.size(),
+            price_of_harm: 0.0,
             iterations: 0,
             watched: vec![false; problem.limits.len()],
             problem,
@@ -144,7 +149,7 @@ impl<'a, 'b> Search<'a, 'b> {
     }
 
     fn merit(&self, point: &Point) -> f64 {
-        point.cost + self.penalty * self.harm(point)
+        point.cost + self.price_of_harm * self.harm(point)
     }
 
     /// Watches the limits that a point comes near. Says whether there are new ones.
@@ -184,9 +189,9 @@ impl<'a, 'b> Search<'a, 'b> {
                 trust = Some(radius);
                 continue;
             };
-            let merit = self.merit(&self.point);
-            promised = merit - answer.model;
             self.keep_prices(&answer);
+            let merit = self.merit(&self.point);
+            promised = merit - answer.cost - self.price_of_harm * answer.harm;
             let enough = options.tolerance * (self.point.cost.abs() + self.problem.price_scale);
             let last = promised <= enough;
             let step = answer.step;
@@ -218,6 +223,12 @@ impl<'a, 'b> Search<'a, 'b> {
         self.shadow = answer.shadow.clone();
         self.expected = answer.source.clone();
         self.unavoidable = answer.harm;
+        let shadows = self.problem.limits.iter().zip(&self.shadow);
+        let most = shadows
+            .map(|(limit, shadow)| shadow / limit.weight)
+            .fold(0.0, f64::max);
+        let floor = (0.1 * self.price_of_harm).max(self.problem.price_scale);
+        self.price_of_harm = (2.0 * most).max(floor).min(self.penalty);
     }
 
     /// Takes the awards of an answer if the power flow bears its promise out.
