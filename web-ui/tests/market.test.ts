@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { IntervalView } from '../src/api/types';
-import { axis, bar, bindingUnit, latestCleared, newClientId, openIntervals, phaseIndex, readNumber, readOrder } from '../src/lib/market';
+import { axis, bar, bindingUnit, latestDecided, newClientId, openIntervals, phaseIndex, readNumber, readOrder } from '../src/lib/market';
 import { cigre } from './cigre';
 
 function interval(start: number, phase: string, priced = false): IntervalView {
@@ -33,10 +33,12 @@ describe('intervals', () => {
     expect(openIntervals(all, 27_000)).toEqual([all[0]]);
   });
 
-  it('shows the newest that has prices', () => {
-    expect(latestCleared(all)).toBe(all[2]);
-    expect(latestCleared(all.slice(0, 2))).toBe(all[0]);
-    expect(latestCleared([])).toBeUndefined();
+  it('shows the newest that was decided, a failure too', () => {
+    expect(latestDecided(all)).toBe(all[2]);
+    const failed = interval(25, 'failed');
+    expect(latestDecided([interval(30, 'gate_closed'), failed, ...all])).toBe(failed);
+    expect(latestDecided(all.slice(0, 2))).toBe(all[0]);
+    expect(latestDecided([])).toBeUndefined();
   });
 
   it('orders the phases', () => {

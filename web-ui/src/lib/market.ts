@@ -16,9 +16,9 @@ export function openIntervals(intervals: readonly IntervalView[], nowMs: number)
     .sort((a, b) => Date.parse(a.start) - Date.parse(b.start));
 }
 
-/** What the page shows unless a person picks: the newest interval that has prices. */
-export function latestCleared(intervals: readonly IntervalView[]): IntervalView | undefined {
-  return intervals.find((i) => i.prices.length > 0) ?? intervals[0];
+/** What the page shows unless a person picks: the newest interval that was cleared, or failed to be. */
+export function latestDecided(intervals: readonly IntervalView[]): IntervalView | undefined {
+  return intervals.find((i) => i.phase !== 'open' && i.phase !== 'gate_closed') ?? intervals[0];
 }
 
 /** Scale of a bar chart that holds zero: where zero lies and how long a value's bar is, in shares. */
