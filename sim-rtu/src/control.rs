@@ -99,7 +99,7 @@ fn router(station: Arc<Station>) -> Router {
 type Shared = State<Arc<Station>>;
 
 async fn truth(State(station): Shared) -> Json<Truth> {
-    let truth = station.substation().truth();
+    let truth = station.truth();
     Json(truth)
 }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     control,
     scenario::Loaded,
-    substation::{BuildError, Substation},
+    substation::{BuildError, Substation, Truth},
 };
 
 /// Where to listen.
@@ -195,6 +195,13 @@ impl Station {
     /// The substation; held for as short as possible, since every server waits for it.
     pub fn substation(&self) -> MutexGuard<'_, Substation> {
         self.core.lock()
+    }
+
+    /// The physics now.
+    #[must_use]
+    pub fn truth(&self) -> Truth {
+        let now_s = self.core.now_s();
+        self.core.lock().truth(now_s)
     }
 
     /// Makes the servers misbehave as the faults in force say.

@@ -84,7 +84,7 @@ impl Registers {
             plate,
             exponents: Exponents {
                 power: exponent(1.25 * plate.s_va, 32_767.0).max(0),
-                current: exponent(1.25 * i_sum, 32_767.0).max(-2),
+                current: exponent(1.25 * i_sum, 32_767.0).max(-3),
                 energy: exponent(identity.energy_wh.unwrap_or(1.0), 65_534.0).max(0),
             },
         };
@@ -251,13 +251,8 @@ impl Registers {
         self.scaled(103, "V_SF", 0, m.u, &voltages)?;
         self.scaled(103, "W_SF", power, m.p, &[("W", p)])?;
         self.scaled(103, "VAr_SF", power, m.q, &[("VAr", q)])?;
-        self.scaled(
-            103,
-            "Hz_SF",
-            -2,
-            m.f,
-            &[("Hz", m.f.value.clamp(0.0, 600.0))],
-        )?;
+        let f = m.f.value.clamp(0.0, 65.0);
+        self.scaled(103, "Hz_SF", -3, m.f, &[("Hz", f)])?;
         let state = match m.p.value {
             p if p.abs() <= 0.005 * self.plate.p_w => STANDBY,
             _ if limited => THROTTLED,

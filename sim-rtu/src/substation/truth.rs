@@ -136,15 +136,15 @@ pub struct Row {
 }
 
 impl Substation {
-    /// Everything now.
+    /// Everything as of the last step; time left and elapsed as of `now_s`.
     #[must_use]
-    pub fn truth(&self) -> Truth {
+    pub fn truth(&self, now_s: f64) -> Truth {
         let grid = self.physics.grid();
         let nodes = grid.node_id.iter().enumerate();
         let branches = grid.branches.iter().enumerate();
         Truth {
             t_unix_ms: self.unix_ms,
-            elapsed_s: self.now_s,
+            elapsed_s: now_s,
             sim_time: Clock::format(self.clock.time_of_day_s(self.now_s)),
             failure: self.physics.failure().map(ToString::to_string),
             nodes: nodes
@@ -165,7 +165,7 @@ impl Substation {
                     }
                 })
                 .collect(),
-            units: self.unit_truths(),
+            units: self.unit_truths(now_s),
             loads: grid
                 .network()
                 .sym_load
@@ -181,10 +181,10 @@ impl Substation {
         }
     }
 
-    fn unit_truths(&self) -> Vec<UnitTruth> {
+    fn unit_truths(&self, now_s: f64) -> Vec<UnitTruth> {
         let truth = |device: &super::DerDevice| {
             let der = &device.der;
-            let orders = der.effective(self.now_s);
+            let orders = der.effective(now_s);
             UnitTruth {
                 id: device.unit,
                 device: device.name.clone(),
