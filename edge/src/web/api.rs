@@ -74,6 +74,11 @@ pub struct Metrics {
 
 /// A southbound connection.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "pv3", "profile": "sunspec", "address": "127.0.0.1:15093", "state": "online",
+    "error": null, "since": "2026-06-21T11:30:00Z", "description": "Busbar PV 100 1.0",
+    "polls": 1800, "poll_ms": 3.1, "late_ms": 0.4
+}))]
 pub struct DeviceView {
     /// Name.
     pub id: String,
@@ -99,6 +104,10 @@ pub struct DeviceView {
 
 /// A point's value, with its quality and times.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "pv3/W", "value": 98213.0, "unit": "W", "quality": [], "time": "2026-06-21T12:00:00Z",
+    "time_quality": "received", "received": "2026-06-21T12:00:00Z"
+}))]
 pub struct PointView {
     /// `device/point`.
     pub id: String,
@@ -428,6 +437,12 @@ pub struct SettlementView {
 
 /// What is asked of a device now.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "unit": 93, "device": "pv3", "interval": "2026-06-21T12:00:00Z", "origin": "market",
+    "p_kind": "limit", "p_w": 80000.0, "q_var": -20000.0, "fallback_p_w": 40000.0,
+    "expires": "2026-06-21T12:00:15Z", "status": "verified", "message": null,
+    "readback_p_w": 80000.0, "readback_q_var": -20000.0
+}))]
 pub struct DispatchView {
     /// Unit id.
     pub unit: i32,
@@ -459,6 +474,11 @@ pub struct DispatchView {
 
 /// Something a person should know.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": 7, "severity": "warning", "code": "bad_data", "source": "rtu8/bay1_p",
+    "text": "rtu8/bay1_p is not believed: its sign is wrong", "since": "2026-06-21T12:00:00Z",
+    "cleared": null, "acknowledged_by": null
+}))]
 pub struct AlarmView {
     /// Number.
     pub id: u64,
@@ -481,6 +501,11 @@ pub struct AlarmView {
 /// An order to be placed.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "client_id": "a1", "node": 3, "unit": 93, "participant": "prosumers",
+    "interval": "2026-06-21T12:00:10Z", "direction": "sell",
+    "steps": [{ "quantity_w": 50000, "price_per_mwh": 20.0 }]
+}))]
 pub struct NewOrder {
     /// The sender's own id for it; sending the same one again changes nothing.
     pub client_id: String,
@@ -510,6 +535,12 @@ pub struct OrderStep {
 
 /// An accepted order.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": 41, "client_id": "a1", "participant": "prosumers", "unit": 93, "node": 3,
+    "interval": "2026-06-21T12:00:10Z", "direction": "sell",
+    "steps": [{ "quantity_w": 50000, "price_per_mwh": 20.0 }], "placed_by": "api",
+    "state": "accepted", "awarded_w": null
+}))]
 pub struct OrderView {
     /// Number given on acceptance.
     pub id: u64,
@@ -537,6 +568,9 @@ pub struct OrderView {
 
 /// What is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "error": "node", "message": "there is no node 99", "accepted": "a node of the network"
+}))]
 pub struct Problem {
     /// Kind, e.g. `unknown_node`, `not_logged_in`.
     pub error: String,
@@ -549,6 +583,7 @@ pub struct Problem {
 
 /// Who is logged in.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({ "enrolled": true, "user": "ada", "role": "operator" }))]
 pub struct SessionView {
     /// Whether the first user has been set up; if not, only enrolment is possible.
     pub enrolled: bool,
@@ -571,6 +606,9 @@ pub enum Role {
 /// Sets up the first user with the one-time code.
 #[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "code": "mfrggzdfmztwq2lknnwg23tpob", "user": "ada", "password": "correct horse"
+}))]
 pub struct Enrolment {
     /// One-time code from the console.
     pub code: String,
@@ -583,6 +621,7 @@ pub struct Enrolment {
 /// Logs in.
 #[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "user": "ada", "password": "correct horse" }))]
 pub struct Login {
     /// User name.
     pub user: String,
@@ -593,6 +632,7 @@ pub struct Login {
 /// A user to be added by an operator.
 #[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "user": "bob", "password": "correct horse", "role": "viewer" }))]
 pub struct NewUser {
     /// User name.
     pub user: String,
@@ -604,6 +644,7 @@ pub struct NewUser {
 
 /// A user and what it may do.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({ "user": "bob", "role": "viewer" }))]
 pub struct UserAccount {
     /// User name.
     pub user: String,

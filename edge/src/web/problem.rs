@@ -82,18 +82,15 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Status for a refusal by the loop, by its code.
-///
-/// `unknown_*` in answer to a path that names the thing is 404; `internal` and `not_durable` are
-/// ours; what comes too late or twice is a conflict; all else is a fault of the request's content.
+/// Status for a refusal by the loop, by its code: `path_names` is the code that says that what the
+/// path names does not exist; what comes too late or twice is a conflict, as is anything else that
+/// keeps an existing thing from being acted upon; the rest is a fault of the request's content.
 pub(crate) fn from_loop(problem: Problem, path_names: Option<&str>) -> Refusal {
-    let status = match problem.error.as_str() {
-        code if path_names == Some(code) => StatusCode::NOT_FOUND,
-        "internal" => StatusCode::INTERNAL_SERVER_ERROR,
-        "not_durable" | "not_ready" => StatusCode::SERVICE_UNAVAILABLE,
-        "gate_closed" | "conflict" | "already_cancelled" | "already_acknowledged" => {
-            StatusCode::CONFLICT
-        }
+    let status = match (problem.error.as_str(), path_names) {
+        ("internal", _) => StatusCode::INTERNAL_SERVER_ERROR,
+        ("not_durable" | "not_ready", _) => StatusCode::SERVICE_UNAVAILABLE,
+        (code, Some(missing)) if code == missing => StatusCode::NOT_FOUND,
+        ("gate" | "gate_closed" | "duplicate", _) | (_, Some(_)) => StatusCode::CONFLICT,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Refusal {
@@ -169,7 +166,7 @@ const NOT_FOUND: &[Row] = &[(
 const CONFLICT: &[Row] = &[(
     409,
     "Too late, or there already.",
-    "gate_closed",
+    "gate",
     "the gate of 2026-06-21T12:00:00Z closed at 2026-06-21T11:59:57Z",
 )];
 const LIMITED: &[Row] = &[(

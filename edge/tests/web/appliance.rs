@@ -1,0 +1,381 @@
+//! A server in front of a made-up loop: two devices, three nodes, one open interval.
+
+use std::{path::PathBuf, sync::Arc};
+
+use edge::{
+    published::{Handle, Published, Request},
+    store::users::UserStore,
+    web::{self, api::*},
+};
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Client, PATIENCE};
+
+pub(crate) const PASSWORD: &str = "correct horse";
+pub(crate) const START: &str = "2026-06-21T12:00:00Z";
+
+pub(crate) struct Appliance {
+    pub(crate) published: watch::Sender<Arc<Published>>,
+    pub(crate) client: Client,
+    pub(crate) code: String,
+    pub(crate) stop: CancellationToken,
+    server: Option<JoinHandle<anyhow::Result<()>>>,
+    directory: PathBuf,
+}
+
+impl Appliance {
+    /// Before enrolment.
+    pub(crate) async fn new(name: &str) -> Self {
+        let directory =
+            std::env::temp_dir().join(format!("busbar-web-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        let users = UserStore::open(&directory).unwrap();
+        let code = users.enrolment_code().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(listener.local_addr().unwrap());
+        let (published, seen) = watch::channel(Arc::new(state()));
+        let (requests, asked) = mpsc::channel(8);
+        tokio::spawn(answer(asked, published.clone()));
+        let handle = Handle {
+            network: Arc::new(network()),
+            published: seen,
+            requests,
+        };
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(web::serve(listener, handle, users, stop.clone()));
+        Self {
+            published,
+            client,
+            code,
+            stop,
+            server: Some(server),
+            directory,
+        }
+    }
+
+    /// With operator `ada` logged in.
+    pub(crate) async fn enrolled(name: &str) -> Self {
+        let mut appliance = Self::new(name).await;
+        let enrolment = json!({ "code": appliance.code, "user": "ada", "password": PASSWORD });
+        let answer = appliance.client.post("/api/v1/enrol", &enrolment).await;
+        appliance.client.keep(&answer);
+        appliance
+    }
+
+    /// A viewer, added by the operator and logged in.
+    pub(crate) async fn viewer(&self) -> Client {
+        let bob = json!({ "user": "bob", "password": PASSWORD, "role": "viewer" });
+        let answer = self.client.post("/api/v1/users", &bob).await;
+        assert_eq!(answer.status, 201, "{:?}", answer.body);
+        let mut viewer = Client::new(self.client.server);
+        let answer = viewer.post("/api/v1/login", &login("bob", PASSWORD)).await;
+        viewer.keep(&answer);
+        viewer
+    }
+
+    /// Publishes the state changed.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Published)) {
+        let mut now = Published::clone(&self.published.borrow());
+        change(&mut now);
+        self.published.send_replace(Arc::new(now));
+    }
+
+    /// Stops the server as SIGTERM would.
+    pub(crate) async fn stopped(&mut self) {
+        self.stop.cancel();
+        let server = self.server.take().unwrap();
+        timeout(PATIENCE, server).await.unwrap().unwrap().unwrap();
+    }
+}
+
+impl Drop for Appliance {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+pub(crate) fn login(user: &str, password: &str) -> Value {
+    json!({ "user": user, "password": password })
+}
+
+pub(crate) fn order() -> Value {
+    json!({
+        "client_id": "a1", "node": 3, "unit": 93, "participant": "prosumers", "interval": START,
+        "direction": "sell", "steps": [{ "quantity_w": 50_000, "price_per_mwh": 20.0 }],
+    })
+}
+
+fn problem<T>(error: &str) -> Result<T, Problem> {
+    Err(Problem {
+        error: error.to_owned(),
+        message: "made up".to_owned(),
+        accepted: None,
+    })
+}
+
+/// The made-up loop.
+async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc<Published>>) {
+    while let Some(request) = asked.recv().await {
+        match request {
+            Request::PlaceOrder { order, answer } => {
+                let _ = answer.send(place(order, &published));
+            }
+            Request::CancelOrder { id, answer } => {
+                let order = published
+                    .borrow()
+                    .orders
+                    .iter()
+                    .find(|order| order.id == id)
+                    .cloned();
+                let _ = answer.send(order.map_or(problem("unknown_order"), |order| {
+                    if order.placed_by == "agent" {
+                        return problem("not_yours");
+                    }
+                    Ok(OrderView {
+                        state: "cancelled".to_owned(),
+                        ..order
+                    })
+                }));
+            }
+            Request::AcknowledgeAlarm { id, user, answer } => {
+                let alarm = published
+                    .borrow()
+                    .alarms
+                    .iter()
+                    .find(|alarm| alarm.id == id)
+                    .cloned();
+                let _ = answer.send(alarm.map_or(problem("unknown_alarm"), |alarm| {
+                    Ok(AlarmView {
+                        acknowledged_by: Some(user),
+                        ..alarm
+                    })
+                }));
+            }
+        }
+    }
+}
+
+fn place(order: NewOrder, published: &watch::Sender<Arc<Published>>) -> Result<OrderView, Problem> {
+    match order.node {
+        3 => {}
+        9 => return problem("gate"),
+        _ => return problem("node"),
+    }
+    let accepted = OrderView {
+        id: 2,
+        client_id: order.client_id,
+        participant: order.participant,
+        unit: order.unit.unwrap_or(93),
+        node: order.node,
+        interval: order.interval,
+        direction: order.direction,
+        steps: order.steps,
+        placed_by: "api".to_owned(),
+        state: "accepted".to_owned(),
+        awarded_w: None,
+    };
+    published.send_modify(|now| {
+        let now = Arc::make_mut(now);
+        Arc::make_mut(&mut now.orders).insert(0, accepted.clone());
+    });
+    Ok(accepted)
+}
+
+fn network() -> NetworkView {
+    let node = |id: i32, source| NodeView {
+        id,
+        name: format!("Bus {id}"),
+        u_rated_v: 20e3,
+        u_min_pu: 0.95,
+        u_max_pu: 1.05,
+        x: f64::from(id),
+        y: 1.0,
+        source,
+    };
+    NetworkView {
+        nodes: vec![node(1, true), node(2, false), node(3, false)],
+        branches: vec![BranchView {
+            id: 15,
+            name: "Line 1-2".to_owned(),
+            kind: "line".to_owned(),
+            from: 1,
+            to: 2,
+            i_n_a: Some(145.0),
+            s_n_va: None,
+        }],
+        units: vec![UnitView {
+            id: 93,
+            name: "PV 3".to_owned(),
+            kind: "pv".to_owned(),
+            node: 3,
+            participant: "prosumers".to_owned(),
+            device: Some("pv3".to_owned()),
+            p_rated_w: 100e3,
+            q_rated_var: 48.4e3,
+        }],
+    }
+}
+
+pub(crate) fn point(id: &str, value: f64) -> PointView {
+    PointView {
+        id: id.to_owned(),
+        value: Some(PointValue::Number(value)),
+        unit: "W".to_owned(),
+        quality: vec![],
+        time: Some(START.to_owned()),
+        time_quality: Some("received".to_owned()),
+        received: Some(START.to_owned()),
+    }
+}
+
+fn device(id: &str) -> DeviceView {
+    DeviceView {
+        id: id.to_owned(),
+        profile: "sunspec".to_owned(),
+        address: "127.0.0.1:15093".to_owned(),
+        state: "online".to_owned(),
+        error: None,
+        since: START.to_owned(),
+        description: None,
+        polls: 1,
+        poll_ms: Some(2.0),
+        late_ms: None,
+    }
+}
+
+pub(crate) fn interval(start: &str, phase: &str) -> IntervalView {
+    IntervalView {
+        start: start.to_owned(),
+        end: start.to_owned(),
+        gate_closure: start.to_owned(),
+        phase: phase.to_owned(),
+        status: Some("optimal".to_owned()),
+        message: None,
+        orders: 1,
+        cost_per_h: Some(585.58),
+        import_w: Some(1e6),
+        import_var: None,
+        prices: vec![PriceView {
+            node: 3,
+            p_per_mwh: 50.0,
+            q_per_mvarh: 0.0,
+        }],
+        binding: vec![],
+        awards: vec![],
+        ac_check: None,
+        took_us: Some(900),
+        settlement: vec![],
+    }
+}
+
+fn status() -> Status {
+    let now = || START.to_owned();
+    Status {
+        version: "0.1.0".to_owned(),
+        site: "Made up".to_owned(),
+        currency: "EUR".to_owned(),
+        now: now(),
+        started: now(),
+        health: Health::Ok,
+        reasons: vec![],
+        devices: 2,
+        devices_online: 2,
+        interval_s: 10,
+        interval: now(),
+        next_interval: now(),
+        gate_closure: now(),
+        metrics: Metrics::default(),
+    }
+}
+
+fn estimate() -> NetworkState {
+    NetworkState {
+        time: START.to_owned(),
+        estimate: EstimateView {
+            ok: true,
+            error: None,
+            objective: 3.0,
+            threshold: 9.0,
+            degrees_of_freedom: 4,
+            metered: 6,
+            pseudo: 1,
+            iterations: 3,
+            took_us: 200,
+        },
+        nodes: vec![],
+        branches: vec![],
+        units: vec![],
+        rejected: vec![],
+        loss_w: 10.0,
+    }
+}
+
+fn state() -> Published {
+    let setpoint = DispatchView {
+        unit: 93,
+        device: "pv3".to_owned(),
+        interval: START.to_owned(),
+        origin: "market".to_owned(),
+        p_kind: "limit".to_owned(),
+        p_w: 50e3,
+        q_var: 0.0,
+        fallback_p_w: 40e3,
+        expires: START.to_owned(),
+        status: "verified".to_owned(),
+        message: None,
+        readback_p_w: Some(50e3),
+        readback_q_var: None,
+    };
+    let alarm = |id| AlarmView {
+        id,
+        severity: "warning".to_owned(),
+        code: "bad_data".to_owned(),
+        source: "pv3/p".to_owned(),
+        text: "pv3/p is not believed".to_owned(),
+        since: START.to_owned(),
+        cleared: None,
+        acknowledged_by: None,
+    };
+    let agents = OrderView {
+        id: 1,
+        client_id: "agent-93".to_owned(),
+        participant: "prosumers".to_owned(),
+        unit: 93,
+        node: 3,
+        interval: START.to_owned(),
+        direction: "sell".to_owned(),
+        steps: vec![OrderStep {
+            quantity_w: 100_000,
+            price_per_mwh: 20.0,
+        }],
+        placed_by: "agent".to_owned(),
+        state: "accepted".to_owned(),
+        awarded_w: None,
+    };
+    let interval = |start, phase| Arc::new(interval(start, phase));
+    Published {
+        status: Arc::new(status()),
+        devices: Arc::new(vec![device("pv3"), device("pv33")]),
+        points: Arc::new(vec![
+            point("pv3/p", 1.0),
+            point("pv3/q", 2.0),
+            point("pv33/p", 3.0),
+        ]),
+        network_state: Some(Arc::new(estimate())),
+        intervals: Arc::new(vec![
+            interval(START, "open"),
+            interval("2026-06-21T11:59:50Z", "delivering"),
+        ]),
+        orders: Arc::new(vec![agents]),
+        dispatch: Arc::new(vec![setpoint]),
+        alarms: Arc::new(vec![alarm(8), alarm(7)]),
+    }
+}

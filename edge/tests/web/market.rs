@@ -1,0 +1,227 @@
+//! Orders, alarms and filters.
+
+use serde_json::{Value, json};
+
+use super::appliance::{Appliance, START, order};
+
+#[tokio::test]
+async fn an_order_is_placed_shown_and_cancelled() {
+    let appliance = Appliance::enrolled("order").await;
+    let client = &appliance.client;
+    let placed = client.post("/api/v1/market/orders", &order()).await;
+    assert_eq!(placed.status, 201);
+    assert_eq!(placed.json()["steps"], order()["steps"]);
+    // The same moment in another notation.
+    let path = "/api/v1/market/orders?interval=2026-06-21T14:00:00%2B02:00";
+    let orders = client.get(path).await.json();
+    assert_eq!(orders.as_array().unwrap().len(), 2);
+    assert_eq!(orders[0]["id"], 2);
+    let none = client
+        .get("/api/v1/market/orders?interval=2026-06-21T12:00:10Z")
+        .await;
+    assert_eq!(none.json(), json!([]));
+    let cancelled = client.delete("/api/v1/market/orders/2").await.json();
+    assert_eq!(cancelled["state"], "cancelled");
+    client
+        .delete("/api/v1/market/orders/17")
+        .await
+        .refused(404, "unknown_order");
+    client
+        .delete("/api/v1/market/orders/1")
+        .await
+        .refused(409, "not_yours");
+    client
+        .delete("/api/v1/market/orders/-1")
+        .await
+        .refused(422, "invalid_path");
+}
+
+#[tokio::test]
+async fn what_the_loop_refuses_is_passed_on() {
+    let appliance = Appliance::enrolled("refused").await;
+    let at_node = |node: i32| {
+        let mut order = order();
+        order["node"] = json!(node);
+        order
+    };
+    let client = &appliance.client;
+    client
+        .post("/api/v1/market/orders", &at_node(99))
+        .await
+        .refused(422, "node");
+    client
+        .post("/api/v1/market/orders", &at_node(9))
+        .await
+        .refused(409, "gate");
+}
+
+/// What is wrong with a body is said with its place, and nothing reaches the loop.
+#[tokio::test]
+async fn malformed_orders_are_refused_with_the_place() {
+    let appliance = Appliance::enrolled("malformed").await;
+    let whole = order().to_string();
+    let step = r#""quantity_w":50000"#;
+    let price = r#""price_per_mwh":20.0"#;
+    let with = |old: &str, new: &str| {
+        assert!(whole.contains(old));
+        whole.replace(old, new)
+    };
+    let rows = [
+        (String::new(), "malformed_json", "line 1 column 0"),
+        (whole[..20].to_owned(), "malformed_json", "line 1 column 20"),
+        (whole.clone() + "x", "malformed_json", "trailing characters"),
+        ("[]".to_owned(), "invalid_body", "struct NewOrder"),
+        (
+            with(price, r#""price_per_mwh":NaN"#),
+            "malformed_json",
+            "line 1 column",
+        ),
+        (
+            with(price, r#""price_per_mwh":1e999"#),
+            "malformed_json",
+            "number out of range",
+        ),
+        (
+            with(price, r#""price_per_mwh":-Infinity"#),
+            "malformed_json",
+            "line 1 column",
+        ),
+        (
+            with(price, r#""price_per_mwh":null"#),
+            "invalid_body",
+            "steps[0].price_per_mwh",
+        ),
+        (
+            with(step, r#""quantity_w":1.5"#),
+            "invalid_body",
+            "steps[0].quantity_w",
+        ),
+        (
+            with(step, r#""quantity_w":99999999999999999999"#),
+            "invalid_body",
+            "steps[0].quantity_w",
+        ),
+        (
+            with(step, r#""quantity_w":1,"quantity_w":2"#),
+            "invalid_body",
+            "duplicate field",
+        ),
+        (
+            with(r#""node":3"#, r#""node":"3""#),
+            "invalid_body",
+            "node: invalid type",
+        ),
+        (
+            with(r#""node":3"#, r#""node":3,"colour":1"#),
+            "invalid_body",
+            "unknown field `colour`",
+        ),
+        (
+            with(r#""node":3,"#, ""),
+            "invalid_body",
+            "missing field `node`",
+        ),
+        ("[".repeat(60_000), "invalid_body", "[0]: invalid type"),
+        (
+            with(r#""a1""#, &"[".repeat(60_000)),
+            "invalid_body",
+            "client_id",
+        ),
+        (
+            with(r#""a1""#, r#""\ud800""#),
+            "malformed_json",
+            "line 1 column",
+        ),
+    ];
+    for (body, error, place) in rows {
+        let shown: String = body.chars().take(300).collect();
+        let answer = appliance
+            .client
+            .post_raw("/api/v1/market/orders", body)
+            .await;
+        let words = answer.refused(422, error);
+        assert!(words.contains(place), "{shown}\n{words}");
+    }
+    let answer = appliance
+        .client
+        .post_raw("/api/v1/market/orders", vec![0xff; 8])
+        .await;
+    answer.refused(422, "malformed_json");
+    assert_eq!(
+        appliance.published.borrow().orders.len(),
+        1,
+        "nothing was placed"
+    );
+}
+
+#[tokio::test]
+async fn alarms_are_acknowledged_by_name() {
+    let appliance = Appliance::enrolled("alarm").await;
+    let client = &appliance.client;
+    let seen = client
+        .send("POST", "/api/v1/alarms/7/ack", &[], "")
+        .await
+        .json();
+    assert_eq!(seen["acknowledged_by"], "ada");
+    let unknown = client.send("POST", "/api/v1/alarms/99/ack", &[], "").await;
+    unknown.refused(404, "unknown_alarm");
+}
+
+#[tokio::test]
+async fn filters_select_and_refuse_what_they_do_not_know() {
+    let appliance = Appliance::enrolled("filter").await;
+    let client = &appliance.client;
+    let ids = |answer: Value| -> Vec<String> {
+        let entries = answer.as_array().unwrap().iter();
+        entries.map(|entry| entry["id"].to_string()).collect()
+    };
+    let points = client.get("/api/v1/points?device=pv3").await.json();
+    assert_eq!(ids(points), ["\"pv3/p\"", "\"pv3/q\""], "not those of pv33");
+    let alarms = client.get("/api/v1/alarms?limit=1").await.json();
+    assert_eq!(ids(alarms), ["8"]);
+    let intervals = client.get("/api/v1/market/intervals?limit=1").await.json();
+    assert_eq!(intervals[0]["start"], START);
+    assert_eq!(intervals.as_array().unwrap().len(), 1);
+    assert_eq!(
+        client.get("/api/v1/dispatch?device=pv33").await.json(),
+        json!([])
+    );
+    let words = client
+        .get("/api/v1/points?device=pv")
+        .await
+        .refused(422, "unknown_device");
+    assert!(words.contains("pv3, pv33"), "{words}");
+    let words = client
+        .get("/api/v1/points?devise=pv3")
+        .await
+        .refused(422, "invalid_query");
+    assert!(words.contains("devise"), "{words}");
+    for path in [
+        "alarms?limit=-1",
+        "alarms?limit=x",
+        "status?x=1",
+        "points?device=a&device=b",
+    ] {
+        client
+            .get(&format!("/api/v1/{path}"))
+            .await
+            .refused(422, "invalid_query");
+    }
+    client
+        .get("/api/v1/market/orders?interval=noon")
+        .await
+        .refused(422, "invalid_time");
+    client
+        .get("/api/v1/market/intervals/noon")
+        .await
+        .refused(422, "invalid_time");
+    let unknown = client
+        .get("/api/v1/market/intervals/2020-01-01T00:00:00Z")
+        .await;
+    unknown.refused(404, "unknown_interval");
+    let found = client
+        .get("/api/v1/market/intervals/2026-06-21T11:59:50Z")
+        .await
+        .json();
+    assert_eq!(found["phase"], "delivering");
+}
