@@ -246,23 +246,28 @@ fn hash(password: &str) -> Result<String, UserError> {
 /// # Errors
 /// The system gives none.
 pub(crate) fn random_text<const N: usize>() -> Result<String, UserError> {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut bytes = [0_u8; N];
     getrandom::fill(&mut bytes).map_err(|error| UserError::Secret(error.to_string()))?;
-    let mut text = String::with_capacity(N * 8 / 5 + 1);
+    Ok(base32(&bytes))
+}
+
+fn base32(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let letter = |bits: u32| char::from(ALPHABET[(bits & 31) as usize]);
+    let mut text = String::with_capacity(bytes.len() * 8 / 5 + 1);
     let (mut held, mut bits) = (0_u32, 0);
     for byte in bytes {
-        held = (held << 8 | u32::from(byte)) & 0xfff;
+        held = ((held << 8) | u32::from(*byte)) & 0xfff;
         bits += 8;
         while bits >= 5 {
             bits -= 5;
-            text.push(char::from(ALPHABET[(held >> bits & 31) as usize]));
+            text.push(letter(held >> bits));
         }
     }
     if bits > 0 {
-        text.push(char::from(ALPHABET[(held << (5 - bits) & 31) as usize]));
+        text.push(letter(held << (5 - bits)));
     }
-    Ok(text)
+    text
 }
 
 /// Compares in a time that does not depend on where they differ.

@@ -20,6 +20,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::{
+    api::IntervalView,
     app::App,
     extract::{Viewer, token},
     problem::{Read, Refusal},
@@ -101,50 +102,45 @@ impl Client {
 }
 
 /// The events that lead from `old` to `new`.
-fn changes(old: Option<&Published>, new: &Published) -> VecDeque<Event> {
+fn changes<'a>(old: Option<&'a Published>, new: &'a Published) -> VecDeque<Event> {
     let mut events = VecDeque::new();
-    let mut send = |name: &str, data: Option<Event>| {
-        events.extend(data.map(|event| event.event(name)));
-    };
-    send("status", whole(old.map(|old| &old.status), &new.status));
-    send("devices", whole(old.map(|old| &old.devices), &new.devices));
+    events.extend(whole("status", old.map(|old| &old.status), &new.status));
+    events.extend(whole("devices", old.map(|old| &old.devices), &new.devices));
     if let Some(state) = &new.network_state {
         let old = old.and_then(|old| old.network_state.as_ref());
-        send("network_state", whole(old, state));
+        events.extend(whole("network_state", old, state));
     }
-    let points = changed(old.map(|old| &old.points), &new.points, |point| &*point.id);
-    send("points", points);
+    let points = old.map(|old| &old.points);
+    events.extend(changed("points", points, &new.points, |point| &*point.id));
     let intervals = old.map(|old| &old.intervals);
-    send(
-        "intervals",
-        changed(intervals, &new.intervals, |interval| &*interval.start),
-    );
-    send(
-        "orders",
-        changed(old.map(|old| &old.orders), &new.orders, |order| order.id),
-    );
-    send(
+    let start = |interval: &'a Arc<IntervalView>| &*interval.start;
+    events.extend(changed("intervals", intervals, &new.intervals, start));
+    let orders = old.map(|old| &old.orders);
+    events.extend(changed("orders", orders, &new.orders, |order| order.id));
+    events.extend(whole(
         "dispatch",
-        whole(old.map(|old| &old.dispatch), &new.dispatch),
-    );
-    send("alarms", whole(old.map(|old| &old.alarms), &new.alarms));
+        old.map(|old| &old.dispatch),
+        &new.dispatch,
+    ));
+    events.extend(whole("alarms", old.map(|old| &old.alarms), &new.alarms));
     events
 }
 
 /// All of a part, if it is another one.
-fn whole<T: Serialize>(old: Option<&Arc<T>>, new: &Arc<T>) -> Option<Event> {
+fn whole<T: Serialize>(name: &str, old: Option<&Arc<T>>, new: &Arc<T>) -> Option<Event> {
     let same = old.is_some_and(|old| Arc::ptr_eq(old, new));
-    (!same).then(|| json(&**new)).flatten()
+    (!same).then(|| event(name, &**new)).flatten()
 }
 
 /// The entries of a list that are new or not as they were; all if there was no list.
 fn changed<'a, T: Serialize + PartialEq, K: Hash + Eq>(
+    name: &str,
     old: Option<&'a Arc<Vec<T>>>,
     new: &'a Arc<Vec<T>>,
     key: impl Fn(&'a T) -> K,
 ) -> Option<Event> {
     let Some(old) = old else {
-        return json(new);
+        return event(name, new);
     };
     if Arc::ptr_eq(old, new) {
         return None;
@@ -154,11 +150,13 @@ fn changed<'a, T: Serialize + PartialEq, K: Hash + Eq>(
     let entries: Vec<&T> = entries
         .filter(|entry| old.get(&key(entry)) != Some(entry))
         .collect();
-    (!entries.is_empty()).then(|| json(&entries)).flatten()
+    (!entries.is_empty())
+        .then(|| event(name, &entries))
+        .flatten()
 }
 
-fn json<T: Serialize + ?Sized>(data: &T) -> Option<Event> {
-    let event = Event::default().json_data(data);
+fn event<T: Serialize + ?Sized>(name: &str, data: &T) -> Option<Event> {
+    let event = Event::default().event(name).json_data(data);
     event
         .inspect_err(|error| tracing::error!(%error, "an event cannot be written"))
         .ok()

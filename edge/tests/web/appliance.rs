@@ -27,6 +27,7 @@ pub(crate) struct Appliance {
     pub(crate) code: String,
     pub(crate) stop: CancellationToken,
     server: Option<JoinHandle<anyhow::Result<()>>>,
+    made_up_loop: JoinHandle<()>,
     directory: PathBuf,
 }
 
@@ -42,7 +43,7 @@ impl Appliance {
         let client = Client::new(listener.local_addr().unwrap());
         let (published, seen) = watch::channel(Arc::new(state()));
         let (requests, asked) = mpsc::channel(8);
-        tokio::spawn(answer(asked, published.clone()));
+        let made_up_loop = tokio::spawn(answer(asked, published.clone()));
         let handle = Handle {
             network: Arc::new(network()),
             published: seen,
@@ -56,6 +57,7 @@ impl Appliance {
             code,
             stop,
             server: Some(server),
+            made_up_loop,
             directory,
         }
     }
@@ -85,6 +87,15 @@ impl Appliance {
         let mut now = Published::clone(&self.published.borrow());
         change(&mut now);
         self.published.send_replace(Arc::new(now));
+    }
+
+    /// Ends the loop, as if it had crashed.
+    pub(crate) async fn loop_crashes(&mut self) {
+        self.made_up_loop.abort();
+        let _ = (&mut self.made_up_loop).await;
+        // Dropping the sender tells the server that nothing will come.
+        let last = self.published.borrow().clone();
+        self.published = watch::Sender::new(last);
     }
 
     /// Stops the server as SIGTERM would.

@@ -84,12 +84,31 @@ async fn the_root_is_the_ui_or_says_that_it_was_not_built() {
 
 #[tokio::test]
 async fn health_says_whether_the_loop_lives_and_nothing_else() {
-    let appliance = Appliance::new("health").await;
+    let mut appliance = Appliance::enrolled("health").await;
     let healthy = appliance.client.get("/healthz").await;
     assert_eq!(
         (healthy.status.as_u16(), &healthy.body[..]),
         (200, &b"ok"[..])
     );
+    appliance.loop_crashes().await;
+    let ill = async {
+        loop {
+            let answer = appliance.client.get("/healthz").await;
+            if answer.status != 200 {
+                return answer;
+            }
+        }
+    };
+    let ill = timeout(PATIENCE, ill).await.unwrap();
+    ill.refused(503, "loop_stopped");
+    let refused = appliance
+        .client
+        .post("/api/v1/market/orders", &order())
+        .await;
+    refused.refused(503, "loop_stopped");
+    assert_eq!(refused.header("retry-after"), "2");
+    let last = appliance.client.get("/api/v1/status").await;
+    assert_eq!(last.status, 200, "the last state can still be read");
 }
 
 /// Garbage is not HTTP, so it gets no `Problem`; the server goes on.

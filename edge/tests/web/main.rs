@@ -1,5 +1,7 @@
 //! The HTTP API over real sockets, in front of a made-up loop.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
 mod account;
 mod appliance;
 mod bounds;
