@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { dateTime, duration, fixed, micros, money, NONE, percent, secondsLeft, si, timeOfDay } from '../src/lib/format';
+import { count, dateTime, duration, fixed, micros, money, NONE, percent, secondsLeft, si, timeOfDay } from '../src/lib/format';
 
 describe('si', () => {
   it.each([
@@ -34,6 +34,10 @@ describe('money', () => {
     [999, '0.000999 EUR'],
     [1_234_567_890_000, '1\u2009234\u2009567.89 EUR'],
   ])('%s micro is %s', (micro, text) => expect(money(micro, 'EUR')).toBe(text));
+});
+
+it('counts', () => {
+  expect([0, 1, 12_345].map((n) => count(n, 'order'))).toEqual(['0 orders', '1 order', '12\u2009345 orders']);
 });
 
 describe('times', () => {

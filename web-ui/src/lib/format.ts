@@ -122,6 +122,11 @@ function parts(time: string | number | null | undefined, zone: Zone): Parts | nu
       };
 }
 
+/** `1 order`, `2 orders`. */
+export function count(n: number, noun: string): string {
+  return `${grouped(n)} ${noun}${n === 1 ? '' : 's'}`;
+}
+
 /** `least_violation` as `least violation`. */
 export function words(code: string | null | undefined): string {
   return code ? code.replaceAll('_', ' ') : NONE;
