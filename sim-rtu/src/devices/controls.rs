@@ -47,125 +47,161 @@ pub fn touched(written: &[(u16, &str)]) -> impl Iterator<Item = FunctionId> {
 /// What a function is set to; `None` when a point holds a value it cannot have.
 #[must_use]
 pub fn setting(image: &Image, id: FunctionId, plate: &Nameplate) -> Option<Setting> {
-    let model = id.model();
-    let get = |name: &str| image.get(model, name);
-    let flag = |name: &str| match get(name)? {
-        0.0 => Some(false),
-        1.0 => Some(true),
-        _ => None,
+    let points = Points {
+        image,
+        model: id.model(),
+        plate,
     };
-    let seconds = |name: &str| get(name).unwrap_or_default();
-    let limit = |name: &str| {
-        let percent = get(name).filter(|percent| *percent <= 100.0)?;
-        Some(percent / 100.0 * plate.p_w)
-    };
-    let bit = |mask: u16| Some((get("StorCtl_Mod")? as u16) & mask != 0);
-    let rate = |name: &str| Some(get(name)? / 100.0 * plate.p_w);
-    let factor = |name: &str| get(name).filter(|cos| (0.1..=1.0).contains(&cos.abs()));
-    let basic = |enabled: bool, value: f64, rvrt: &str, rmp: &str| Setting {
-        enabled,
-        value,
-        timeout_s: seconds(rvrt),
-        revert_enabled: false,
-        revert_value: value,
-        ramp_s: seconds(rmp),
-    };
-    Some(match id {
-        FunctionId::Connect123 => Setting {
-            // It acts always, and reverts to being connected.
-            revert_enabled: true,
-            revert_value: 1.0,
-            ..basic(true, f64::from(flag("Conn")?), "Conn_RvrtTms", "")
-        },
-        FunctionId::Limit123 => basic(
-            flag("WMaxLim_Ena")?,
-            limit("WMaxLimPct")?,
-            "WMaxLimPct_RvrtTms",
-            "WMaxLimPct_RmpTms",
-        ),
-        FunctionId::PowerFactor123 => basic(
-            flag("OutPFSet_Ena")?,
-            factor("OutPFSet")?,
-            "OutPFSet_RvrtTms",
-            "",
-        ),
-        FunctionId::Var123 => {
-            let var = match get("VArPct_Mod")? {
-                0.0 => 0.0,
-                1.0 => get("VArWMaxPct")? / 100.0 * plate.p_w,
-                2.0 => get("VArMaxPct")? / 100.0 * plate.q_var,
-                _ => return None,
-            };
-            basic(flag("VArPct_Ena")?, var, "VArPct_RvrtTms", "VArPct_RmpTms")
+    match id.model() {
+        123 => points.setting_123(id),
+        124 => points.setting_124(id),
+        _ => points.setting_704(id),
+    }
+}
+
+/// A model's points, read as what they mean.
+struct Points<'a> {
+    image: &'a Image,
+    model: u16,
+    plate: &'a Nameplate,
+}
+
+impl Points<'_> {
+    fn get(&self, name: &str) -> Option<f64> {
+        self.image.get(self.model, name)
+    }
+
+    fn flag(&self, name: &str) -> Option<bool> {
+        match self.get(name)? {
+            0.0 => Some(false),
+            1.0 => Some(true),
+            _ => None,
         }
-        FunctionId::Charge124 => {
-            let (rvrt, rmp) = ("InOutWRte_RvrtTms", "InOutWRte_RmpTms");
-            basic(bit(1)?, rate("InWRte")?, rvrt, rmp)
+    }
+
+    /// A time; not implemented is none.
+    fn seconds(&self, name: &str) -> f64 {
+        self.get(name).unwrap_or_default()
+    }
+
+    fn percent(&self, name: &str, of: f64) -> Option<f64> {
+        Some(self.get(name)? / 100.0 * of)
+    }
+
+    /// A limit in W, up to the nameplate.
+    fn limit(&self, name: &str) -> Option<f64> {
+        let limit = self.percent(name, self.plate.p_w)?;
+        (limit <= self.plate.p_w).then_some(limit)
+    }
+
+    fn power_factor(&self, name: &str) -> Option<f64> {
+        self.get(name)
+            .filter(|cos| (0.1..=1.0).contains(&cos.abs()))
+    }
+
+    /// A function of the 100 series: all it can revert to is being disabled.
+    fn basic(&self, enabled: bool, value: f64, timeout: &str, ramp: &str) -> Setting {
+        Setting {
+            enabled,
+            value,
+            timeout_s: self.seconds(timeout),
+            revert_enabled: false,
+            revert_value: value,
+            ramp_s: self.seconds(ramp),
         }
-        FunctionId::Discharge124 => {
-            let (rvrt, rmp) = ("InOutWRte_RvrtTms", "InOutWRte_RmpTms");
-            basic(bit(2)?, rate("OutWRte")?, rvrt, rmp)
-        }
-        FunctionId::Limit704 => Setting {
-            enabled: flag("WMaxLimPctEna")?,
-            value: limit("WMaxLimPct")?,
-            timeout_s: seconds("WMaxLimPctRvrtTms"),
-            revert_enabled: flag("WMaxLimPctEnaRvrt")?,
-            revert_value: limit("WMaxLimPctRvrt")?,
+    }
+
+    fn setting_123(&self, id: FunctionId) -> Option<Setting> {
+        let plate = self.plate;
+        Some(match id {
+            FunctionId::Connect123 => Setting {
+                // It acts always, and reverts to being connected.
+                revert_enabled: true,
+                revert_value: 1.0,
+                ..self.basic(true, f64::from(self.flag("Conn")?), "Conn_RvrtTms", "")
+            },
+            FunctionId::Limit123 => {
+                let limit = self.limit("WMaxLimPct")?;
+                let (timeout, ramp) = ("WMaxLimPct_RvrtTms", "WMaxLimPct_RmpTms");
+                self.basic(self.flag("WMaxLim_Ena")?, limit, timeout, ramp)
+            }
+            FunctionId::PowerFactor123 => {
+                let cos = self.power_factor("OutPFSet")?;
+                self.basic(self.flag("OutPFSet_Ena")?, cos, "OutPFSet_RvrtTms", "")
+            }
+            _ => {
+                let var = match self.get("VArPct_Mod")? {
+                    0.0 => 0.0,
+                    1.0 => self.percent("VArWMaxPct", plate.p_w)?,
+                    2.0 => self.percent("VArMaxPct", plate.q_var)?,
+                    _ => return None,
+                };
+                let (timeout, ramp) = ("VArPct_RvrtTms", "VArPct_RmpTms");
+                self.basic(self.flag("VArPct_Ena")?, var, timeout, ramp)
+            }
+        })
+    }
+
+    fn setting_124(&self, id: FunctionId) -> Option<Setting> {
+        let (bit, rate) = match id {
+            FunctionId::Charge124 => (1, "InWRte"),
+            _ => (2, "OutWRte"),
+        };
+        let enabled = self.get("StorCtl_Mod")? as u16 & bit != 0;
+        let value = self.percent(rate, self.plate.p_w)?;
+        Some(self.basic(enabled, value, "InOutWRte_RvrtTms", "InOutWRte_RmpTms"))
+    }
+
+    fn setting_704(&self, id: FunctionId) -> Option<Setting> {
+        let (name, value, revert_value) = match id {
+            FunctionId::Limit704 => {
+                let values = (self.limit("WMaxLimPct")?, self.limit("WMaxLimPctRvrt")?);
+                ("WMaxLimPct", values.0, values.1)
+            }
+            FunctionId::Set704 => ("WSet", self.watts("")?, self.watts("Rvrt")?),
+            FunctionId::Var704 => ("VarSet", self.vars("")?, self.vars("Rvrt")?),
+            _ => ("PFWInj", self.injecting("")?, self.injecting("Rvrt")?),
+        };
+        Some(Setting {
+            enabled: self.flag(&format!("{name}Ena"))?,
+            value,
+            timeout_s: self.seconds(&format!("{name}RvrtTms")),
+            revert_enabled: self.flag(&format!("{name}EnaRvrt"))?,
+            revert_value,
             ramp_s: 0.0,
-        },
-        FunctionId::Set704 => {
-            let watts = |si: &str, percent: &str| match get("WSetMod")? {
-                0.0 => Some(get(percent)? / 100.0 * plate.p_w),
-                1.0 => get(si),
-                _ => None,
-            };
-            Setting {
-                enabled: flag("WSetEna")?,
-                value: watts("WSet", "WSetPct")?,
-                timeout_s: seconds("WSetRvrtTms"),
-                revert_enabled: flag("WSetEnaRvrt")?,
-                revert_value: watts("WSetRvrt", "WSetPctRvrt")?,
-                ramp_s: 0.0,
-            }
+        })
+    }
+
+    /// 704's set active power, or with `Rvrt` what it reverts to, W.
+    fn watts(&self, suffix: &str) -> Option<f64> {
+        match self.get("WSetMod")? {
+            0.0 => self.percent(&format!("WSetPct{suffix}"), self.plate.p_w),
+            1.0 => self.get(&format!("WSet{suffix}")),
+            _ => None,
         }
-        FunctionId::Var704 => {
-            let var = |si: &str, percent: &str| match get("VarSetMod")? {
-                0.0 => Some(get(percent)? / 100.0 * plate.p_w),
-                1.0 => Some(get(percent)? / 100.0 * plate.q_var),
-                3.0 => Some(get(percent)? / 100.0 * plate.s_va),
-                4.0 => get(si),
-                _ => None,
-            };
-            Setting {
-                enabled: flag("VarSetEna")?,
-                value: var("VarSet", "VarSetPct")?,
-                timeout_s: seconds("VarSetRvrtTms"),
-                revert_enabled: flag("VarSetEnaRvrt")?,
-                revert_value: var("VarSetRvrt", "VarSetPctRvrt")?,
-                ramp_s: 0.0,
-            }
+    }
+
+    /// 704's set reactive power, var.
+    fn vars(&self, suffix: &str) -> Option<f64> {
+        let percent_of = |of| self.percent(&format!("VarSetPct{suffix}"), of);
+        match self.get("VarSetMod")? {
+            0.0 => percent_of(self.plate.p_w),
+            1.0 => percent_of(self.plate.q_var),
+            3.0 => percent_of(self.plate.s_va),
+            4.0 => self.get(&format!("VarSet{suffix}")),
+            _ => None,
         }
-        FunctionId::PowerFactor704 => {
-            // Over-excited, 0, injects reactive power.
-            let signed = |group: &str| {
-                let cos = factor(&format!("{group}.PF"))?;
-                match get(&format!("{group}.Ext"))? {
-                    0.0 => Some(cos),
-                    1.0 => Some(-cos),
-                    _ => None,
-                }
-            };
-            Setting {
-                enabled: flag("PFWInjEna")?,
-                value: signed("PFWInj")?,
-                timeout_s: seconds("PFWInjRvrtTms"),
-                revert_enabled: flag("PFWInjEnaRvrt")?,
-                revert_value: signed("PFWInjRvrt")?,
-                ramp_s: 0.0,
-            }
+    }
+
+    /// 704's power factor; over-excited, `Ext` 0, injects reactive power.
+    fn injecting(&self, suffix: &str) -> Option<f64> {
+        let cos = self.power_factor(&format!("PFWInj{suffix}.PF"))?;
+        match self.get(&format!("PFWInj{suffix}.Ext"))? {
+            0.0 => Some(cos),
+            1.0 => Some(-cos),
+            _ => None,
         }
-    })
+    }
 }
 
 /// Copies a function's reversion into the registers, so that a client reads what is in force.
