@@ -47,14 +47,19 @@ pub(super) struct Check {
 }
 
 impl Check {
+    /// Checks an observation at `state`, or at what a linear step from there leads to.
     pub(super) fn new(
         model: Model<'_>,
         covariance: &SelectedInverse,
         observation: &Observation,
         state: &State,
+        step: Option<&[f64]>,
         row: &mut Row,
     ) -> Self {
-        let estimated = model.evaluate(observation.target, state, row);
+        let mut estimated = model.evaluate(observation.target, state, row);
+        if let Some(step) = step {
+            estimated += row.iter().map(|&(column, h)| h * step[column]).sum::<f64>();
+        }
         let variance = covariance.quadratic_form(&model.layout.pattern, row);
         let residual = observation.residual(estimated);
         let own = observation.sigma * observation.sigma;

@@ -152,7 +152,7 @@ impl Search<'_> {
         let constraints = Constraints::new(model, &self.observations);
         problem::set_references(model, &constraints, &mut self.state);
         let before = self.state.clone();
-        let mut fit = self.wls.fit(
+        let fit = self.wls.fit(
             model,
             &constraints,
             &self.observations,
@@ -160,10 +160,15 @@ impl Search<'_> {
             self.options,
         );
         self.iterations += fit.iterations;
-        if !self.state.v.iter().all(|v| v.is_finite()) {
+        // A value out of this world can lead the iteration anywhere. The linear problem around the
+        // start always has an answer, and shows which value it is.
+        let step = fit.failure.is_some().then(|| {
             self.state = before;
-            fit.gradient_norm = f64::INFINITY;
-        }
+            let used = wls::by_falling_weight(&self.observations);
+            self.wls
+                .linearise(model, &constraints, &used, &self.state, |_| true);
+            self.wls.linear_step(model)
+        });
         let used = self.observations.iter().filter(|o| o.used).count();
         let determining = self
             .wls
@@ -175,7 +180,16 @@ impl Search<'_> {
         let covariance = self.wls.factor.covariance(&model.layout.pattern);
         let mut row = Row::new();
         let checks: Vec<Check> = (self.observations.iter())
-            .map(|o| Check::new(model, &covariance, o, &self.state, &mut row))
+            .map(|o| {
+                Check::new(
+                    model,
+                    &covariance,
+                    o,
+                    &self.state,
+                    step.as_deref(),
+                    &mut row,
+                )
+            })
             .collect();
         let testable = (self.observations.iter().zip(&checks))
             .filter(|(o, check)| o.used && check.sensitivity.is_some())

@@ -240,3 +240,124 @@ impl SelectedInverse {
         sum.max(0.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Equation = (&'static [(usize, f64)], f64, Weight);
+
+    fn solve(n: usize, equations: &[Equation]) -> (Factor, Pattern, Vec<f64>) {
+        let pattern = Pattern::full(n);
+        let mut factor = Factor::new(&pattern);
+        for &(row, rhs, weight) in equations {
+            factor.add(&pattern, row, rhs, weight);
+        }
+        let mut x = vec![0.0; n];
+        factor.solve(&pattern, &mut x);
+        (factor, pattern, x)
+    }
+
+    /// Straight line through (0, 1), (1, 3), (2, 4), weights 1, 1, 4: normal equations by hand.
+    #[test]
+    fn line_through_three_points() {
+        let (factor, pattern, x) = solve(
+            2,
+            &[
+                (&[(0, 1.0), (1, 2.0)], 4.0, Weight::Finite(4.0)),
+                (&[(0, 1.0)], 1.0, Weight::Finite(1.0)),
+                (&[(0, 1.0), (1, 1.0)], 3.0, Weight::Finite(1.0)),
+            ],
+        );
+        // G = [6 9; 9 17], rhs = (20, 35), determinant 21.
+        assert!((x[0] - 25.0 / 21.0).abs() < 1e-14 && (x[1] - 30.0 / 21.0).abs() < 1e-14);
+        let z = factor.covariance(&pattern);
+        for (row, expected) in [
+            (&[(0, 1.0)][..], 17.0 / 21.0),
+            (&[(1, 1.0)], 6.0 / 21.0),
+            (&[(0, 1.0), (1, 1.0)], (17.0 + 6.0 - 18.0) / 21.0),
+            (&[(0, 0.5), (1, 1.0), (0, 0.5)], 5.0 / 21.0),
+        ] {
+            assert!((z.quadratic_form(&pattern, row) - expected).abs() < 1e-14);
+        }
+        let with_first = factor.covariance_with(&pattern, &[(0, 1.0)]);
+        assert!((with_first[1] + 9.0 / 21.0).abs() < 1e-14);
+    }
+
+    /// x0 + x1 = 1 exactly; x0 measured 0.7 and x1 0.5, the latter four times the weight: the
+    /// excess of 0.2 is shared 4 to 1, the variances are those of the weighted mean.
+    #[test]
+    fn constraint_holds_exactly() {
+        let (factor, pattern, x) = solve(
+            2,
+            &[
+                (&[(0, 1.0), (1, 1.0)], 1.0, Weight::Exact),
+                (&[(1, 1.0)], 0.5, Weight::Finite(4.0)),
+                (&[(0, 1.0)], 0.7, Weight::Finite(1.0)),
+            ],
+        );
+        assert!((x[0] - 0.54).abs() < 1e-15 && (x[1] - 0.46).abs() < 1e-15);
+        let z = factor.covariance(&pattern);
+        assert!((z.quadratic_form(&pattern, &[(0, 1.0)]) - 0.2).abs() < 1e-15);
+        assert!(z.quadratic_form(&pattern, &[(0, 1.0), (1, 1.0)]) < 1e-15);
+        assert_eq!(factor.pivots(), [Pivot::Exact, Pivot::Finite]);
+    }
+
+    /// Läuchli's example: the squares of 1e-8 vanish beside 1, so normal equations are singular.
+    #[test]
+    fn digits_normal_equations_lose() {
+        let small: &'static [(usize, f64)] = &[(0, 1e-8)];
+        let other: &'static [(usize, f64)] = &[(1, 1e-8)];
+        let (_, _, x) = solve(
+            2,
+            &[
+                (&[(0, 1.0), (1, 1.0)], 3.0, Weight::Finite(1.0)),
+                (small, 1e-8, Weight::Finite(1.0)),
+                (other, 2e-8, Weight::Finite(1.0)),
+            ],
+        );
+        assert!(
+            (x[0] - 1.0).abs() < 1e-7 && (x[1] - 2.0).abs() < 1e-7,
+            "{x:?}"
+        );
+        // The same by weights sixteen orders apart.
+        let (_, _, x) = solve(
+            2,
+            &[
+                (&[(0, 1.0), (1, 1.0)], 3.0, Weight::Finite(1e8)),
+                (&[(0, 1.0)], 1.0, Weight::Finite(1e-8)),
+                (&[(1, 1.0)], 2.0, Weight::Finite(1e-8)),
+            ],
+        );
+        assert!(
+            (x[0] - 1.0).abs() < 1e-7 && (x[1] - 2.0).abs() < 1e-7,
+            "{x:?}"
+        );
+    }
+
+    /// Only the sum of x1 and x2 is known.
+    #[test]
+    fn what_is_undetermined() {
+        let (factor, pattern, x) = solve(
+            3,
+            &[
+                (&[(0, 1.0)], 5.0, Weight::Finite(1.0)),
+                (&[(1, 0.3), (2, 0.3)], 0.6, Weight::Finite(2.0)),
+                (&[(0, 0.1), (1, 0.3), (2, 0.3)], 1.1, Weight::Finite(3.0)),
+            ],
+        );
+        assert_eq!(
+            factor
+                .pivots()
+                .iter()
+                .filter(|&&p| p == Pivot::Free)
+                .count(),
+            1
+        );
+        assert!((x[0] - 5.0).abs() < 1e-12 && (x[1] + x[2] - 2.0).abs() < 1e-12);
+        let undetermined = factor.undetermined(&pattern);
+        let part = |row: &[(usize, f64)]| undetermined.quadratic_form(&pattern, row);
+        assert!(part(&[(0, 1.0)]) < 1e-14 && part(&[(1, 1.0), (2, 1.0)]) < 1e-14);
+        assert!(part(&[(1, 1.0)]) > 0.1 && part(&[(2, 1.0)]) > 0.1);
+    }
+}

@@ -192,3 +192,54 @@ fn pairs(cliques: &[Vec<usize>]) -> Vec<(usize, usize)> {
     }
     pairs
 }
+
+#[cfg(test)]
+impl Pattern {
+    /// Everything coupled to everything.
+    pub(super) fn full(n: usize) -> Self {
+        let mut pattern = Self {
+            start: vec![0],
+            column: Vec::new(),
+        };
+        for k in 0..n {
+            pattern.column.extend(k + 1..n);
+            pattern.start.push(pattern.column.len());
+        }
+        pattern
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estimation::tests_support::three_bus;
+
+    /// What couples in a balance equation is coupled in the pattern, and so is what elimination
+    /// of a row couples: the two conditions the factorisation rests on.
+    #[test]
+    fn pattern_is_closed_under_elimination() {
+        let grid = three_bus();
+        let layout = Layout::new(&grid);
+        let pattern = &layout.pattern;
+        assert_eq!(
+            pattern.len(),
+            2 * (grid.appliances.len() + grid.node_id.len())
+        );
+        let coupled = |i: usize, j: usize| i == j || pattern.place(i.min(j), i.max(j)).is_some();
+        for k in 0..pattern.len() {
+            for &i in pattern.columns(k) {
+                assert!(pattern.columns(k).iter().all(|&j| coupled(i, j)), "{k}");
+            }
+        }
+        for node in 0..grid.node_id.len() {
+            let mut together: Vec<usize> = (layout.incident[node].iter())
+                .flat_map(|&(b, _)| [grid.branches[b].from, grid.branches[b].to])
+                .flat_map(|n| [layout.theta(n), layout.v(n)])
+                .collect();
+            together.extend(layout.appliances_at[node].iter().map(|&a| layout.q(a)));
+            for &i in &together {
+                assert!(together.iter().all(|&j| coupled(i, j)));
+            }
+        }
+    }
+}

@@ -15,8 +15,9 @@ const WHOLE_STEP: f64 = 1e-3;
 const LONGEST_STEP: f64 = 0.5;
 /// Newton decrement below which the gradient counts as zero, standard deviations.
 const GRADIENT_TOLERANCE: f64 = 1e-4;
-/// Step below which rounding keeps the gradient from getting any smaller.
-const ROUNDING_STEP: f64 = 1e-13;
+/// A decrement that shrinks no more than this has reached rounding, which is above the tolerance
+/// where very exact meters sit on very short lines.
+const STAGNATION: f64 = 0.5;
 
 /// Linearised equations, constraints first, then measurements by falling weight.
 #[derive(Default)]
@@ -135,7 +136,7 @@ impl Wls {
             self.factor.solve(&model.layout.pattern, &mut self.step);
             let (node, size) = self.largest_voltage_step(model);
             let descent = self.linearisation.along(&self.step);
-            fit.gradient_norm = descent.curvature.sqrt();
+            let before = std::mem::replace(&mut fit.gradient_norm, descent.curvature.sqrt());
             fit.failure = Some(EstimationError::NotConverged {
                 iterations: iteration,
                 node: model.grid.node_id.get(node).copied().unwrap_or_default(),
@@ -156,7 +157,8 @@ impl Wls {
             };
             state.moved(model.layout, &self.step, length, &mut trial);
             std::mem::swap(state, &mut trial);
-            let still = fit.gradient_norm < GRADIENT_TOLERANCE || size < ROUNDING_STEP;
+            let still =
+                fit.gradient_norm < GRADIENT_TOLERANCE || fit.gradient_norm > STAGNATION * before;
             if size < options.tolerance && still {
                 fit.failure = None;
                 return fit;
@@ -199,6 +201,13 @@ impl Wls {
                 linearised.weight,
             );
         }
+    }
+
+    /// Solution of the equations linearised last.
+    pub(super) fn linear_step(&self, model: Model<'_>) -> Vec<f64> {
+        let mut step = vec![0.0; self.step.len()];
+        self.factor.solve(&model.layout.pattern, &mut step);
+        step
     }
 
     fn largest_voltage_step(&self, model: Model<'_>) -> (usize, f64) {

@@ -199,3 +199,48 @@ fn a_wrong_load_model_condemns_no_meter() {
             .all(|n| n.rests_on_pseudo || n.u.is_some())
     );
 }
+
+/// Dead, saturated and garbled channels: one value out of this world does not stop the estimate.
+#[test]
+fn absurd_values_are_rejected() {
+    let feeder = Feeder::new();
+    let plan = feeder.usual();
+    let mut random = StdRng::seed_from_u64(27);
+    let side = solver::network::Side::From;
+    for (kind, values) in [
+        (Kind::Voltage { node: 8 }, [0.0, -20e3, 65_535.0, 1e12]),
+        (Kind::Voltage { node: 0 }, [0.0, 1e3, 6.5e6, -1e300]),
+        (
+            Kind::BranchP { branch: 15, side },
+            [1e9, -1e15, 3.2e7, 1e38],
+        ),
+        (
+            Kind::BranchQ { branch: 21, side },
+            [1e9, -1e15, 3.2e7, 1e38],
+        ),
+        (
+            Kind::BranchCurrent { branch: 24, side },
+            [1.0, 65_535.0, 1e9, 1e38],
+        ),
+        (Kind::ApplianceP { appliance: 101 }, [0.0, -1e8, 1e15, 1e38]),
+    ] {
+        let k = plan.iter().position(|m| m.kind == kind).unwrap();
+        for value in values {
+            let mut measurements = noisy(&plan, &mut random);
+            measurements[k].value = value;
+            let estimate = feeder.estimate(&measurements);
+            let unused = estimate.unused.iter().any(|u| u.index == k);
+            assert!(
+                is_named(&estimate, k) || unused,
+                "{kind:?} {value}: {:?}",
+                estimate.rejected
+            );
+            assert!(
+                estimate.rejected.len() <= 1,
+                "{kind:?} {value}: {:?}",
+                estimate.rejected
+            );
+            assert!(estimate.gradient_norm < 1e-4 && estimate.iterations < 300);
+        }
+    }
+}

@@ -11,4 +11,5 @@ mod by_hand;
 mod case;
 mod feeder;
 mod golden;
+mod large;
 mod statistics;
