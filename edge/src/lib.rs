@@ -3,10 +3,13 @@
 //! The data path, once around: [`field`] -> [`table`] -> [`cycle`] (pure) -> [`field`], kept in
 //! [`store`], shown by [`web`] from what [`run`] publishes.
 
+pub mod agents;
 pub mod cli;
 pub mod clock;
+pub mod cycle;
 pub mod field;
 pub mod published;
+pub mod run;
 pub mod site;
 pub mod store;
 pub mod table;

@@ -2,6 +2,8 @@
 //! wrong (`EX_CONFIG` of sysexits.h).
 
 mod check;
+mod run;
+mod status;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -21,24 +23,49 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Check a site file: every problem at once, each with its place.
+    /// Run the appliance. Logs go to standard error; RUST_LOG chooses how much.
+    Run {
+        /// The site file.
+        #[arg(long, value_name = "FILE")]
+        site: PathBuf,
+    },
+    /// Check a site file: every problem at once, each with its place. Exit status 78 if any.
     Check {
         /// The site file.
         #[arg(long, value_name = "FILE")]
         site: PathBuf,
     },
+    /// Say how the running appliance is. Exit status 1 if it does not run.
+    Status {
+        /// The site file it runs with.
+        #[arg(long, value_name = "FILE")]
+        site: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the OpenAPI document of the HTTP interface.
+    Openapi,
 }
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
+        Verb::Run { site } => run::run(&site),
         Verb::Check { site } => check::check(&site),
+        Verb::Status { site, json } => status::status(&site, json),
+        Verb::Openapi => openapi(),
     };
     result.unwrap_or_else(|error| {
         say_error(&format!("busbar: {error:#}"));
         ExitCode::FAILURE
     })
+}
+
+fn openapi() -> anyhow::Result<ExitCode> {
+    say(&crate::web::openapi().to_pretty_json()?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints what the program was asked for.

@@ -1,0 +1,248 @@
+//! The market's book: orders and intervals. Everything that happens here goes through
+//! [`LedgerEntry`]s, so that a restart rebuilds the book by applying the ledger's.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use solver::{
+    market::{
+        Contracts, LedgerEntry, Order, OrderId, Phase, Product, Settlement,
+        clearing::{Case, Clearing},
+    },
+    network::Id,
+};
+
+use crate::{store::Record, web::api::IntervalView};
+
+/// How many intervals that have ended are kept to be looked at.
+const RECENT: i64 = 90;
+
+/// Who placed an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PlacedBy {
+    Api,
+    Agent,
+}
+
+/// An accepted order and what became of it.
+#[derive(Clone, Debug)]
+pub(super) struct Placed {
+    pub(super) order: Order,
+    pub(super) by: PlacedBy,
+    pub(super) cancelled: bool,
+    /// W, once cleared.
+    pub(super) awarded_w: Option<f64>,
+}
+
+/// How the clearing of an interval ended.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// Its gate is open, or its clearing is still being tried.
+    Pending,
+    /// Cleared.
+    Cleared(Arc<Cleared>),
+    /// Not cleared, and why.
+    Failed(String),
+}
+
+/// A cleared interval.
+#[derive(Clone, Debug)]
+pub(super) struct Cleared {
+    pub(super) case: Case,
+    pub(super) clearing: Clearing,
+    pub(super) took_us: i64,
+}
+
+/// An interval.
+#[derive(Clone, Debug)]
+pub(super) struct Interval {
+    pub(super) start: i64,
+    pub(super) outcome: Outcome,
+    case: Option<Case>,
+    pub(super) contracts: Option<Contracts>,
+    pub(super) settlement: Option<Settlement>,
+    /// Rendered once it no longer changes within a phase.
+    pub(super) view: Option<(Phase, Arc<IntervalView>)>,
+}
+
+impl Interval {
+    fn new(start: i64) -> Self {
+        Self {
+            start,
+            outcome: Outcome::Pending,
+            case: None,
+            contracts: None,
+            settlement: None,
+            view: None,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Book {
+    pub(super) product: Product,
+    pub(super) intervals: BTreeMap<i64, Interval>,
+    pub(super) orders: BTreeMap<u64, Placed>,
+    next_order: u64,
+    pub(super) clearings: u64,
+    pub(super) settled: u64,
+}
+
+impl Book {
+    pub(super) fn new(product: Product) -> Self {
+        Self {
+            product,
+            intervals: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            next_order: 1,
+            clearings: 0,
+            settled: 0,
+        }
+    }
+
+    /// Number of the next accepted order.
+    pub(super) fn next_order(&self) -> OrderId {
+        OrderId(self.next_order)
+    }
+
+    pub(super) fn interval(&mut self, start: i64) -> &mut Interval {
+        self.intervals
+            .entry(start)
+            .or_insert_with(|| Interval::new(start))
+    }
+
+    /// The clearing of an interval, if there is one.
+    pub(super) fn cleared(&self, start: i64) -> Option<Arc<Cleared>> {
+        match &self.intervals.get(&start)?.outcome {
+            Outcome::Cleared(cleared) => Some(Arc::clone(cleared)),
+            Outcome::Pending | Outcome::Failed(_) => None,
+        }
+    }
+
+    /// Orders of participants that stand, for the rules to look at.
+    pub(super) fn standing(&self) -> Vec<Order> {
+        self.orders
+            .values()
+            .filter(|placed| placed.by == PlacedBy::Api && !placed.cancelled)
+            .map(|placed| placed.order.clone())
+            .collect()
+    }
+
+    /// Orders of an interval that stand.
+    pub(super) fn orders_of(&self, start: i64) -> impl Iterator<Item = &Placed> {
+        self.orders
+            .values()
+            .filter(move |placed| placed.order.interval == start && !placed.cancelled)
+    }
+
+    /// Takes over what a record says. Used for what happens now and for what the ledger remembers.
+    pub(super) fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Market(entry) => self.apply_entry(entry),
+            Record::OrderCancelled { order, .. } => {
+                if let Some(placed) = self.orders.get_mut(&order.0) {
+                    placed.cancelled = true;
+                    let start = placed.order.interval;
+                    self.interval(start).view = None;
+                }
+            }
+        }
+    }
+
+    fn apply_entry(&mut self, entry: &LedgerEntry) {
+        match entry {
+            LedgerEntry::OrderAccepted { order, .. } => self.place(order.clone(), PlacedBy::Api),
+            LedgerEntry::OrderRejected { .. } | LedgerEntry::Metered { .. } => {}
+            LedgerEntry::GateClosed { interval, case, .. } => {
+                for order in &case.orders {
+                    if !self.orders.contains_key(&order.id.0) {
+                        self.place(order.clone(), PlacedBy::Agent);
+                    }
+                }
+                self.interval(*interval).case = Some((**case).clone());
+            }
+            LedgerEntry::Cleared { interval, clearing } => {
+                self.cleared_now(*interval, (**clearing).clone(), 0);
+            }
+            LedgerEntry::ClearingFailed { interval, reason } => {
+                let interval = self.interval(*interval);
+                interval.outcome = Outcome::Failed(reason.clone());
+                interval.view = None;
+            }
+            LedgerEntry::Contracted {
+                interval,
+                contracts,
+            } => self.interval(*interval).contracts = Some(contracts.clone()),
+            LedgerEntry::Settled(settlement) => {
+                let interval = self.interval(settlement.interval);
+                interval.settlement = Some(settlement.clone());
+                interval.view = None;
+            }
+        }
+    }
+
+    /// Notes how long the clearing took, which no record says.
+    pub(super) fn timed(&mut self, start: i64, took_us: i64) {
+        if let Outcome::Cleared(cleared) = &mut self.interval(start).outcome {
+            Arc::make_mut(cleared).took_us = took_us;
+        }
+    }
+
+    fn place(&mut self, order: Order, by: PlacedBy) {
+        self.next_order = self.next_order.max(order.id.0 + 1);
+        self.interval(order.interval).view = None;
+        self.orders.insert(
+            order.id.0,
+            Placed {
+                order,
+                by,
+                cancelled: false,
+                awarded_w: None,
+            },
+        );
+    }
+
+    fn cleared_now(&mut self, start: i64, clearing: Clearing, took_us: i64) {
+        for fill in &clearing.fills {
+            if let Some(placed) = self.orders.get_mut(&fill.order.0) {
+                placed.awarded_w = Some(fill.quantity_w);
+            }
+        }
+        let interval = self.interval(start);
+        interval.view = None;
+        if let Some(case) = interval.case.take() {
+            interval.outcome = Outcome::Cleared(Arc::new(Cleared {
+                case,
+                clearing,
+                took_us,
+            }));
+        }
+    }
+
+    /// Opens the intervals that take orders now and forgets those long past.
+    pub(super) fn turn(&mut self, now_us: i64) {
+        let product = self.product;
+        for start in product.open_intervals(now_us) {
+            self.interval(start);
+        }
+        self.interval(product.interval_of(now_us));
+        let oldest = product.interval_of(now_us) - RECENT * i64::from(product.length_s);
+        self.intervals = self.intervals.split_off(&oldest);
+        self.orders
+            .retain(|_, placed| placed.order.interval >= oldest);
+    }
+
+    /// Power that orders of a unit offer and bid for in an interval, W.
+    pub(super) fn asked_w(case: &Case, unit: Id) -> (f64, f64) {
+        use solver::market::Direction;
+        let mut asked = (0.0, 0.0);
+        for order in case.orders.iter().filter(|order| order.unit == unit) {
+            let sum: i64 = order.steps.iter().map(|step| step.quantity_w).sum();
+            match order.direction {
+                Direction::Sell => asked.0 += sum as f64,
+                Direction::Buy => asked.1 += sum as f64,
+            }
+        }
+        asked
+    }
+}

@@ -1,0 +1,145 @@
+//! Gate closure: who takes part with what, and the case that the clearing is computed from.
+//!
+//! Loads, and units that do not answer or do not obey, enter as fixed power at their estimated
+//! value (persistence forecast). Limits shrink by the estimate's uncertainty (invariant 6): a
+//! node's voltage band by `sigma_margin` standard deviations at either end, a branch's rating by
+//! as many of its current.
+
+use std::collections::BTreeMap;
+
+use solver::{
+    estimation::{BranchEstimate, Estimate},
+    market::{
+        Order, Unit as MarketUnit,
+        clearing::{BranchLimit, Case, Interface, LimitSet, NodeLimit, NodePower},
+    },
+    network::{Grid, Id},
+};
+
+use crate::site::Site;
+
+/// A voltage band never shrinks below this share of its width, a rating below this share: a limit
+/// that uncertainty alone makes impossible to keep says nothing.
+const LEAST_SHARE: f64 = 0.2;
+
+/// What takes part, besides the estimate.
+pub(super) struct Entry<'a> {
+    pub(super) site: &'a Site,
+    pub(super) grid: &'a Grid,
+    pub(super) estimate: &'a Estimate,
+    /// Units that take setpoints, with what they can do now.
+    pub(super) units: Vec<MarketUnit>,
+    pub(super) orders: Vec<Order>,
+}
+
+/// The case of an interval.
+pub(super) fn case(entry: Entry<'_>) -> Case {
+    let fixed = fixed(&entry);
+    Case {
+        duration_s: entry.site.market.interval_s,
+        fixed,
+        limits: limits(entry.site, entry.grid, entry.estimate),
+        interface: interface(entry.site, entry.grid),
+        start: Some(entry.estimate.u.clone()),
+        units: entry.units,
+        orders: entry.orders,
+    }
+}
+
+/// Everything that draws or feeds power but takes no setpoints, by node.
+fn fixed(entry: &Entry<'_>) -> Vec<NodePower> {
+    let mut at: BTreeMap<Id, (f64, f64)> = BTreeMap::new();
+    let mut add = |node, p_w: f64, q_var: f64| {
+        let sum = at.entry(node).or_default();
+        *sum = (sum.0 + p_w, sum.1 + q_var);
+    };
+    let estimated = |id: Id| {
+        let k = entry.grid.index_of_appliance(id)?;
+        let appliance = entry.estimate.appliances.get(k)?;
+        Some((appliance.p?.value, appliance.q?.value))
+    };
+    for load in &entry.site.loads {
+        // Load-positive in estimate and site file, generation-positive in the case.
+        let (p, q) = estimated(load.id).unwrap_or((load.expected_p_w, load.expected_q_var));
+        add(load.node, -p, -q);
+    }
+    for unit in &entry.site.units {
+        if entry.units.iter().all(|able| able.id != unit.id) {
+            let (p, q) = estimated(unit.id).unwrap_or((unit.fallback_p_w, 0.0));
+            add(unit.node, p, q);
+        }
+    }
+    at.into_iter()
+        .map(|(node, (p_w, q_var))| NodePower { node, p_w, q_var })
+        .collect()
+}
+
+fn limits(site: &Site, grid: &Grid, estimate: &Estimate) -> LimitSet {
+    let limits = &site.limits;
+    let band = limits.u_max_pu - limits.u_min_pu;
+    let most = band * (1.0 - LEAST_SHARE) / 2.0;
+    let nodes = estimate
+        .nodes
+        .iter()
+        .zip(&grid.u_rated)
+        .filter(|(node, _)| node.energised)
+        .map(|(node, u_rated)| {
+            let shrink = match node.u {
+                Some(u) => (limits.sigma_margin * u.sigma / u_rated).min(most),
+                None => most,
+            };
+            NodeLimit {
+                node: node.id,
+                u_min_pu: limits.u_min_pu + shrink,
+                u_max_pu: limits.u_max_pu - shrink,
+            }
+        })
+        .collect();
+    let branches = estimate
+        .branches
+        .iter()
+        .filter_map(|branch| {
+            let rating_a = rating_a(grid, branch.id)?;
+            let sigma_a = current_sigma_a(branch)?;
+            let shrink = (limits.sigma_margin * sigma_a / rating_a).min(1.0 - LEAST_SHARE);
+            Some(BranchLimit {
+                branch: branch.id,
+                loading_max: 1.0 - shrink,
+            })
+        })
+        .collect();
+    LimitSet {
+        u_min_pu: limits.u_min_pu,
+        u_max_pu: limits.u_max_pu,
+        nodes,
+        branches,
+    }
+}
+
+/// Rated current at the from side of a line, A.
+fn rating_a(grid: &Grid, branch: Id) -> Option<f64> {
+    let branch = &grid.branches[grid.index_of_branch(branch)?];
+    Some(branch.i_max?[0] * grid.base_current_a(branch.from))
+}
+
+fn current_sigma_a(branch: &BranchEstimate) -> Option<f64> {
+    let ends = [branch.from, branch.to];
+    ends.into_iter()
+        .flatten()
+        .map(|end| end.i.sigma)
+        .reduce(f64::max)
+}
+
+fn interface(site: &Site, grid: &Grid) -> Vec<Interface> {
+    grid.sources
+        .iter()
+        .filter(|source| source.closed)
+        .map(|source| Interface {
+            source: source.id,
+            import_price: site.market.import_price,
+            export_price: site.market.export_price,
+            import_max_w: None,
+            export_max_w: None,
+        })
+        .collect()
+}

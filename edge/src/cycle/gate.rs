@@ -1,0 +1,288 @@
+//! From gate closure to settlement: who takes part, the clearing, its contracts and what the
+//! meters say of them afterwards.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use protocols::point::PointId;
+use solver::{
+    market::{
+        Accepted, Imbalance, LedgerEntry, Order, Phase, Unit as MarketUnit,
+        clearing::{self, Status as ClearingStatus, clear},
+        contracts, rules, settle,
+    },
+    network::Id,
+};
+
+use super::{
+    alarms::Severity,
+    book::Outcome,
+    clearing::{Entry, case},
+    step::{Cycle, MAX_AGE_US, market_unit, remember},
+};
+use crate::{
+    agents::{self, Knowledge},
+    clock::rfc3339_s,
+    store::Record,
+    table::Snapshot,
+};
+
+impl Cycle {
+    /// Clears the interval whose gate has closed, if it is not cleared yet.
+    pub(super) fn clear_due(&mut self, snapshot: &Snapshot, records: &mut Vec<Record>) {
+        let now_us = snapshot.now_us;
+        let product = self.book.product;
+        let current = product.interval_of(now_us);
+        let next = current + i64::from(product.length_s);
+        // One that began before it could be cleared is lost; nothing stale is dispatched.
+        self.fail_pending(
+            current,
+            "it was not cleared before it began",
+            now_us,
+            records,
+        );
+        let phase = product.phase(next, now_us);
+        let pending = matches!(self.book.interval(next).outcome, Outcome::Pending);
+        if !pending || !matches!(phase, Phase::GateClosed | Phase::Cleared) {
+            return;
+        }
+        let usable = self
+            .feeder
+            .sound
+            .as_ref()
+            .is_some_and(|sound| now_us - sound.now_us <= MAX_AGE_US);
+        if usable {
+            self.clear(next, snapshot, records);
+        } else if phase == Phase::Cleared {
+            let error = self.feeder.error.as_deref();
+            let reason = format!(
+                "no usable estimate at gate closure: {}",
+                error.unwrap_or("the last one is too old")
+            );
+            self.fail_pending(next, &reason, now_us, records);
+        }
+    }
+
+    fn fail_pending(&mut self, start: i64, reason: &str, now_us: i64, records: &mut Vec<Record>) {
+        if !matches!(self.book.interval(start).outcome, Outcome::Pending) {
+            return;
+        }
+        // What ran when the appliance started was nobody's to clear.
+        if self.book.product.gate_closure_us(start) >= self.started_us {
+            self.alarms.raise(
+                Severity::Critical,
+                "clearing_failed",
+                &rfc3339_s(start),
+                format!("interval {} was not cleared: {reason}", rfc3339_s(start)),
+                now_us,
+            );
+        }
+        self.record(
+            LedgerEntry::ClearingFailed {
+                interval: start,
+                reason: reason.to_owned(),
+            },
+            records,
+        );
+    }
+
+    fn record(&mut self, entry: LedgerEntry, records: &mut Vec<Record>) {
+        let record = Record::Market(entry);
+        self.book.apply(&record);
+        records.push(record);
+    }
+
+    fn clear(&mut self, start: i64, snapshot: &Snapshot, records: &mut Vec<Record>) {
+        let now_us = snapshot.now_us;
+        let Some(sound) = self.feeder.sound.clone() else {
+            return;
+        };
+        let site = Arc::clone(&self.site);
+        let (units, ranges) = self.able(snapshot);
+        let orders = self.collect(start, &units, &ranges, now_us);
+        let case = case(Entry {
+            site: &site,
+            grid: &self.feeder.grid,
+            estimate: &sound.estimate,
+            units,
+            orders,
+        });
+        self.record(
+            LedgerEntry::GateClosed {
+                interval: start,
+                network: self.positions(),
+                case: Box::new(case.clone()),
+            },
+            records,
+        );
+        let begun = (self.stopwatch)();
+        let result = clear(&self.feeder.grid, &case, &clearing::Options::default());
+        let took_us = (self.stopwatch)() - begun;
+        let clearing = match result {
+            Ok(clearing) => clearing,
+            Err(error) => {
+                self.fail_pending(start, &error.to_string(), now_us, records);
+                return;
+            }
+        };
+        if let ClearingStatus::LeastViolation { violated, .. } = &clearing.status {
+            let named: Vec<String> = violated.iter().map(|v| v.limit.to_string()).collect();
+            let text = format!(
+                "no dispatch keeps every limit in interval {}: {}",
+                rfc3339_s(start),
+                named.join("; ")
+            );
+            self.alarms
+                .raise(Severity::Critical, "limit_violated", "market", text, now_us);
+        } else {
+            self.alarms.clear("limit_violated", "market", now_us);
+            self.alarms.clear_quiet("clearing_failed", 0, now_us);
+        }
+        let contracts = contracts(&case, &clearing);
+        self.record(
+            LedgerEntry::Cleared {
+                interval: start,
+                clearing: Box::new(clearing),
+            },
+            records,
+        );
+        self.record(
+            LedgerEntry::Contracted {
+                interval: start,
+                contracts,
+            },
+            records,
+        );
+        self.book.timed(start, took_us);
+        self.book.clearings += 1;
+        remember(&mut self.clearing_us, took_us);
+    }
+
+    /// Switch and tap positions in words, for the record.
+    fn positions(&self) -> String {
+        let open = self.feeder.grid.branches.iter();
+        let open: Vec<String> = open
+            .filter(|b| !(b.from_closed && b.to_closed))
+            .map(|b| b.id.to_string())
+            .collect();
+        let taps = self.feeder.grid.network().transformer.iter();
+        let taps: Vec<String> = taps.map(|t| format!("{}:{}", t.id, t.tap_pos)).collect();
+        format!("open {}; taps {}", open.join(" "), taps.join(" "))
+    }
+
+    /// Units that answer and obey, with what each can do in the interval, W.
+    fn able(&self, snapshot: &Snapshot) -> (Vec<MarketUnit>, BTreeMap<Id, (f64, f64)>) {
+        let mut units = Vec::new();
+        let mut ranges = BTreeMap::new();
+        for unit in &self.site.units {
+            let point = |name| snapshot.good(&PointId::new(&unit.device, name));
+            let estimated = self.feeder.sound.as_ref().and_then(|s| {
+                let k = self.feeder.grid.index_of_appliance(unit.id)?;
+                s.estimate.appliances.get(k)?.p
+            });
+            let Some(p) = estimated else { continue };
+            if !snapshot.online(&unit.device) || self.dispatch.disobeys(unit.id) {
+                continue;
+            }
+            let known = Knowledge {
+                p_w: p.value,
+                limit_w: self.dispatch.limit_w(unit.id).or(point("p_limit")),
+                soc: point("soc"),
+            };
+            if unit.battery.is_some() && known.soc.is_none() {
+                continue;
+            }
+            let range = agents::range_w(unit, &known, self.site.market.interval_s);
+            let mut able = market_unit(unit);
+            if unit.battery.is_some() {
+                // Nobody's order can take out what is not in it.
+                able.capability.p_min_w = range.0;
+                able.capability.p_max_w = range.1;
+            }
+            ranges.insert(unit.id, range);
+            units.push(able);
+        }
+        (units, ranges)
+    }
+
+    /// Orders that take part: participants' as they stand, and agents' for units without one.
+    fn collect(
+        &self,
+        start: i64,
+        units: &[MarketUnit],
+        ranges: &BTreeMap<Id, (f64, f64)>,
+        now_us: i64,
+    ) -> Vec<Order> {
+        let able = |order: &Order| units.iter().any(|unit| unit.id == order.unit);
+        let placed = self.book.orders_of(start).map(|p| p.order.clone());
+        let mut orders: Vec<Order> = placed.filter(able).collect();
+        let standing = orders.clone();
+        let mut next_id = self.book.next_order();
+        for unit in &self.site.units {
+            let Some(&range) = ranges.get(&unit.id) else {
+                continue;
+            };
+            if standing.iter().any(|order| order.unit == unit.id) {
+                continue;
+            }
+            for request in agents::orders(unit, range, start) {
+                let context = rules::Context {
+                    registry: &self.registry,
+                    product: &self.book.product,
+                    bounds: &self.bounds,
+                    standing: &[],
+                    // Agents order in the gate's last moment, with what is known then.
+                    now_us: now_us.min(self.book.product.gate_closure_us(start) - 1),
+                    next_id,
+                };
+                match rules::accept(&request, &context) {
+                    Ok(Accepted::New(order) | Accepted::Repeated(order)) => {
+                        next_id.0 += 1;
+                        orders.push(order);
+                    }
+                    Err(rejection) => {
+                        tracing::warn!(unit = unit.id, %rejection, "agent's order refused");
+                    }
+                }
+            }
+        }
+        orders
+    }
+
+    pub(super) fn settle_due(&mut self, now_us: i64, records: &mut Vec<Record>) {
+        let product = self.book.product;
+        let due: Vec<i64> = self
+            .book
+            .intervals
+            .values()
+            .filter(|i| i.settlement.is_none() && matches!(i.outcome, Outcome::Cleared(_)))
+            .map(|i| i.start)
+            .filter(|&start| product.phase(start, now_us) == Phase::Settled)
+            .collect();
+        for start in due {
+            let Some(cleared) = self.book.cleared(start) else {
+                continue;
+            };
+            let Some(contracts) = self.book.interval(start).contracts.clone() else {
+                continue;
+            };
+            let over = (product.start_us(start), product.end_us(start));
+            let meters = self
+                .meters
+                .read(&self.site, &cleared.case, &self.node_of_source, over);
+            let imbalance = Imbalance {
+                short_price: self.site.market.import_price,
+                long_price: self.site.market.export_price,
+            };
+            let settlement = settle(start, &contracts, &meters, &imbalance);
+            self.record(
+                LedgerEntry::Metered {
+                    interval: start,
+                    meters,
+                },
+                records,
+            );
+            self.record(LedgerEntry::Settled(settlement), records);
+            self.book.settled += 1;
+        }
+    }
+}

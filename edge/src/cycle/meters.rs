@@ -1,0 +1,252 @@
+//! Energy of units, loads and the grid above over an interval.
+//!
+//! A register in Wh is read at a poll's time, not at the interval's boundary, hence interpolated
+//! between the polls around it and rounded there: the energies of successive intervals add up to
+//! the register's difference. What has no register that counts both ways (batteries, loads, the
+//! grid above) is the integral of its power, and settles as `Estimated`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use protocols::point::{PointId, Value};
+use solver::{
+    market::{Meter, MeterQuality, Party, clearing::Case},
+    network::Id,
+};
+
+use super::feeder::Estimated;
+use crate::{clock::US, site::Site, table::Snapshot};
+
+/// A gap longer than this is not bridged, µs.
+const MAX_GAP_US: i64 = 5 * US;
+
+/// Readings of one register, or of one integral.
+#[derive(Clone, Debug, Default)]
+struct Track {
+    readings: VecDeque<(i64, f64)>,
+    /// The last power that was integrated, W.
+    power_w: Option<(i64, f64)>,
+}
+
+impl Track {
+    fn register(&mut self, at_us: i64, wh: f64, keep_us: i64) {
+        if let Some(&(last_us, last_wh)) = self.readings.back() {
+            if at_us <= last_us {
+                return;
+            }
+            // It restarted or jumped: what was before cannot be compared.
+            if wh < last_wh {
+                self.readings.clear();
+            }
+        }
+        self.push(at_us, wh, keep_us);
+    }
+
+    fn integrate(&mut self, at_us: i64, power_w: f64, keep_us: i64) {
+        let Some((last_us, last_w)) = self.power_w else {
+            self.power_w = Some((at_us, power_w));
+            self.push(at_us, 0.0, keep_us);
+            return;
+        };
+        if at_us <= last_us {
+            return;
+        }
+        let hours = (at_us - last_us) as f64 / US as f64 / 3600.0;
+        if at_us - last_us > MAX_GAP_US {
+            self.readings.clear();
+        }
+        let before = self.readings.back().map_or(0.0, |r| r.1);
+        self.power_w = Some((at_us, power_w));
+        self.push(at_us, before + hours * (last_w + power_w) / 2.0, keep_us);
+    }
+
+    fn push(&mut self, at_us: i64, wh: f64, keep_us: i64) {
+        self.readings.push_back((at_us, wh));
+        while self
+            .readings
+            .front()
+            .is_some_and(|&(t, _)| t < at_us - keep_us)
+        {
+            self.readings.pop_front();
+        }
+    }
+
+    /// The reading at a moment, whole Wh.
+    fn at(&self, at_us: i64) -> Option<i64> {
+        let after = self.readings.iter().position(|&(t, _)| t >= at_us)?;
+        let (t1, wh1) = self.readings[after];
+        if t1 == at_us {
+            return Some(wh1.round_ties_even() as i64);
+        }
+        let (t0, wh0) = *self.readings.get(after.checked_sub(1)?)?;
+        if t1 - t0 > MAX_GAP_US {
+            return None;
+        }
+        let share = (at_us - t0) as f64 / (t1 - t0) as f64;
+        Some((wh0 + share * (wh1 - wh0)).round_ties_even() as i64)
+    }
+
+    fn between(&self, from_us: i64, to_us: i64) -> Option<i64> {
+        Some(self.at(to_us)? - self.at(from_us)?)
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Meters {
+    keep_us: i64,
+    /// Registers of units.
+    registers: BTreeMap<Id, Track>,
+    /// Integrals of appliances' power, generation-positive.
+    integrals: BTreeMap<Id, Track>,
+    /// Integral of the power from the grid above, by source.
+    sources: BTreeMap<Id, Track>,
+}
+
+impl Meters {
+    pub(super) fn new(interval_s: u32) -> Self {
+        Self {
+            keep_us: (4 * i64::from(interval_s) + 60) * US,
+            ..Self::default()
+        }
+    }
+
+    /// Takes over what a snapshot's registers and its estimate say.
+    pub(super) fn note(&mut self, site: &Site, snapshot: &Snapshot, estimated: Option<&Estimated>) {
+        for unit in site.units.iter().filter(|unit| unit.battery.is_none()) {
+            let id = PointId::new(&unit.device, "energy");
+            if let Some(point) = snapshot.points.get(&id)
+                && point.quality.is_good()
+                && let Value::Counter(wh) = point.value
+            {
+                let track = self.registers.entry(unit.id).or_default();
+                track.register(point.time.unix_us, wh as f64, self.keep_us);
+            }
+        }
+        let Some(estimated) = estimated else { return };
+        for appliance in &estimated.estimate.appliances {
+            if let Some(p) = appliance.p {
+                let sign = if site.loads.iter().any(|l| l.id == appliance.id) {
+                    -1.0
+                } else {
+                    1.0
+                };
+                let track = self.integrals.entry(appliance.id).or_default();
+                track.integrate(estimated.now_us, sign * p.value, self.keep_us);
+            }
+        }
+        for source in &estimated.estimate.sources {
+            if let Some(p) = source.p {
+                let track = self.sources.entry(source.id).or_default();
+                track.integrate(estimated.now_us, p.value, self.keep_us);
+            }
+        }
+    }
+
+    /// What the meters say of an interval, for every party of its case.
+    pub(super) fn read(
+        &self,
+        site: &Site,
+        case: &Case,
+        nodes_of_sources: &BTreeMap<Id, Id>,
+        (from_us, to_us): (i64, i64),
+    ) -> Vec<Meter> {
+        let mut meters = Vec::new();
+        let over = |track: Option<&Track>| track.and_then(|t| t.between(from_us, to_us));
+        for unit in &case.units {
+            let register = over(self.registers.get(&unit.id));
+            let integral = over(self.integrals.get(&unit.id));
+            let (delivered_wh, quality) = match (register, integral) {
+                (Some(wh), _) => (wh, MeterQuality::Metered),
+                (None, Some(wh)) => (wh, MeterQuality::Estimated),
+                (None, None) => (0, MeterQuality::Missing),
+            };
+            meters.push(Meter {
+                party: Party::Participant(unit.participant.clone()),
+                unit: Some(unit.id),
+                node: unit.node,
+                delivered_wh,
+                quality,
+            });
+        }
+        for fixed in &case.fixed {
+            let mut sum = Some(0);
+            let in_market = |id: Id| case.units.iter().any(|unit| unit.id == id);
+            let loads = site.loads.iter().map(|l| (l.id, l.node));
+            let units = site.units.iter().map(|u| (u.id, u.node));
+            for (id, node) in loads.chain(units) {
+                if node == fixed.node && !in_market(id) {
+                    sum = sum
+                        .zip(over(self.integrals.get(&id)))
+                        .map(|(sum, wh)| sum + wh);
+                }
+            }
+            meters.push(estimated(Party::Residual, fixed.node, sum));
+        }
+        for interface in &case.interface {
+            let wh = over(self.sources.get(&interface.source));
+            if let Some(&node) = nodes_of_sources.get(&interface.source) {
+                meters.push(estimated(Party::Upstream, node, wh));
+            }
+        }
+        meters
+    }
+}
+
+fn estimated(party: Party, node: Id, wh: Option<i64>) -> Meter {
+    Meter {
+        party,
+        unit: None,
+        node,
+        delivered_wh: wh.unwrap_or_default(),
+        quality: if wh.is_some() {
+            MeterQuality::Estimated
+        } else {
+            MeterQuality::Missing
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn successive_intervals_add_up_to_the_register() {
+        let mut track = Track::default();
+        for k in 0..40 {
+            // 100.5 kW, polled at 0.3 s past each second: 27.9 Wh a second
+            let at_us = k * US + 300_000;
+            track.register(at_us, (k as f64 * 100_500.0 / 3600.0).floor(), 100 * US);
+        }
+        let whole = track.between(5 * US, 35 * US).unwrap();
+        let parts: i64 = (0..3)
+            .map(|k| {
+                track
+                    .between((5 + 10 * k) * US, (15 + 10 * k) * US)
+                    .unwrap()
+            })
+            .sum();
+        assert_eq!(whole, parts);
+        // 30 s at 100.5 kW are 837.5 Wh
+        assert!((836..=839).contains(&whole), "{whole}");
+    }
+
+    #[test]
+    fn a_register_that_restarts_or_stops_is_not_bridged() {
+        let mut track = Track::default();
+        track.register(0, 100.0, 100 * US);
+        track.register(US, 5.0, 100 * US);
+        assert_eq!(track.between(0, US), None);
+        track.register(20 * US, 50.0, 100 * US);
+        assert_eq!(track.at(10 * US), None);
+    }
+
+    #[test]
+    fn power_is_integrated_with_its_sign() {
+        let mut track = Track::default();
+        for k in 0..=10 {
+            track.integrate(k * US, -3600.0, 100 * US);
+        }
+        assert_eq!(track.between(0, 10 * US), Some(-10));
+    }
+}

@@ -1,0 +1,25 @@
+//! The pure step, once around: snapshot and moment in; commands, records and what is shown out.
+//!
+//! No socket, file, clock or thread. What goes wrong and what then happens:
+//! - no sound estimate younger than [`MAX_AGE_US`] between gate closure and publication: the
+//!   interval fails, an alarm stands, nothing is dispatched; leases run out and devices fall back;
+//! - no dispatch keeps every limit: the least violating one is dispatched (it reduces the
+//!   violation), and a critical alarm names what cannot be kept;
+//! - a device does not answer or does not obey: its unit takes no part in the next interval and
+//!   counts as fixed power at its estimated value.
+
+mod alarms;
+mod book;
+mod clearing;
+mod dispatch;
+mod feeder;
+mod gate;
+mod measure;
+mod meters;
+mod publish;
+mod requests;
+mod step;
+mod view;
+
+pub use requests::Decision;
+pub use step::{Cycle, Input, MAX_AGE_US, Output};

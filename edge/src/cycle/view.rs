@@ -1,0 +1,542 @@
+//! What the cycle knows, as the public API shows it.
+
+use std::collections::BTreeMap;
+
+use protocols::{
+    device::DeviceState,
+    point::{DoublePoint, PointId, TimeQuality, Value},
+};
+use solver::{
+    estimation::{Estimate, Origin, Quantity},
+    market::{
+        Direction, MeterQuality, Party, Phase, Settlement, StatementReason,
+        clearing::{Binding, Limit, Status as ClearingStatus},
+    },
+    network::Grid,
+};
+
+use super::{
+    book::{Book, Cleared, Interval, Outcome, Placed, PlacedBy},
+    feeder::{Estimated, Feeder},
+};
+use crate::{
+    clock::{rfc3339, rfc3339_s},
+    site::{Site, profile::Access},
+    table::Snapshot,
+    web::api::{
+        AcCheckView, AwardView, BindingView, BranchState, BranchView, DeviceView, EstimateView,
+        IntervalView, NetworkState, NetworkView, NodeState, NodeView, OrderStep, OrderView,
+        PointValue, PointView, PriceView, RejectedView, SettlementView, UnitState, UnitView,
+    },
+};
+
+/// The network as built.
+pub(super) fn network(site: &Site) -> NetworkView {
+    let n = &site.network;
+    let name_of = |id: i32| {
+        let place = site.nodes.iter().find(|place| place.id == id);
+        place.map_or_else(|| id.to_string(), |place| place.name.clone())
+    };
+    let nodes = n
+        .node
+        .iter()
+        .zip(&site.nodes)
+        .map(|(node, place)| NodeView {
+            id: node.id,
+            name: place.name.clone(),
+            u_rated_v: node.u_rated,
+            u_min_pu: site.limits.u_min_pu,
+            u_max_pu: site.limits.u_max_pu,
+            x: place.x,
+            y: place.y,
+            source: n.source.iter().any(|s| s.node == node.id),
+        })
+        .collect();
+    let lines = n.line.iter().map(|l| BranchView {
+        id: l.id,
+        name: format!("Line {} – {}", name_of(l.from_node), name_of(l.to_node)),
+        kind: "line".to_owned(),
+        from: l.from_node,
+        to: l.to_node,
+        i_n_a: l.i_n,
+        s_n_va: None,
+    });
+    let transformers = n.transformer.iter().map(|t| BranchView {
+        id: t.id,
+        name: format!(
+            "Transformer {} – {}",
+            name_of(t.from_node),
+            name_of(t.to_node)
+        ),
+        kind: "transformer".to_owned(),
+        from: t.from_node,
+        to: t.to_node,
+        i_n_a: None,
+        s_n_va: Some(t.sn),
+    });
+    let units = site.units.iter().map(|u| UnitView {
+        id: u.id,
+        name: u.name.clone(),
+        kind: u.kind.as_str().to_owned(),
+        node: u.node,
+        participant: u.participant.clone(),
+        device: Some(u.device.to_string()),
+        p_rated_w: u.p_rated_w,
+        q_rated_var: u.q_rated_var,
+    });
+    let loads = site.loads.iter().map(|l| UnitView {
+        id: l.id,
+        name: l.name.clone(),
+        kind: "load".to_owned(),
+        node: l.node,
+        participant: l.participant.clone(),
+        device: None,
+        p_rated_w: l.expected_p_w,
+        q_rated_var: l.expected_q_var,
+    });
+    NetworkView {
+        nodes,
+        branches: lines.chain(transformers).collect(),
+        units: units.chain(loads).collect(),
+    }
+}
+
+pub(super) fn devices(site: &Site, snapshot: &Snapshot) -> Vec<DeviceView> {
+    site.devices
+        .iter()
+        .filter_map(|device| {
+            let link = snapshot.links.get(&device.id)?;
+            let (state, error) = match &link.state {
+                DeviceState::Connecting => ("connecting", None),
+                DeviceState::Online => ("online", None),
+                DeviceState::Offline { error, .. } => ("offline", Some(error.clone())),
+            };
+            let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
+            Some(DeviceView {
+                id: device.id.to_string(),
+                profile: device.profile_name.clone(),
+                address: device.address.to_string(),
+                state: state.to_owned(),
+                error,
+                since: rfc3339(link.since_us),
+                description: link.description.as_ref().map(|d| {
+                    let parts = [&d.manufacturer, &d.model, &d.version];
+                    let parts: Vec<&str> = parts.into_iter().map(|s| s.trim()).collect();
+                    parts.join(" ").trim().to_owned()
+                }),
+                polls: link.polls,
+                poll_ms: link.took.median().map(ms),
+                late_ms: link.late.max().map(ms),
+            })
+        })
+        .collect()
+}
+
+/// Units of points, for people; made once.
+pub(super) fn point_units(site: &Site) -> BTreeMap<PointId, String> {
+    let mut units = BTreeMap::new();
+    for device in &site.devices {
+        match &device.profile.access {
+            Access::Modbus(map) => {
+                for point in &map.points {
+                    let id = PointId::new(&device.id, &point.name);
+                    units.insert(id, point.unit.clone());
+                }
+            }
+            Access::Sunspec => {
+                for (name, unit) in SUNSPEC_UNITS {
+                    units.insert(PointId::new(&device.id, name), (*unit).to_owned());
+                }
+            }
+        }
+    }
+    units
+}
+
+const SUNSPEC_UNITS: &[(&str, &str)] = &[
+    ("p", "W"),
+    ("p_limit", "W"),
+    ("p_set", "W"),
+    ("q", "var"),
+    ("q_set", "var"),
+    ("u", "V"),
+    ("i", "A"),
+    ("f", "Hz"),
+    ("energy", "Wh"),
+    ("lease_left", "s"),
+];
+
+pub(super) fn points(snapshot: &Snapshot, units: &BTreeMap<PointId, String>) -> Vec<PointView> {
+    snapshot
+        .points
+        .iter()
+        .map(|(id, point)| PointView {
+            id: id.to_string(),
+            value: point_value(point.value),
+            unit: units.get(id).cloned().unwrap_or_default(),
+            quality: point.quality.names(),
+            time: Some(rfc3339(point.time.unix_us)),
+            time_quality: Some(
+                match point.time.quality {
+                    TimeQuality::Source => "source",
+                    TimeQuality::Unsynchronised => "unsynchronised",
+                    TimeQuality::Received => "received",
+                }
+                .to_owned(),
+            ),
+            received: Some(rfc3339(point.received_us)),
+        })
+        .collect()
+}
+
+fn point_value(value: Value) -> Option<PointValue> {
+    Some(match value {
+        // JSON has no NaN: a value that is none is shown as none.
+        Value::Analog(x) if !x.is_finite() => return None,
+        Value::Analog(x) => PointValue::Number(x),
+        Value::Counter(n) => PointValue::Number(n as f64),
+        Value::Binary(on) => PointValue::Bool(on),
+        Value::DoublePoint(position) => PointValue::Text(
+            match position {
+                DoublePoint::Intermediate => "intermediate",
+                DoublePoint::Off => "off",
+                DoublePoint::On => "on",
+                DoublePoint::Bad => "bad",
+            }
+            .to_owned(),
+        ),
+    })
+}
+
+pub(super) fn network_state(
+    site: &Site,
+    feeder: &Feeder,
+    snapshot: &Snapshot,
+) -> Option<NetworkState> {
+    let estimated = feeder.last.as_ref()?;
+    let estimate = &estimated.estimate;
+    let grid = &feeder.grid;
+    let nodes = estimate
+        .nodes
+        .iter()
+        .zip(&grid.u_rated)
+        .map(|(node, u_rated)| NodeState {
+            id: node.id,
+            u_pu: node.u.map_or(0.0, |u| u.value / u_rated),
+            angle_deg: node.angle.map_or(0.0, |a| a.value.to_degrees()),
+            sigma_pu: node.u.map_or(0.0, |u| u.sigma / u_rated),
+            observable: node.u.is_some(),
+            energised: node.energised,
+        })
+        .collect();
+    Some(NetworkState {
+        time: rfc3339(estimated.now_us),
+        estimate: EstimateView {
+            ok: estimated.sound(),
+            error: feeder.error.clone(),
+            objective: estimate.objective,
+            threshold: estimate.chi_square_threshold,
+            degrees_of_freedom: i64::try_from(estimate.degrees_of_freedom).unwrap_or(i64::MAX),
+            metered: estimated.metered,
+            pseudo: estimated.pseudo,
+            iterations: u32::try_from(estimate.iterations).unwrap_or(u32::MAX),
+            took_us: u64::try_from(estimated.took_us).unwrap_or_default(),
+        },
+        nodes,
+        branches: branches(estimate, grid),
+        units: units(site, estimate, snapshot),
+        rejected: rejected(estimated),
+        loss_w: loss_w(estimate),
+    })
+}
+
+fn value(quantity: Option<Quantity>) -> f64 {
+    quantity.map_or(0.0, |q| q.value)
+}
+
+fn branches(estimate: &Estimate, grid: &Grid) -> Vec<BranchState> {
+    estimate
+        .branches
+        .iter()
+        .zip(&grid.branches)
+        .map(|(b, known)| BranchState {
+            id: b.id,
+            p_from_w: b.from.map_or(0.0, |end| end.p.value),
+            q_from_var: b.from.map_or(0.0, |end| end.q.value),
+            i_a: [b.from, b.to]
+                .into_iter()
+                .flatten()
+                .map(|end| end.i.value)
+                .fold(0.0, f64::max),
+            loading: b.loading.unwrap_or(0.0),
+            closed: known.from_closed && known.to_closed,
+        })
+        .collect()
+}
+
+fn units(site: &Site, estimate: &Estimate, snapshot: &Snapshot) -> Vec<UnitState> {
+    estimate
+        .appliances
+        .iter()
+        .map(|a| {
+            let load = site.loads.iter().any(|l| l.id == a.id);
+            let sign = if load { -1.0 } else { 1.0 };
+            let unit = site.units.iter().find(|u| u.id == a.id);
+            UnitState {
+                id: a.id,
+                p_w: sign * value(a.p),
+                q_var: sign * value(a.q),
+                origin: match a.origin {
+                    Some(Origin::Metered) => "metered",
+                    // From the rest of the network, or from a guess: not from its own meter.
+                    Some(Origin::Pseudo) | None => "pseudo",
+                }
+                .to_owned(),
+                soc: unit
+                    .filter(|u| u.battery.is_some())
+                    .and_then(|u| snapshot.good(&PointId::new(&u.device, "soc"))),
+            }
+        })
+        .collect()
+}
+
+fn rejected(estimated: &Estimated) -> Vec<RejectedView> {
+    estimated
+        .bad
+        .iter()
+        .map(|bad| RejectedView {
+            point: bad.point.to_string(),
+            measured: bad.measured,
+            // Where the others say nothing, nothing speaks against the value but itself.
+            estimated: bad.estimated.unwrap_or(bad.measured),
+            normalised_residual: bad.normalised_residual,
+            reason: bad.reason.to_owned(),
+            text: bad.text.clone(),
+            since: rfc3339(bad.since_us),
+        })
+        .collect()
+}
+
+fn loss_w(estimate: &Estimate) -> f64 {
+    estimate
+        .branches
+        .iter()
+        .map(|b| b.from.map_or(0.0, |e| e.p.value) + b.to.map_or(0.0, |e| e.p.value))
+        .sum()
+}
+
+pub(super) fn order(placed: &Placed, node: i32) -> OrderView {
+    let order = &placed.order;
+    let asked: i64 = order.steps.iter().map(|step| step.quantity_w).sum();
+    let state = match placed.awarded_w {
+        _ if placed.cancelled => "cancelled",
+        None => "accepted",
+        // Less than a watt is the optimiser's rounding.
+        Some(w) if w >= asked as f64 - 1.0 => "awarded",
+        Some(w) if w > 1.0 => "partly_awarded",
+        Some(_) => "not_awarded",
+    };
+    OrderView {
+        id: order.id.0,
+        client_id: order.client_id.clone(),
+        participant: order.participant.clone(),
+        unit: order.unit,
+        node,
+        interval: rfc3339_s(order.interval),
+        direction: match order.direction {
+            Direction::Sell => "sell",
+            Direction::Buy => "buy",
+        }
+        .to_owned(),
+        steps: order
+            .steps
+            .iter()
+            .map(|step| OrderStep {
+                quantity_w: step.quantity_w,
+                price_per_mwh: step.price.per_mwh(),
+            })
+            .collect(),
+        placed_by: match placed.by {
+            PlacedBy::Api => "api",
+            PlacedBy::Agent => "agent",
+        }
+        .to_owned(),
+        state: state.to_owned(),
+        awarded_w: placed.awarded_w,
+    }
+}
+
+pub(super) fn interval(site: &Site, book: &Book, of: &Interval, phase: Phase) -> IntervalView {
+    let product = &book.product;
+    let orders = book.orders_of(of.start).count();
+    let mut view = IntervalView {
+        start: rfc3339_s(of.start),
+        end: rfc3339(product.end_us(of.start)),
+        gate_closure: rfc3339(product.gate_closure_us(of.start)),
+        phase: phase_word(of, phase).to_owned(),
+        status: None,
+        message: None,
+        orders: u32::try_from(orders).unwrap_or(u32::MAX),
+        cost_per_h: None,
+        import_w: None,
+        import_var: None,
+        prices: Vec::new(),
+        binding: Vec::new(),
+        awards: Vec::new(),
+        ac_check: None,
+        took_us: None,
+        settlement: of.settlement.as_ref().map(settlement).unwrap_or_default(),
+    };
+    match &of.outcome {
+        Outcome::Pending => {}
+        Outcome::Failed(reason) => view.message = Some(reason.clone()),
+        Outcome::Cleared(cleared) => show_clearing(site, cleared, &mut view),
+    }
+    view
+}
+
+fn phase_word(of: &Interval, phase: Phase) -> &'static str {
+    match (&of.outcome, phase) {
+        (Outcome::Failed(_), _) => "failed",
+        (_, Phase::Open) => "open",
+        (Outcome::Pending, _) => "gate_closed",
+        (Outcome::Cleared(_), Phase::GateClosed | Phase::Cleared) => "cleared",
+        (Outcome::Cleared(_), Phase::Delivering) => "delivering",
+        (Outcome::Cleared(_), Phase::Delivered | Phase::Settled) => {
+            if of.settlement.is_some() {
+                "settled"
+            } else {
+                "delivered"
+            }
+        }
+    }
+}
+
+fn show_clearing(site: &Site, cleared: &Cleared, view: &mut IntervalView) {
+    let Cleared {
+        case,
+        clearing,
+        took_us,
+    } = cleared;
+    let (status, message) = match &clearing.status {
+        ClearingStatus::Optimal => ("optimal", None),
+        ClearingStatus::Feasible { .. } => ("feasible", None),
+        ClearingStatus::LeastViolation { violated, .. } => {
+            let named: Vec<String> = violated.iter().map(Binding::to_string).collect();
+            ("least_violation", Some(named.join("; ")))
+        }
+    };
+    view.status = Some(status.to_owned());
+    view.message = message;
+    view.cost_per_h = Some(clearing.cost_per_h);
+    view.import_w = Some(clearing.exchange.iter().map(|x| x.p_w).sum());
+    view.import_var = Some(clearing.exchange.iter().map(|x| x.q_var).sum());
+    view.prices = clearing
+        .prices
+        .iter()
+        .map(|p| PriceView {
+            node: p.node,
+            p_per_mwh: p.p_per_mwh,
+            q_per_mvarh: p.q_per_mvarh,
+        })
+        .collect();
+    view.binding = clearing.binding.iter().map(binding).collect();
+    let check = &clearing.ac_check;
+    view.ac_check = Some(AcCheckView {
+        ok: !matches!(clearing.status, ClearingStatus::LeastViolation { .. }),
+        u_min_pu: check.u_min_pu.1,
+        u_max_pu: check.u_max_pu.1,
+        loading_max: check.worst_loading.map_or(0.0, |(_, loading)| loading),
+        gap_w: check.model_gap_w,
+        tightened: u32::try_from(clearing.tightened.len()).unwrap_or(u32::MAX),
+    });
+    view.took_us = Some(u64::try_from(*took_us).unwrap_or_default());
+    view.awards = clearing
+        .awards
+        .iter()
+        .map(|award| {
+            let (offered_w, bid_w) = Book::asked_w(case, award.unit);
+            AwardView {
+                unit: award.unit,
+                p_w: award.p_w,
+                q_var: award.q_var,
+                offered_w,
+                bid_w,
+                energy_wh: solver::market::energy_wh(award.p_w, site.market.interval_s),
+            }
+        })
+        .collect();
+}
+
+fn binding(binding: &Binding) -> BindingView {
+    let (kind, element) = match binding.limit {
+        Limit::UMax { node } => ("u_max", node),
+        Limit::UMin { node } => ("u_min", node),
+        Limit::Current { branch, .. } => ("current", branch),
+        Limit::Apparent { branch, .. } => ("apparent", branch),
+        Limit::Import { source } => ("import", source),
+        Limit::Export { source } => ("export", source),
+    };
+    BindingView {
+        kind: kind.to_owned(),
+        element,
+        text: binding.to_string(),
+        bound: binding.bound,
+        value: binding.value,
+        shadow_price: binding.shadow_price_per_h,
+    }
+}
+
+/// A row per party, unit and node; the network's last.
+fn settlement(settlement: &Settlement) -> Vec<SettlementView> {
+    let mut rows = Vec::new();
+    for statement in &settlement.statements {
+        let mut places: BTreeMap<_, SettlementView> = BTreeMap::new();
+        for line in &statement.lines {
+            let row = places
+                .entry((line.node, line.unit))
+                .or_insert_with(|| SettlementView {
+                    account: account(&statement.party, line.node),
+                    unit: line.unit,
+                    contracted_wh: 0,
+                    metered_wh: 0,
+                    quality: "metered".to_owned(),
+                    amount_micro: 0,
+                });
+            row.amount_micro += line.received.0;
+            row.metered_wh += line.energy_wh;
+            if line.reason == StatementReason::Contract {
+                row.contracted_wh += line.energy_wh;
+            }
+            if let Some(quality) = line.quality {
+                row.quality = match quality {
+                    MeterQuality::Metered => "metered",
+                    MeterQuality::Estimated => "estimated",
+                    MeterQuality::Missing => "missing",
+                }
+                .to_owned();
+            }
+        }
+        if statement.party == Party::Network {
+            rows.push(SettlementView {
+                account: "network".to_owned(),
+                unit: None,
+                contracted_wh: 0,
+                metered_wh: 0,
+                quality: "metered".to_owned(),
+                amount_micro: statement.balance.0,
+            });
+        }
+        rows.extend(places.into_values());
+    }
+    rows
+}
+
+fn account(party: &Party, node: i32) -> String {
+    match party {
+        Party::Participant(name) => name.clone(),
+        Party::Upstream => "upstream".to_owned(),
+        Party::Residual => format!("loads at node {node}"),
+        Party::Network => "network".to_owned(),
+    }
+}

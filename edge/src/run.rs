@@ -1,0 +1,371 @@
+//! The running appliance: starts the field first, then everything around the cycle, and stops it
+//! all again.
+//!
+//! The cycle runs on its own thread while it computes; between two steps the loop answers
+//! requests. What the ledger cannot take is not done: an appliance that cannot keep its records
+//! stops, and its devices fall back.
+
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use protocols::{
+    device::DeviceEvent,
+    point::{CommandStatus, DeviceId},
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::{JoinHandle, spawn_blocking},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::now_us,
+    cycle::{Cycle, Decision, Input, Output},
+    field::Field,
+    published::{Handle, Published, Request},
+    site::Site,
+    store::{Historian, Ledger},
+    table::{Promise, Snapshot, Table},
+    web::api::{OrderView, Problem, Status},
+};
+
+/// Events of devices that may wait for the table.
+const EVENTS: usize = 1024;
+/// Requests that may wait for the loop.
+const REQUESTS: usize = 64;
+/// Records of the ledger that a restart looks at: some hundred intervals.
+const REMEMBERED: usize = 2000;
+
+/// A running appliance.
+#[derive(Debug)]
+pub struct Running {
+    /// For servers.
+    pub handle: Handle,
+    done: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Waits until it has stopped.
+    ///
+    /// # Errors
+    /// What stopped it, if it was not asked to.
+    pub async fn stopped(self) -> anyhow::Result<()> {
+        self.done.await.context("the loop failed")?
+    }
+}
+
+/// Starts the appliance; it runs until `stop`.
+///
+/// # Errors
+/// The network cannot be used, or the state directory cannot be read or written.
+pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
+    let site = Arc::new(site);
+    let started_us = now_us();
+    let mut cycle = Cycle::new(Arc::clone(&site), started_us, stopwatch)?;
+
+    // The field first: whatever else takes its time, polling does not wait for it.
+    let (events, received) = mpsc::channel(EVENTS);
+    let field = Field::start(&site.devices, &events, &stop);
+    let table = Table::new(
+        site.devices
+            .iter()
+            .map(|d| (d.id.clone(), Promise::of(d.poll, d.timeout))),
+        cycle.noisy(),
+        started_us,
+    );
+    let (done_sender, done) = mpsc::channel(EVENTS);
+    let (asks, asked) = mpsc::channel(4);
+    tokio::spawn(write_table(table, received, asked, done_sender));
+
+    make_directory(&site.state_dir)?;
+    let ledger = Ledger::open(&site.state_dir)?;
+    for record in ledger.last(REMEMBERED)? {
+        cycle.restore(&record);
+    }
+    let (historian, aside) = Historian::open(&site.state_dir, started_us)?;
+    if let Some(aside) = aside {
+        let text = format!(
+            "the historian was damaged and is set aside as {}",
+            aside.display()
+        );
+        cycle.alarm("historian_damaged", "historian", text, started_us);
+    }
+    let network = Arc::new(cycle.network());
+    let first = cycle.step(Input {
+        snapshot: Arc::new(Snapshot {
+            now_us: started_us,
+            ..Snapshot::default()
+        }),
+        done: Vec::new(),
+        rss_bytes: rss_bytes(),
+    });
+    ledger.append(&first.records)?;
+    let (published, watched) = watch::channel(first.published);
+    let (requests, requested) = mpsc::channel(REQUESTS);
+    let the_loop = Loop {
+        status_file: site.state_dir.join("status.json"),
+        site,
+        cycle,
+        ledger: Arc::new(ledger),
+        history: keep_history(historian),
+        published,
+        asks,
+        done,
+        not_sent: Vec::new(),
+        requested,
+        field,
+        stop,
+    };
+    Ok(Running {
+        handle: Handle {
+            network,
+            published: watched,
+            requests,
+        },
+        done: tokio::spawn(the_loop.run()),
+    })
+}
+
+fn make_directory(directory: &Path) -> anyhow::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| format!("state directory {}", directory.display()))
+}
+
+/// Microseconds of a monotonic clock, for the figures shown.
+fn stopwatch() -> i64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let elapsed = START.get_or_init(Instant::now).elapsed();
+    i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The table's task: its only writer.
+async fn write_table(
+    mut table: Table,
+    mut events: mpsc::Receiver<(DeviceId, DeviceEvent)>,
+    mut asked: mpsc::Receiver<oneshot::Sender<Arc<Snapshot>>>,
+    done: mpsc::Sender<(u64, CommandStatus)>,
+) {
+    loop {
+        tokio::select! {
+            ask = asked.recv() => {
+                let Some(answer) = ask else { return };
+                // Nobody waits any more when the loop is stopping.
+                let _ = answer.send(table.snapshot(now_us()));
+            }
+            event = events.recv() => {
+                let Some((device, event)) = event else { return };
+                match event {
+                    DeviceEvent::State(state) => table.state(&device, state, now_us()),
+                    DeviceEvent::Updates(updates) => table.update(&device, updates, now_us()),
+                    DeviceEvent::Polled { took, late } => table.polled(&device, took, late),
+                    DeviceEvent::Described(description) => table.described(&device, description),
+                    DeviceEvent::CommandDone { id, status } => {
+                        if done.try_send((id, status)).is_err() {
+                            tracing::warn!(%device, id, "the loop does not take a command's end");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Starts the historian's thread; it flushes and ends when the channel closes.
+fn keep_history(mut historian: Historian) -> (mpsc::Sender<Arc<Snapshot>>, JoinHandle<()>) {
+    let (sender, mut snapshots) = mpsc::channel::<Arc<Snapshot>>(4);
+    let thread = spawn_blocking(move || {
+        while let Some(snapshot) = snapshots.blocking_recv() {
+            if let Err(error) = historian.note(&snapshot) {
+                tracing::error!(%error, "history lost");
+            }
+        }
+        if let Err(error) = historian.flush() {
+            tracing::error!(%error, "history lost");
+        }
+    });
+    (sender, thread)
+}
+
+struct Loop {
+    site: Arc<Site>,
+    cycle: Cycle,
+    ledger: Arc<Ledger>,
+    history: (mpsc::Sender<Arc<Snapshot>>, JoinHandle<()>),
+    published: watch::Sender<Arc<Published>>,
+    asks: mpsc::Sender<oneshot::Sender<Arc<Snapshot>>>,
+    done: mpsc::Receiver<(u64, CommandStatus)>,
+    /// Ends of commands that did not even reach their device's task.
+    not_sent: Vec<(u64, CommandStatus)>,
+    requested: mpsc::Receiver<Request>,
+    field: Field,
+    status_file: PathBuf,
+    stop: CancellationToken,
+}
+
+impl Loop {
+    async fn run(mut self) -> anyhow::Result<()> {
+        let result = loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break Ok(()),
+                () = sleep(self.until_next()) => {
+                    self = match self.step().await {
+                        Ok(next) => next,
+                        // Whatever else runs cannot do without the loop.
+                        Err((stop, error)) => {
+                            stop.cancel();
+                            return Err(error);
+                        }
+                    };
+                }
+                Some(request) = self.requested.recv() => {
+                    if let Err(error) = self.answer(request).await {
+                        self.stop.cancel();
+                        break Err(error);
+                    }
+                }
+            }
+        };
+        let (history, thread) = self.history;
+        drop(history);
+        if let Err(error) = thread.await {
+            tracing::error!(%error, "the historian did not end well");
+        }
+        self.field.ended().await;
+        result
+    }
+
+    /// Steps begin at whole periods of the clock, so that gates close and intervals begin on time.
+    fn until_next(&self) -> Duration {
+        let period = i64::try_from(self.site.estimation_period.as_micros()).unwrap_or(i64::MAX);
+        let left = period - now_us().rem_euclid(period);
+        Duration::from_micros(u64::try_from(left).unwrap_or_default())
+    }
+
+    async fn step(mut self) -> Result<Self, (CancellationToken, anyhow::Error)> {
+        let stop = self.stop.clone();
+        let fail = |error: anyhow::Error| (stop.clone(), error);
+        let (answer, snapshot) = oneshot::channel();
+        let asked = self.asks.send(answer).await;
+        asked.map_err(|_| fail(anyhow::anyhow!("the table's task has ended")))?;
+        let snapshot = snapshot.await.map_err(|error| fail(error.into()))?;
+        let mut done = std::mem::take(&mut self.not_sent);
+        while let Ok(ended) = self.done.try_recv() {
+            done.push(ended);
+        }
+        let input = Input {
+            snapshot: Arc::clone(&snapshot),
+            done,
+            rss_bytes: rss_bytes(),
+        };
+        let ledger = Arc::clone(&self.ledger);
+        let mut cycle = self.cycle;
+        let stepped = spawn_blocking(move || {
+            let output = cycle.step(input);
+            let kept = if output.records.is_empty() {
+                Ok(())
+            } else {
+                ledger.append(&output.records)
+            };
+            (cycle, output, kept)
+        })
+        .await;
+        let (cycle, output, kept) = stepped.map_err(|error| fail(error.into()))?;
+        self.cycle = cycle;
+        kept.map_err(|error| fail(error.into()))?;
+        self.act(output, snapshot);
+        Ok(self)
+    }
+
+    fn act(&mut self, output: Output, snapshot: Arc<Snapshot>) {
+        for (device, command) in output.commands {
+            let id = command.id;
+            if let Err(status) = self.field.command(&device, command) {
+                tracing::warn!(%device, id, ?status, "command not sent");
+                self.not_sent.push((id, status));
+            }
+        }
+        if self.history.0.try_send(snapshot).is_err() {
+            tracing::warn!("the historian does not keep up; a second of history is lost");
+        }
+        write_status(&self.status_file, &output.published.status);
+        self.published.send_replace(output.published);
+        // Not started by systemd: nobody to notify, and no error.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+    }
+
+    /// Answers a request. What is wrong with the request is its sender's; an error here is ours.
+    async fn answer(&mut self, request: Request) -> anyhow::Result<()> {
+        match request {
+            Request::PlaceOrder { order, answer } => {
+                let decision = self.cycle.decide_order(order, now_us());
+                let answered = self.carry_out(decision).await?;
+                let _ = answer.send(answered);
+            }
+            Request::CancelOrder { id, answer } => {
+                let decision = self.cycle.decide_cancel(id, now_us());
+                let answered = self.carry_out(decision).await?;
+                let _ = answer.send(answered);
+            }
+            Request::AcknowledgeAlarm { id, user, answer } => {
+                let _ = answer.send(self.cycle.acknowledge(id, &user));
+            }
+        }
+        let before = Arc::clone(&self.published.borrow());
+        let after = self.cycle.republish(&before, now_us());
+        self.published.send_replace(Arc::new(after));
+        Ok(())
+    }
+
+    /// Makes a decision durable, then takes it over.
+    async fn carry_out(
+        &mut self,
+        decision: Result<Decision, Problem>,
+    ) -> anyhow::Result<Result<OrderView, Problem>> {
+        let decision = match decision {
+            Ok(decision) => decision,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        if let Some(record) = decision.record.clone() {
+            let ledger = Arc::clone(&self.ledger);
+            spawn_blocking(move || ledger.append(&[record])).await??;
+        }
+        Ok(self.cycle.settle_decision(&decision))
+    }
+}
+
+/// Replaces the status file as a whole, for `busbar status`.
+fn write_status(file: &Path, status: &Status) {
+    let text = match serde_json::to_vec_pretty(status) {
+        Ok(text) => text,
+        Err(error) => {
+            tracing::warn!(%error, "status not written");
+            return;
+        }
+    };
+    let new = file.with_extension("json.new");
+    let written = fs::write(&new, text).and_then(|()| fs::rename(&new, file));
+    if let Err(error) = written {
+        tracing::warn!(%error, file = %file.display(), "status not written");
+    }
+}
+
+/// Resident memory of this process; 0 where the system does not say.
+fn rss_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .map_or(0, |kb| kb * 1024)
+}

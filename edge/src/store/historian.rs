@@ -1,0 +1,201 @@
+//! The historian: the values of all points, a row per point and minute in `historian.redb`.
+//!
+//! A minute is written when it has passed, or on a clean stop, so a crash loses the running
+//! minute's history and nothing else. A damaged file is set aside and a new one begun: history is
+//! worth less than a running appliance.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use protocols::point::{PointId, Quality, Value};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+
+use super::block::{Encoder, Sample, decode};
+use crate::table::{Snapshot, number};
+
+const NAMES: TableDefinition<'_, &str, u32> = TableDefinition::new("points");
+const BLOCKS: TableDefinition<'_, (u32, i64), &[u8]> = TableDefinition::new("blocks");
+const MINUTE_MS: i64 = 60_000;
+
+/// Why history cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {reason}")]
+pub struct HistorianError {
+    file: String,
+    reason: String,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Historian {
+    db: Database,
+    file: PathBuf,
+    /// Begin of the running minute, ms since 1970.
+    minute_ms: i64,
+    running: BTreeMap<PointId, Running>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    encoder: Encoder,
+    received_us: i64,
+}
+
+impl Historian {
+    /// Opens the historian in a directory, or begins one. A damaged one is renamed, and its new
+    /// name returned.
+    ///
+    /// # Errors
+    /// A new one cannot be begun either.
+    pub fn open(directory: &Path, now_us: i64) -> Result<(Self, Option<PathBuf>), HistorianError> {
+        let file = directory.join("historian.redb");
+        let (db, aside) = match Database::create(&file) {
+            Ok(db) => (db, None),
+            Err(error @ DatabaseError::DatabaseAlreadyOpen) => return Err(at(&file)(&error)),
+            Err(error) => {
+                tracing::error!(%error, file = %file.display(), "historian damaged");
+                let aside = set_aside(&file, now_us).map_err(|e| at(&file)(&e))?;
+                let db = Database::create(&file).map_err(|e| at(&file)(&e))?;
+                (db, Some(aside))
+            }
+        };
+        let historian = Self {
+            db,
+            file,
+            minute_ms: 0,
+            running: BTreeMap::new(),
+        };
+        Ok((historian, aside))
+    }
+
+    /// Takes over what is new in a snapshot.
+    ///
+    /// # Errors
+    /// The minute that has passed cannot be written; it is dropped then.
+    pub fn note(&mut self, snapshot: &Snapshot) -> Result<(), HistorianError> {
+        let minute_ms = (snapshot.now_us / 1000).div_euclid(MINUTE_MS) * MINUTE_MS;
+        let written = if minute_ms == self.minute_ms {
+            Ok(())
+        } else {
+            self.flush()
+        };
+        self.minute_ms = minute_ms;
+        for (id, point) in &snapshot.points {
+            let running = self.running.entry(id.clone()).or_default();
+            if point.received_us == running.received_us {
+                continue;
+            }
+            running.received_us = point.received_us;
+            let value = match point.value {
+                Value::Binary(on) => f64::from(u8::from(on)),
+                Value::DoublePoint(position) => f64::from(position as u8),
+                other => number(other).unwrap_or(f64::NAN),
+            };
+            let sample = Sample {
+                unix_ms: point.time.unix_us / 1000,
+                value,
+                quality: point.quality,
+            };
+            running.encoder.push(minute_ms, sample);
+        }
+        written
+    }
+
+    /// Writes the running minute; a part of it that is there already is replaced.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn flush(&mut self) -> Result<(), HistorianError> {
+        let minute_ms = self.minute_ms;
+        let blocks: Vec<(String, Vec<u8>)> = self
+            .running
+            .iter_mut()
+            .filter(|(_, running)| !running.encoder.bytes().is_empty())
+            .map(|(id, running)| {
+                let encoder = std::mem::take(&mut running.encoder);
+                (id.to_string(), encoder.bytes().to_vec())
+            })
+            .collect();
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let error = at(&self.file);
+        let transaction = self.db.begin_write().map_err(|e| error(&e))?;
+        {
+            let mut names = transaction.open_table(NAMES).map_err(|e| error(&e))?;
+            let mut table = transaction.open_table(BLOCKS).map_err(|e| error(&e))?;
+            for (name, bytes) in &blocks {
+                let known = names.get(name.as_str()).map_err(|e| error(&e))?;
+                let known = known.map(|number| number.value());
+                let number = match known {
+                    Some(number) => number,
+                    None => {
+                        let count = redb::ReadableTableMetadata::len(&names);
+                        let number = count.map_err(|e| error(&e))? as u32;
+                        names.insert(name.as_str(), number).map_err(|e| error(&e))?;
+                        number
+                    }
+                };
+                table
+                    .insert((number, minute_ms), bytes.as_slice())
+                    .map_err(|e| error(&e))?;
+            }
+        }
+        transaction.commit().map_err(|e| error(&e))
+    }
+
+    /// Values of a point within a time, oldest first: ms since 1970, value, quality.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn values(
+        &self,
+        point: &PointId,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<(i64, f64, Quality)>, HistorianError> {
+        let error = at(&self.file);
+        let transaction = self.db.begin_read().map_err(|e| error(&e))?;
+        let names = match transaction.open_table(NAMES) {
+            Ok(names) => names,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(e) => return Err(error(&e)),
+        };
+        let Some(number) = names.get(point.as_str()).map_err(|e| error(&e))? else {
+            return Ok(Vec::new());
+        };
+        let number = number.value();
+        let table = transaction.open_table(BLOCKS).map_err(|e| error(&e))?;
+        let first = from_ms.div_euclid(MINUTE_MS) * MINUTE_MS;
+        let mut values = Vec::new();
+        for row in table
+            .range((number, first)..=(number, to_ms))
+            .map_err(|e| error(&e))?
+        {
+            let (key, bytes) = row.map_err(|e| error(&e))?;
+            let samples = decode(key.value().1, bytes.value());
+            let wanted = samples
+                .into_iter()
+                .filter(|s| (from_ms..=to_ms).contains(&s.unix_ms));
+            values.extend(wanted.map(|s| (s.unix_ms, s.value, s.quality)));
+        }
+        Ok(values)
+    }
+}
+
+fn at(file: &Path) -> impl Fn(&dyn fmt::Display) -> HistorianError {
+    let file = file.display().to_string();
+    move |reason| HistorianError {
+        file: file.clone(),
+        reason: reason.to_string(),
+    }
+}
+
+fn set_aside(file: &Path, now_us: i64) -> io::Result<PathBuf> {
+    let aside = file.with_extension(format!("damaged-{}", now_us / 1_000_000));
+    fs::rename(file, &aside)?;
+    Ok(aside)
+}

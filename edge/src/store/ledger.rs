@@ -1,0 +1,202 @@
+//! The ledger: an append-only sequence of [`Record`]s in `ledger.redb`. What is appended is on
+//! disk before anybody is told.
+
+use std::{fmt, path::Path};
+
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+use solver::market::{LedgerEntry, OrderId};
+
+const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
+
+/// One entry of the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// What the market puts on record.
+    Market(LedgerEntry),
+    /// An order was cancelled before its gate closed.
+    OrderCancelled {
+        /// When, UTC, µs since 1970.
+        at_us: i64,
+        /// Which.
+        order: OrderId,
+    },
+}
+
+/// Why the ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another process has it open.
+    #[error("{0} is in use: another busbar runs on this state directory")]
+    InUse(String),
+    /// It cannot be opened, read or written.
+    #[error("{file}: {reason}")]
+    Storage {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+    /// A record that this program cannot read.
+    #[error("{file}: record {number} cannot be read: {reason}; was it written by a newer version?")]
+    Record {
+        /// The file.
+        file: String,
+        /// Its number.
+        number: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Ledger {
+    db: Database,
+    file: String,
+}
+
+impl Ledger {
+    /// Opens the ledger in a directory, or begins one.
+    ///
+    /// # Errors
+    /// It is in use, damaged, or cannot be read or written.
+    pub fn open(directory: &Path) -> Result<Self, LedgerError> {
+        let path = directory.join("ledger.redb");
+        let file = path.display().to_string();
+        let db = match Database::create(&path) {
+            Ok(db) => db,
+            Err(DatabaseError::DatabaseAlreadyOpen) => return Err(LedgerError::InUse(file)),
+            Err(error) => {
+                return Err(LedgerError::Storage {
+                    file,
+                    reason: error.to_string(),
+                });
+            }
+        };
+        let ledger = Self { db, file };
+        // The table exists from the start, so that reading an empty ledger is no special case.
+        ledger.append(&[])?;
+        Ok(ledger)
+    }
+
+    /// Appends records; they are on disk when this returns.
+    ///
+    /// # Errors
+    /// They cannot be written; then none of them is.
+    pub fn append(&self, records: &[Record]) -> Result<(), LedgerError> {
+        let transaction = self.db.begin_write().map_err(|e| self.storage(&e))?;
+        {
+            let mut table = transaction
+                .open_table(RECORDS)
+                .map_err(|e| self.storage(&e))?;
+            let last = table.last().map_err(|e| self.storage(&e))?;
+            let first = last.map_or(0, |(number, _)| number.value() + 1);
+            for (number, record) in (first..).zip(records) {
+                let bytes = serde_json::to_vec(record).map_err(|e| self.storage(&e))?;
+                table
+                    .insert(number, bytes.as_slice())
+                    .map_err(|e| self.storage(&e))?;
+            }
+        }
+        transaction.commit().map_err(|e| self.storage(&e))
+    }
+
+    /// The last `count` records, oldest first.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn last(&self, count: usize) -> Result<Vec<Record>, LedgerError> {
+        let transaction = self.db.begin_read().map_err(|e| self.storage(&e))?;
+        let table = transaction
+            .open_table(RECORDS)
+            .map_err(|e| self.storage(&e))?;
+        let mut records = Vec::new();
+        for row in table
+            .iter()
+            .map_err(|e| self.storage(&e))?
+            .rev()
+            .take(count)
+        {
+            let (number, bytes) = row.map_err(|e| self.storage(&e))?;
+            let record =
+                serde_json::from_slice(bytes.value()).map_err(|e| LedgerError::Record {
+                    file: self.file.clone(),
+                    number: number.value(),
+                    reason: e.to_string(),
+                })?;
+            records.push(record);
+        }
+        records.reverse();
+        Ok(records)
+    }
+
+    fn storage(&self, error: &dyn fmt::Display) -> LedgerError {
+        LedgerError::Storage {
+            file: self.file.clone(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use solver::market::{Direction, Order, Price, Step};
+
+    use super::*;
+
+    fn order(id: u64) -> Record {
+        Record::Market(LedgerEntry::OrderAccepted {
+            at_us: 17,
+            order: Order {
+                id: OrderId(id),
+                client_id: format!("c{id}"),
+                participant: "p".to_owned(),
+                unit: 93,
+                interval: 1_800_000_000,
+                direction: Direction::Sell,
+                steps: vec![Step {
+                    quantity_w: 5,
+                    price: Price(20_000_000),
+                }],
+            },
+        })
+    }
+
+    #[test]
+    fn what_was_appended_is_there_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let cancelled = Record::OrderCancelled {
+            at_us: 18,
+            order: OrderId(1),
+        };
+        {
+            let ledger = Ledger::open(dir.path()).unwrap();
+            ledger.append(&[order(1), order(2)]).unwrap();
+            ledger.append(std::slice::from_ref(&cancelled)).unwrap();
+            assert!(matches!(
+                Ledger::open(dir.path()),
+                Err(LedgerError::InUse(_))
+            ));
+        }
+        let ledger = Ledger::open(dir.path()).unwrap();
+        assert_eq!(
+            ledger.last(10).unwrap(),
+            [order(1), order(2), cancelled.clone()]
+        );
+        assert_eq!(ledger.last(2).unwrap(), [order(2), cancelled]);
+    }
+
+    #[test]
+    fn a_damaged_ledger_is_refused_not_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ledger.redb");
+        std::fs::write(&file, b"this is no ledger").unwrap();
+        assert!(matches!(
+            Ledger::open(dir.path()),
+            Err(LedgerError::Storage { .. })
+        ));
+        assert_eq!(std::fs::read(&file).unwrap(), b"this is no ledger");
+    }
+}
