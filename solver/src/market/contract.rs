@@ -84,7 +84,7 @@ impl Contract {
     #[must_use]
     pub fn received(&self) -> Money {
         if self.seller == Party::Network {
-            Money(-self.amount.0)
+            -self.amount
         } else {
             self.amount
         }
@@ -166,14 +166,10 @@ pub fn contracts(case: &Case, clearing: &Clearing) -> Contracts {
         book.trade(Party::Upstream, None, exchange.node, exchange.p_w, price);
     }
     let contracts = book.contracts;
+    let delivered = contracts.iter().map(Contract::delivered_wh);
     Contracts {
-        rent: Money(
-            -contracts
-                .iter()
-                .map(|contract| contract.received().0)
-                .sum::<i64>(),
-        ),
-        losses_wh: contracts.iter().map(Contract::delivered_wh).sum(),
+        rent: -contracts.iter().map(Contract::received).sum::<Money>(),
+        losses_wh: delivered.fold(0, i64::saturating_add),
         contracts,
     }
 }

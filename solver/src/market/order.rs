@@ -1,6 +1,6 @@
 //! Orders, as a participant places them.
 
-use std::fmt;
+use std::{fmt, iter::Sum, ops::Neg};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,22 @@ use crate::network::Id;
 )]
 #[serde(transparent)]
 pub struct Money(pub i64);
+
+impl Sum for Money {
+    /// Exact as long as the sum is within range, in whatever order; at the end of the range beyond.
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        let total: i128 = amounts.map(|money| i128::from(money.0)).sum();
+        Self(total.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
+    }
+}
+
+impl Neg for Money {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self(self.0.saturating_neg())
+    }
+}
 
 /// A price in micro-currency per MWh.
 #[derive(

@@ -103,7 +103,7 @@ impl Settlement {
     /// The sum over all accounts: always nothing.
     #[must_use]
     pub fn sum(&self) -> Money {
-        Money(self.statements.iter().map(|of| of.balance.0).sum())
+        self.statements.iter().map(|of| of.balance).sum()
     }
 }
 
@@ -122,9 +122,9 @@ pub fn settle(
     let mut contracted: BTreeMap<Place, i64> = BTreeMap::new();
     for contract in &contracts.contracts {
         let party = contract.party().clone();
-        *contracted
-            .entry((party.clone(), contract.unit, contract.node))
-            .or_default() += contract.delivered_wh();
+        let place = (party.clone(), contract.unit, contract.node);
+        let at = contracted.entry(place).or_default();
+        *at = at.saturating_add(contract.delivered_wh());
         lines.entry(party).or_default().push(StatementLine {
             reason: StatementReason::Contract,
             unit: contract.unit,
@@ -136,7 +136,8 @@ pub fn settle(
         });
     }
     for (place, (delivered_wh, quality)) in metered(&contracted, meters) {
-        let deviation = delivered_wh - contracted.get(&place).copied().unwrap_or(0);
+        let as_contracted = contracted.get(&place).copied().unwrap_or(0);
+        let deviation = delivered_wh.saturating_sub(as_contracted);
         let (party, unit, node) = place;
         if let Some(line) = deviation_line(unit, node, deviation, quality, imbalance) {
             lines.entry(party).or_default().push(line);
@@ -162,10 +163,14 @@ fn metered(
             (_, MeterQuality::Missing) | (MeterQuality::Missing, _) => {
                 (as_contracted, MeterQuality::Missing)
             }
-            (MeterQuality::Metered, MeterQuality::Metered) => {
-                (entry.0 + meter.delivered_wh, MeterQuality::Metered)
-            }
-            _ => (entry.0 + meter.delivered_wh, MeterQuality::Estimated),
+            (MeterQuality::Metered, MeterQuality::Metered) => (
+                entry.0.saturating_add(meter.delivered_wh),
+                MeterQuality::Metered,
+            ),
+            _ => (
+                entry.0.saturating_add(meter.delivered_wh),
+                MeterQuality::Estimated,
+            ),
         };
     }
     for (place, &as_contracted) in contracted {
@@ -206,17 +211,17 @@ fn statements(lines: BTreeMap<Party, Vec<StatementLine>>) -> Vec<Statement> {
     let mut statements: Vec<Statement> = lines
         .into_iter()
         .map(|(party, lines)| Statement {
-            balance: Money(lines.iter().map(|line| line.received.0).sum()),
+            balance: lines.iter().map(|line| line.received).sum(),
             party,
             lines,
         })
         .collect();
-    let others: i64 = statements.iter().map(|of| of.balance.0).sum();
+    let others: Money = statements.iter().map(|of| of.balance).sum();
     // `Network` is the last variant, so the order of parties is kept.
     statements.push(Statement {
         party: Party::Network,
         lines: Vec::new(),
-        balance: Money(-others),
+        balance: -others,
     });
     statements
 }

@@ -306,6 +306,34 @@ proptest! {
     }
 
     #[test]
+    fn it_ends_and_says_what_it_violates_whatever_the_limits(seed in any::<u64>()) {
+        let (network, mut case) = sample(seed);
+        let mut rng = StdRng::seed_from_u64(!seed);
+        case.limits.u_min_pu = rng.random_range(0.9..1.05);
+        case.limits.u_max_pu = rng.random_range(0.95..1.1);
+        for line in &network.line {
+            let loading_max = rng.random_range(0.0..0.5);
+            case.limits.branches.push(BranchLimit { branch: line.id, loading_max });
+        }
+        case.interface[0].import_max_w = Some(rng.random_range(0.0..1e6));
+        case.interface[0].export_max_w = Some(rng.random_range(0.0..1e6));
+        let clearing = run(&network, &case);
+        let check = &clearing.ac_check;
+        let holds = check.violation_u_pu <= 1e-4 && check.violation_rating <= 1e-3;
+        match &clearing.status {
+            Status::LeastViolation { violated, .. } => {
+                prop_assert!(!holds && !violated.is_empty(), "{clearing:?}");
+            }
+            _ => prop_assert!(holds, "{clearing:?}"),
+        }
+        let cap = case.orders.iter().flat_map(|of| &of.steps).map(|of| of.price.per_mwh());
+        let cap = cap.fold(50.0, f64::max);
+        if !holds {
+            prop_assert!(clearing.prices.iter().all(|at| at.p_per_mwh.abs() <= cap));
+        }
+    }
+
+    #[test]
     fn accounts_sum_to_nothing(seed in any::<u64>()) {
         let (network, case) = sample(seed);
         let made = contracts(&case, &run(&network, &case));

@@ -45,13 +45,19 @@ pub fn clear(grid: &Grid, case: &Case, options: &Options) -> Result<Clearing, Cl
     let mut tightened: Vec<Tightened> = Vec::new();
     let mut ended = search.run(options);
     let mut found = finish(&mut search);
+    let mut least = f64::INFINITY;
     for _ in 0..ROUNDS {
         let violated = violated(&search, &found.checked, options);
         if violated.is_empty() || search.iterations >= options.max_iterations {
             break;
         }
         if search.unavoidable > options.tolerance_u_pu.min(options.tolerance_rating) {
-            // The programme itself pays for the excess: it is too cheap, or cannot be avoided.
+            // The programme itself pays for the excess: it is too cheap, or cannot be avoided,
+            // in which case paying more for it changes nothing.
+            if search.unavoidable > 0.99 * least {
+                break;
+            }
+            least = search.unavoidable;
             search.penalty *= 10.0;
         } else {
             tighten(&mut search, &found.checked, &violated, &mut tightened);

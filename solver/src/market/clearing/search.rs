@@ -192,7 +192,9 @@ impl<'a, 'b> Search<'a, 'b> {
             self.keep_prices(&answer);
             let merit = self.merit(&self.point);
             promised = merit - answer.cost - self.price_of_harm * answer.harm;
-            let enough = options.tolerance * (self.point.cost.abs() + self.problem.price_scale);
+            // Where harm cannot be avoided it dwarfs the cost, and so do its last digits.
+            let size = self.point.cost.abs() + self.price_of_harm * self.harm(&self.point);
+            let enough = options.tolerance * (size + self.problem.price_scale);
             let last = promised <= enough;
             let step = answer.step;
             match self.follow(answer, merit, promised) {
