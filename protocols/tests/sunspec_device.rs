@@ -147,7 +147,25 @@ async fn discovers_describes_and_measures() {
         // No set value is in force, and the device is no battery.
         assert_eq!(pv.quality("q_set"), Quality::INVALID);
         assert!(!pv.last.contains_key("soc"));
+        assert!(!pv.last.contains_key("energy_absorbed"));
     }
+}
+
+#[tokio::test]
+async fn model_701_counts_both_directions_beside_103() {
+    let image = inverter(40_000, &[701]);
+    {
+        let mut image = lock(&image);
+        image.set(701, "TotWh_SF", 0.0).unwrap();
+        image.set(701, "TotWhInj", 7.0).unwrap();
+        image.set(701, "TotWhAbs", 4_711.0).unwrap();
+    }
+    let server = serve(&image).await;
+    let mut battery = start(quick(server.address()));
+    battery.poll().await;
+    assert_eq!(battery.value("energy"), Value::Counter(123_456_000));
+    assert_eq!(battery.value("energy_absorbed"), Value::Counter(4_711));
+    assert_eq!(battery.analog("p"), 4e6);
 }
 
 #[tokio::test]

@@ -129,6 +129,14 @@ impl Blocks {
         self.get(103, "WH").or_else(|| self.get(701, "TotWhInj"))
     }
 
+    /// Energy taken since ever, Wh. Model 103 has no such register.
+    pub(super) fn energy_absorbed(&self) -> Reading {
+        match self.block(701) {
+            Some(block) => block.get("TotWhAbs").into(),
+            None => Reading::Missing,
+        }
+    }
+
     /// Operating state, `St` of model 103 or `InvSt` of 701, whose numbers differ.
     pub(super) fn state(&self) -> Option<f64> {
         self.get(103, "St").or_else(|| self.get(701, "InvSt"))

@@ -39,9 +39,10 @@ const MAX_GAP: u16 = 16;
 /// Discovers the device, polls it and carries out commands until `ports.stop` fires.
 ///
 /// Points, all generation-positive: `p` W, `q` var, `u` V (mean phase-to-phase), `i` A (mean of the
-/// phases), `f` Hz, `energy` Wh, `state`, `soc` 0 to 1, and as read back from the device `p_limit` W,
-/// `p_set` W, `q_set` var, `lease_left` s and `controlled`. A point whose function the device lacks
-/// does not appear; one without a number now is NaN and invalid.
+/// phases), `f` Hz, `energy` Wh delivered, `energy_absorbed` Wh taken (model 701 only; 103 cannot say),
+/// `state`, `soc` 0 to 1, and as read back from the device `p_limit` W, `p_set` W, `q_set` var,
+/// `lease_left` s and `controlled`. A point whose function the device lacks does not appear; one
+/// without a number now is NaN and invalid.
 ///
 /// Commands: [`Action::Der`] at `control`. When the device refuses one of the writes, those before it
 /// stay in force, under their lease, and the command is rejected.
@@ -89,10 +90,6 @@ fn known(found: &[Found]) -> Vec<Block> {
         } else if blocks.iter().all(|block| block.model.id != id) {
             blocks.push(Block::new(model, address));
         }
-    }
-    // With 103 at hand, 701 says the same again.
-    if blocks.iter().any(|block| block.model.id == 103) {
-        blocks.retain(|block| block.model.id != 701);
     }
     blocks
 }
@@ -179,11 +176,16 @@ impl SunspecSession {
                 (left, _) => analog("lease_left", left, Quality::GOOD),
             }
         }
-        let energy = match blocks.energy() {
-            Some(energy) => (Value::Counter(energy.max(0.0) as u64), Quality::GOOD),
-            None => (Value::Counter(0), Quality::INVALID),
+        let mut counter = |name: &str, reading: Reading| match reading {
+            Reading::Missing => {}
+            Reading::Is(wh) => {
+                let value = Value::Counter(wh.max(0.0) as u64);
+                updates.push(update(name, value, Quality::GOOD));
+            }
+            Reading::Unknown => updates.push(update(name, Value::Counter(0), Quality::INVALID)),
         };
-        updates.push(update("energy", energy.0, energy.1));
+        counter("energy", blocks.energy().into());
+        counter("energy_absorbed", blocks.energy_absorbed());
         if let Some(back) = readback {
             let controlled = Value::Binary(back.controlled);
             updates.push(update("controlled", controlled, Quality::GOOD));
