@@ -15,6 +15,8 @@ const CRITICAL: f64 = 1e-5;
 /// Residuals within this fraction of the largest are candidates too: on noisy data the culprit
 /// need not be the very largest.
 const CANDIDATES: f64 = 0.9;
+/// Residuals this close differ by rounding only.
+const EQUAL: f64 = 0.999;
 /// A load this many standard deviations from its guess is still nothing unusual.
 const USUAL_GUESS: f64 = 10.0;
 /// A load this many standard deviations from its guess is not to be believed.
@@ -114,7 +116,7 @@ pub(super) fn find(
     let meters = || close.iter().copied().filter(|&at| !observations[at].pseudo);
     let guesses = || close.iter().copied().filter(|&at| observations[at].pseudo);
 
-    let looks = |at: usize| explained(&observations[at], &checks[at]);
+    let looks = |at: usize| explained(&observations[at], &checks[at], TELLING_SCALE_SPREAD);
     let named = meters()
         .find(|&at| looks(at) == Suspicion::SignFlipped)
         .or_else(|| meters().find(|&at| looks(at) != Suspicion::GrossError));
@@ -136,7 +138,19 @@ pub(super) fn find(
                 .max(2.0 * observations[at].sigma);
             Some(Finding::Relax { at, sigma })
         }
-        None => meters().next().map(|at| Finding::Reject { at }),
+        None => {
+            // Of equals the one that looks like something, or is least off.
+            let worst = meters().next()?;
+            let equal = |at: &usize| checks[*at].normalised >= EQUAL * checks[worst].normalised;
+            let equals = || meters().filter(equal);
+            let looks = |at: &usize| {
+                explained(&observations[*at], &checks[*at], SCALE_SPREAD) != Suspicion::GrossError
+            };
+            let at = equals()
+                .find(looks)
+                .or_else(|| equals().min_by(likeliest))?;
+            Some(Finding::Reject { at })
+        }
     }
 }
 
@@ -177,14 +191,14 @@ pub(super) fn interchangeable(
 
 /// What the value of an observation that took part looks like, judged by the error its residual
 /// implies.
-fn explained(observation: &Observation, check: &Check) -> Suspicion {
+fn explained(observation: &Observation, check: &Check, scale_spread: f64) -> Suspicion {
     let Some(sensitivity) = check.sensitivity else {
         return Suspicion::GrossError;
     };
     let own = observation.sigma * observation.sigma;
     let without = observation.value - implied_error(check);
     let variance = (own / sensitivity - own).max(0.0);
-    compare(observation, without, variance, TELLING_SCALE_SPREAD)
+    compare(observation, without, variance, scale_spread)
 }
 
 /// What a measured value looks like beside the estimate the other measurements give of it.

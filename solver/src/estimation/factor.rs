@@ -1,12 +1,14 @@
 //! Orthogonal factorisation of the weighted measurement rows by Givens rotations without square
-//! roots: `G = R' D R` with unit upper triangular `R`, one row at a time.
+//! roots: `G = R' D R` with unit upper triangular `R`.
 //!
-//! Gentleman, "Least squares computations by Givens transformations without square roots" (1973);
-//! George and Heath (1980) for the fixed sparse pattern. The gain matrix is never formed, so
-//! weights may differ by many orders of magnitude. Equality constraints are rows of infinite
-//! weight, as in that paper: they go first and eliminate exactly. A column no row determines is
-//! left free, which is the test of observability (Abur and Gómez-Expósito, section 4.5).
-//! Entries of the inverse within the pattern by Takahashi, Fagan and Chen (1973).
+//! Gentleman, "Least squares computations by Givens transformations without square roots" (1973),
+//! in fronts along the elimination tree (Liu, "On general row merging schemes for sparse Givens
+//! transformations", 1986): rows meet in the front of their first column, and only a triangle
+//! goes on. The gain matrix is never formed, so weights may differ by many orders of magnitude.
+//! Equality constraints are rows of infinite weight, as in Gentleman: they go first and
+//! eliminate exactly. A column no row determines is left free, which is the test of observability
+//! (Abur and Gómez-Expósito, section 4.5). Entries of the inverse within the pattern by
+//! Takahashi, Fagan and Chen (1973).
 
 use super::layout::Pattern;
 
@@ -33,13 +35,21 @@ pub(super) enum Pivot {
     Finite,
 }
 
+/// An equation as given, its entries in the factor's list.
+struct Equation {
+    entries: std::ops::Range<usize>,
+    rhs: f64,
+    weight: Weight,
+}
+
 /// The triangular factor and its right-hand side.
 pub(super) struct Factor {
     r: Vec<f64>,
     d: Vec<f64>,
     t: Vec<f64>,
     pivot: Vec<Pivot>,
-    work: Vec<f64>,
+    entries: Vec<(usize, f64)>,
+    equations: Vec<Equation>,
 }
 
 impl Factor {
@@ -50,16 +60,15 @@ impl Factor {
             d: vec![0.0; n],
             t: vec![0.0; n],
             pivot: vec![Pivot::Free; n],
-            work: vec![0.0; n],
+            entries: Vec::new(),
+            equations: Vec::new(),
         }
     }
 
-    /// Forgets all rows.
+    /// Forgets all equations.
     pub(super) fn clear(&mut self) {
-        self.pivot.fill(Pivot::Free);
-        self.r.fill(0.0);
-        self.d.fill(0.0);
-        self.t.fill(0.0);
+        self.entries.clear();
+        self.equations.clear();
     }
 
     /// What determines each unknown.
@@ -67,68 +76,59 @@ impl Factor {
         &self.pivot
     }
 
-    /// Adds the equation `row * x = rhs`. Exact rows must come before finite ones; columns may
-    /// repeat, and must be mutually coupled in the pattern.
-    pub(super) fn add(
-        &mut self,
-        pattern: &Pattern,
-        row: &[(usize, f64)],
-        rhs: f64,
-        weight: Weight,
-    ) {
-        let Some(first) = row.iter().map(|&(column, _)| column).min() else {
-            return;
-        };
-        for &(column, value) in row {
-            self.work[column] += value;
-        }
-        let scale = row.iter().fold(0.0_f64, |scale, &(column, _)| {
-            scale.max(self.work[column].abs())
+    /// Adds the equation `row * x = rhs`. Columns may repeat, and must be mutually coupled in the
+    /// pattern. Heavy equations before light ones lose fewest digits.
+    pub(super) fn add(&mut self, row: &[(usize, f64)], rhs: f64, weight: Weight) {
+        let start = self.entries.len();
+        self.entries.extend_from_slice(row);
+        self.equations.push(Equation {
+            entries: start..self.entries.len(),
+            rhs,
+            weight,
         });
-        // Among themselves, constraints are rotated as if each had its own scale for sigma.
-        let (kind, mut w) = match weight {
-            Weight::Exact => (Pivot::Exact, 1.0 / (scale * scale)),
-            Weight::Finite(w) => (Pivot::Finite, w),
-        };
-        let mut rhs = rhs;
-        let mut next = (scale > 0.0).then_some(first);
-        while let Some(k) = next {
-            let x = std::mem::take(&mut self.work[k]);
-            let places = pattern.row(k);
-            next = pattern.columns(k).first().copied();
-            if x == 0.0 {
-                continue;
+    }
+
+    /// Factorises the equations added.
+    pub(super) fn factorise(&mut self, pattern: &Pattern) {
+        let n = pattern.len();
+        // Equations by first column, in the order added.
+        let mut own: Vec<Vec<usize>> = vec![Vec::new(); n];
+        for (index, equation) in self.equations.iter().enumerate() {
+            let columns = self.entries[equation.entries.clone()]
+                .iter()
+                .map(|&(column, _)| column);
+            if let Some(first) = columns.min() {
+                own[first].push(index);
             }
-            if self.pivot[k] == Pivot::Free {
-                if x.abs() <= RANK_TOLERANCE * scale {
-                    continue;
+        }
+        let mut passed: Vec<Vec<Triangle>> = (0..n).map(|_| Vec::new()).collect();
+        let mut front = Front::default();
+        let mut place = vec![0; n];
+        for k in 0..n {
+            let columns = pattern.columns(k);
+            place[k] = 0;
+            for (at, &column) in columns.iter().enumerate() {
+                place[column] = at + 1;
+            }
+            front.reset(1 + columns.len());
+            let children = std::mem::take(&mut passed[k]);
+            for exact in [true, false] {
+                for child in &children {
+                    child.merge(pattern, &place, exact, &mut front);
                 }
-                for place in places {
-                    self.r[place] = std::mem::take(&mut self.work[pattern.column(place)]) / x;
+                for equation in own[k].iter().map(|&index| &self.equations[index]) {
+                    if (equation.weight == Weight::Exact) == exact {
+                        front.add(&self.entries[equation.entries.clone()], &place, equation);
+                    }
                 }
-                self.t[k] = rhs / x;
-                self.d[k] = w * x * x;
-                self.pivot[k] = kind;
-                return;
             }
-            // An exact row is not moved by a finite one.
-            let (c, s) = if self.pivot[k] == kind {
-                let d = self.d[k] + w * x * x;
-                let cs = (self.d[k] / d, w * x / d);
-                w *= cs.0;
-                self.d[k] = d;
-                cs
-            } else {
-                (1.0, 0.0)
-            };
-            for place in places {
-                let (r, y) = (self.r[place], self.work[pattern.column(place)]);
-                self.r[place] = c * r + s * y;
-                self.work[pattern.column(place)] = y - x * r;
+            self.pivot[k] = front.pivot[0];
+            self.d[k] = front.d[0];
+            self.t[k] = front.t[0];
+            self.r[pattern.row(k)].copy_from_slice(&front.r[1..front.size]);
+            if let Some(&parent) = columns.first() {
+                passed[parent].push(front.below(k));
             }
-            let t = self.t[k];
-            self.t[k] = c * t + s * rhs;
-            rhs -= x * t;
         }
     }
 
@@ -212,6 +212,143 @@ impl Factor {
     }
 }
 
+/// The rows that meet in one column, triangular over that column and those it is coupled to.
+#[derive(Default)]
+struct Front {
+    size: usize,
+    /// Rows of unit upper triangular form, the unit not stored.
+    r: Vec<f64>,
+    d: Vec<f64>,
+    t: Vec<f64>,
+    pivot: Vec<Pivot>,
+    /// The row being added.
+    work: Vec<f64>,
+}
+
+impl Front {
+    fn reset(&mut self, size: usize) {
+        self.size = size;
+        self.r.clear();
+        self.r.resize(size * size, 0.0);
+        self.pivot.clear();
+        self.pivot.resize(size, Pivot::Free);
+        for values in [&mut self.d, &mut self.t, &mut self.work] {
+            values.clear();
+            values.resize(size, 0.0);
+        }
+    }
+
+    fn add(&mut self, row: &[(usize, f64)], place: &[usize], equation: &Equation) {
+        for &(column, value) in row {
+            self.work[place[column]] += value;
+        }
+        let scale = self
+            .work
+            .iter()
+            .fold(0.0_f64, |scale, x| scale.max(x.abs()));
+        if scale > 0.0 {
+            // Among themselves, constraints are rotated as if each had its own scale for sigma.
+            let (kind, w) = match equation.weight {
+                Weight::Exact => (Pivot::Exact, 1.0 / (scale * scale)),
+                Weight::Finite(w) => (Pivot::Finite, w),
+            };
+            self.rotate(0, equation.rhs, kind, w, scale);
+        }
+    }
+
+    /// Rotates the row in `work`, which begins at `first`, into the triangle.
+    fn rotate(&mut self, first: usize, mut rhs: f64, kind: Pivot, mut w: f64, scale: f64) {
+        for k in first..self.size {
+            let x = std::mem::take(&mut self.work[k]);
+            if x == 0.0 {
+                continue;
+            }
+            let row = &mut self.r[k * self.size + k + 1..(k + 1) * self.size];
+            let rest = &mut self.work[k + 1..];
+            if self.pivot[k] == Pivot::Free {
+                if x.abs() <= RANK_TOLERANCE * scale {
+                    continue;
+                }
+                for (r, y) in row.iter_mut().zip(rest) {
+                    *r = std::mem::take(y) / x;
+                }
+                self.t[k] = rhs / x;
+                self.d[k] = w * x * x;
+                self.pivot[k] = kind;
+                return;
+            }
+            // An exact row is not moved by a finite one.
+            let (c, s) = if self.pivot[k] == kind {
+                let d = self.d[k] + w * x * x;
+                let cs = (self.d[k] / d, w * x / d);
+                w *= cs.0;
+                self.d[k] = d;
+                cs
+            } else {
+                (1.0, 0.0)
+            };
+            for (r, y) in row.iter_mut().zip(rest) {
+                let before = *r;
+                *r = c * before + s * *y;
+                *y -= x * before;
+            }
+            let t = self.t[k];
+            self.t[k] = c * t + s * rhs;
+            rhs -= x * t;
+        }
+    }
+
+    /// What is left when the first row is taken: the front of column `k` without it.
+    fn below(&self, k: usize) -> Triangle {
+        let rows = 1..self.size;
+        Triangle {
+            of: k,
+            r: rows
+                .clone()
+                .flat_map(|i| &self.r[i * self.size + i + 1..(i + 1) * self.size])
+                .copied()
+                .collect(),
+            d: self.d[rows.clone()].to_vec(),
+            t: self.t[rows.clone()].to_vec(),
+            pivot: self.pivot[rows].to_vec(),
+        }
+    }
+}
+
+/// Rows passed on from column `of`, over the columns it is coupled to.
+struct Triangle {
+    of: usize,
+    /// Packed by rows, without the units.
+    r: Vec<f64>,
+    d: Vec<f64>,
+    t: Vec<f64>,
+    pivot: Vec<Pivot>,
+}
+
+impl Triangle {
+    /// Adds its exact, or its finite, rows to the front of its parent.
+    fn merge(&self, pattern: &Pattern, place: &[usize], exact: bool, front: &mut Front) {
+        let columns = pattern.columns(self.of);
+        let mut start = 0;
+        for (i, &column) in columns.iter().enumerate() {
+            let row = &self.r[start..start + columns.len() - i - 1];
+            start += row.len();
+            let kind = self.pivot[i];
+            if kind == Pivot::Free || (kind == Pivot::Exact) != exact {
+                continue;
+            }
+            let first = place[column];
+            front.work[first] = 1.0;
+            let mut scale = 1.0_f64;
+            for (&value, &column) in row.iter().zip(&columns[i + 1..]) {
+                front.work[place[column]] = value;
+                scale = scale.max(value.abs());
+            }
+            front.rotate(first, self.t[i], kind, self.d[i], scale);
+        }
+    }
+}
+
 /// A symmetric matrix known within the pattern of the factor.
 pub(super) struct SelectedInverse {
     off: Vec<f64>,
@@ -251,8 +388,9 @@ mod tests {
         let pattern = Pattern::full(n);
         let mut factor = Factor::new(&pattern);
         for &(row, rhs, weight) in equations {
-            factor.add(&pattern, row, rhs, weight);
+            factor.add(row, rhs, weight);
         }
+        factor.factorise(&pattern);
         let mut x = vec![0.0; n];
         factor.solve(&pattern, &mut x);
         (factor, pattern, x)

@@ -194,13 +194,9 @@ impl Wls {
         self.factor.clear();
         for (k, linearised) in linearisation.rows.iter().enumerate() {
             let row = linearisation.row(k);
-            self.factor.add(
-                &model.layout.pattern,
-                row,
-                linearised.rhs,
-                linearised.weight,
-            );
+            self.factor.add(row, linearised.rhs, linearised.weight);
         }
+        self.factor.factorise(&model.layout.pattern);
     }
 
     /// Solution of the equations linearised last.

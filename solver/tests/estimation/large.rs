@@ -127,7 +127,7 @@ fn fully_measured_ring() {
 
 #[test]
 fn radial_feeders_with_a_hub() {
-    check(&network(300, |k| if k <= 10 { 0 } else { k - 10 }, &[]));
+    check(&network(1500, |k| if k <= 30 { 0 } else { k - 30 }, &[]));
 }
 
 #[test]
