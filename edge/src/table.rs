@@ -315,3 +315,96 @@ fn rate(before: &Point, update: &Update) -> f64 {
         0.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> (Table, DeviceId) {
+        let device = DeviceId::new("pv3");
+        let promise = Promise::of(Duration::from_secs(1), Duration::from_secs(1));
+        let noisy = ["p", "q"].map(|name| PointId::new(&device, name));
+        let mut table = Table::new([(device.clone(), promise)], noisy, 0);
+        table.state(&device, DeviceState::Online, 0);
+        (table, device)
+    }
+
+    fn say(table: &mut Table, device: &DeviceId, name: &str, value: f64, at_us: i64) {
+        let update = Update {
+            point: PointId::new(device, name),
+            value: Value::Analog(value),
+            quality: Quality::GOOD,
+            time: Timestamp::received(at_us),
+        };
+        table.update(device, vec![update], at_us);
+    }
+
+    fn quality(table: &mut Table, device: &DeviceId, name: &str, now_us: i64) -> Quality {
+        let snapshot = table.snapshot(now_us);
+        snapshot.points[&PointId::new(device, name)].quality
+    }
+
+    fn offline() -> DeviceState {
+        DeviceState::Offline {
+            error: "no route".to_owned(),
+            retry_in: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn a_value_grows_old_after_three_polls_and_a_time_out() {
+        let (mut table, device) = table();
+        say(&mut table, &device, "p", 1.0, 0);
+        assert_eq!(quality(&mut table, &device, "p", 4 * US), Quality::GOOD);
+        assert_eq!(quality(&mut table, &device, "p", 4 * US + 1), Quality::OLD);
+        say(&mut table, &device, "p", 2.0, 5 * US);
+        assert_eq!(quality(&mut table, &device, "p", 5 * US), Quality::GOOD);
+    }
+
+    #[test]
+    fn a_lost_device_keeps_its_last_values_and_says_so() {
+        let (mut table, device) = table();
+        say(&mut table, &device, "p", 1.0, 0);
+        table.state(&device, offline(), US);
+        // Trying again is not being back.
+        table.state(&device, DeviceState::Connecting, 2 * US);
+        let snapshot = table.snapshot(2 * US);
+        assert_eq!(snapshot.links[&device].since_us, US);
+        assert_eq!(
+            quality(&mut table, &device, "p", 2 * US),
+            Quality::COMM_LOST
+        );
+        assert_eq!(
+            snapshot.points[&PointId::new(&device, "p")].value,
+            Value::Analog(1.0)
+        );
+        table.state(&device, DeviceState::Online, 3 * US);
+        assert_eq!(quality(&mut table, &device, "p", 3 * US), Quality::GOOD);
+    }
+
+    #[test]
+    fn only_noisy_values_freeze_and_only_while_something_is_measured() {
+        let (mut table, device) = table();
+        for k in 0..20 {
+            say(&mut table, &device, "p", 70_000.0, k * US);
+            say(&mut table, &device, "q", 0.0, k * US);
+            say(&mut table, &device, "p_limit", 70_000.0, k * US);
+            let now_us = k * US;
+            let frozen = quality(&mut table, &device, "p", now_us) == Quality::FROZEN;
+            assert_eq!(frozen, k >= i64::from(FROZEN_AFTER), "after {k}");
+            assert!(quality(&mut table, &device, "q", now_us).is_good());
+            assert!(quality(&mut table, &device, "p_limit", now_us).is_good());
+        }
+        say(&mut table, &device, "p", 70_001.0, 20 * US);
+        assert!(quality(&mut table, &device, "p", 20 * US).is_good());
+    }
+
+    #[test]
+    fn what_is_no_number_is_invalid() {
+        let (mut table, device) = table();
+        say(&mut table, &device, "p", f64::NAN, 0);
+        assert_eq!(quality(&mut table, &device, "p", 0), Quality::INVALID);
+        let snapshot = table.snapshot(0);
+        assert_eq!(snapshot.good(&PointId::new(&device, "p")), None);
+    }
+}

@@ -2,8 +2,9 @@
 //!
 //! Loads, and units that do not answer or do not obey, enter as fixed power at their estimated
 //! value (persistence forecast). Limits shrink by the estimate's uncertainty (invariant 6): a
-//! node's voltage band by `sigma_margin` standard deviations at either end, a branch's rating by
-//! as many of its current.
+//! node's voltage band by `sigma_margin` standard deviations at either end, a line's rating by
+//! as many of its current. Ratings shrink besides by a margin of the site's choice, since the
+//! forecast is as uncertain as the loads behind it.
 
 use std::collections::BTreeMap;
 
@@ -98,14 +99,18 @@ fn limits(site: &Site, grid: &Grid, estimate: &Estimate) -> LimitSet {
     let branches = estimate
         .branches
         .iter()
-        .filter_map(|branch| {
-            let rating_a = rating_a(grid, branch.id)?;
-            let sigma_a = current_sigma_a(branch)?;
-            let shrink = (limits.sigma_margin * sigma_a / rating_a).min(1.0 - LEAST_SHARE);
-            Some(BranchLimit {
+        .map(|branch| {
+            // Transformers are rated in apparent power, and sigmas of that are not estimated.
+            let shrink = match (rating_a(grid, branch.id), current_sigma_a(branch)) {
+                (Some(rating_a), Some(sigma_a)) => limits.sigma_margin * sigma_a / rating_a,
+                (Some(_), None) => 1.0,
+                (None, _) => 0.0,
+            };
+            let shrink = shrink.min(1.0 - LEAST_SHARE);
+            BranchLimit {
                 branch: branch.id,
-                loading_max: 1.0 - shrink,
-            })
+                loading_max: (1.0 - limits.rating_margin) * (1.0 - shrink),
+            }
         })
         .collect();
     LimitSet {

@@ -115,7 +115,13 @@ impl Cycle {
             records,
         );
         let begun = (self.stopwatch)();
-        let result = clear(&self.feeder.grid, &case, &clearing::Options::default());
+        // What the margin leaves to the meters' errors is not the optimiser's to use up.
+        let options = clearing::Options {
+            tolerance_u_pu: 1e-5,
+            tolerance_rating: 1e-5,
+            ..clearing::Options::default()
+        };
+        let result = clear(&self.feeder.grid, &case, &options);
         let took_us = (self.stopwatch)() - begun;
         let clearing = match result {
             Ok(clearing) => clearing,

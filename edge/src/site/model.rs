@@ -48,6 +48,8 @@ pub struct Limits {
     pub u_max_pu: f64,
     /// Limits shrink by this many standard deviations of the estimate.
     pub sigma_margin: f64,
+    /// Ratings shrink by this share besides: loads move between gate closure and delivery.
+    pub rating_margin: f64,
 }
 
 /// The market's rules that a site chooses.

@@ -78,10 +78,13 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
         period
     });
     let limits = root.table("limits").and_then(|t| read_limits(&t));
-    let market = root.table("market").and_then(|t| read_market(&t));
+    let (market, interval_s) = root
+        .table("market")
+        .map(|t| read_market(&t))
+        .unwrap_or_default();
     let lease = root
         .table("dispatch")
-        .and_then(|t| read_lease(&t, market.as_ref()));
+        .and_then(|t| read_lease(&t, interval_s));
     let context = Context {
         network: network.as_ref(),
     };
@@ -144,15 +147,18 @@ fn read_limits(table: &Table<'_, '_>) -> Option<Limits> {
     let u_min_pu = table.number("u_min_pu", 0.5..=1.0);
     let u_max_pu = table.number("u_max_pu", 1.0..=1.5);
     let sigma_margin = table.number("sigma_margin", 0.0..=10.0);
+    let rating_margin_pct = table.number("rating_margin_pct", 0.0..=50.0);
     table.finish();
     Some(Limits {
         u_min_pu: u_min_pu?,
         u_max_pu: u_max_pu?,
         sigma_margin: sigma_margin?,
+        rating_margin: rating_margin_pct? / 100.0,
     })
 }
 
-fn read_market(table: &Table<'_, '_>) -> Option<Market> {
+/// The market, and the length of its interval, which is known even where something else is wrong.
+fn read_market(table: &Table<'_, '_>) -> (Option<Market>, Option<i64>) {
     let currency = table.text("currency").filter(|text| {
         let fit = text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
         if !fit {
@@ -190,32 +196,34 @@ fn read_market(table: &Table<'_, '_>) -> Option<Market> {
         );
     }
     table.finish();
-    Some(Market {
-        currency: currency?.to_owned(),
-        interval_s: u32::try_from(interval?).ok()?,
-        gate_s: u32::try_from(gate?).ok()?,
-        import_price: import?,
-        export_price: export?,
-    })
+    let whole = || {
+        Some(Market {
+            currency: currency?.to_owned(),
+            interval_s: u32::try_from(interval?).ok()?,
+            gate_s: u32::try_from(gate?).ok()?,
+            import_price: import?,
+            export_price: export?,
+        })
+    };
+    (whole(), interval)
 }
 
-fn read_lease(table: &Table<'_, '_>, market: Option<&Market>) -> Option<Duration> {
-    let lease = table.integer("lease_s", 2..=7200);
+fn read_lease(table: &Table<'_, '_>, interval_s: Option<i64>) -> Option<Duration> {
+    let lease_s = table.integer("lease_s", 2..=7200);
     table.finish();
-    let lease = u64::try_from(lease?).ok()?;
+    let lease_s = lease_s?;
     // Else every device would fall back between two intervals.
-    if let Some(market) = market
-        && lease <= u64::from(market.interval_s)
+    if let Some(interval_s) = interval_s
+        && lease_s <= interval_s
     {
         table.problem(
             "lease_s",
             format!(
-                "must be above market.interval_s, which is {}: the setpoint of the next interval has to come before it ends",
-                market.interval_s
+                "must be above market.interval_s, which is {interval_s}: the setpoint of the next interval has to come before it ends"
             ),
         );
     }
-    Some(Duration::from_secs(lease))
+    u64::try_from(lease_s).ok().map(Duration::from_secs)
 }
 
 fn price(table: &Table<'_, '_>, key: &'static str) -> Option<Price> {

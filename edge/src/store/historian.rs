@@ -199,3 +199,72 @@ fn set_aside(file: &Path, now_us: i64) -> io::Result<PathBuf> {
     fs::rename(file, &aside)?;
     Ok(aside)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use protocols::{
+        device::DeviceState,
+        point::{DeviceId, Timestamp, Update},
+    };
+
+    use super::*;
+    use crate::table::{Promise, Table};
+
+    const BEGIN_US: i64 = 1_800_000_000_000_000;
+
+    fn seconds(historian: &mut Historian, count: i64) {
+        let device = DeviceId::new("pv3");
+        let promise = Promise::of(Duration::from_secs(1), Duration::from_secs(1));
+        let mut table = Table::new([(device.clone(), promise)], [], BEGIN_US);
+        table.state(&device, DeviceState::Online, BEGIN_US);
+        for k in 0..count {
+            let now_us = BEGIN_US + k * 1_000_000;
+            let update = Update {
+                point: PointId::new(&device, "p"),
+                value: Value::Analog(k as f64),
+                quality: Quality::GOOD,
+                time: Timestamp::received(now_us),
+            };
+            table.update(&device, vec![update], now_us);
+            historian.note(&table.snapshot(now_us)).unwrap();
+        }
+    }
+
+    #[test]
+    fn history_outlives_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let (mut historian, aside) = Historian::open(dir.path(), BEGIN_US).unwrap();
+            assert_eq!(aside, None);
+            seconds(&mut historian, 150);
+            historian.flush().unwrap();
+        }
+        let (historian, _) = Historian::open(dir.path(), BEGIN_US).unwrap();
+        let point = PointId::parse("pv3/p");
+        let begin_ms = BEGIN_US / 1000;
+        let all = historian.values(&point, 0, i64::MAX).unwrap();
+        assert_eq!(all.len(), 150);
+        let some = historian
+            .values(&point, begin_ms + 58_000, begin_ms + 61_000)
+            .unwrap();
+        let values: Vec<f64> = some.iter().map(|v| v.1).collect();
+        assert_eq!(values, [58.0, 59.0, 60.0, 61.0]);
+        assert_eq!(some[0].0, begin_ms + 58_000);
+        let nobody = historian.values(&PointId::parse("pv3/x"), 0, i64::MAX);
+        assert_eq!(nobody.unwrap(), []);
+    }
+
+    #[test]
+    fn a_damaged_historian_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("historian.redb");
+        fs::write(&file, b"this is no history").unwrap();
+        let (mut historian, aside) = Historian::open(dir.path(), BEGIN_US).unwrap();
+        let aside = aside.unwrap();
+        assert_eq!(fs::read(aside).unwrap(), b"this is no history");
+        seconds(&mut historian, 3);
+        historian.flush().unwrap();
+    }
+}

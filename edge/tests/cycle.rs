@@ -1,0 +1,370 @@
+//! The pure cycle on a bench: a noon that would break the feeder's limits, and everything that is
+//! meant to go wrong.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails here has failed")]
+
+mod bench;
+
+use bench::{Bench, START, US};
+use edge::{
+    store::Record,
+    web::api::{Health, IntervalView, NewOrder, OrderStep, Problem},
+};
+use protocols::point::{Action, ActivePower};
+use solver::market::LedgerEntry;
+
+fn interval(output: &edge::cycle::Output, start: i64) -> IntervalView {
+    let start = edge::clock::rfc3339_s(start);
+    let mut intervals = output.published.intervals.iter();
+    let found = intervals.find(|i| i.start == start);
+    found.unwrap().as_ref().clone()
+}
+
+fn alarm(output: &edge::cycle::Output, code: &str) -> Option<String> {
+    let mut standing = output.published.alarms.iter();
+    let found = standing.find(|a| a.code == code && a.cleared.is_none());
+    found.map(|a| format!("{}: {}", a.source, a.text))
+}
+
+fn order(client_id: &str, interval: i64, quantity_w: i64, price_per_mwh: f64) -> NewOrder {
+    NewOrder {
+        client_id: client_id.to_owned(),
+        node: 7,
+        unit: Some(101),
+        participant: "windpark".to_owned(),
+        interval: edge::clock::rfc3339_s(interval),
+        direction: "sell".to_owned(),
+        steps: vec![OrderStep {
+            quantity_w,
+            price_per_mwh,
+        }],
+    }
+}
+
+#[test]
+fn the_loop_closes_and_settles() {
+    let mut bench = Bench::new();
+    bench.tick();
+    assert!(bench.u_max > 1.10 && bench.loading_max > 1.0);
+    let output = bench.until(7);
+    assert_eq!(interval(&output, START + 10).phase, "cleared");
+    assert!(output.commands.is_empty());
+    let output = bench.until(10);
+    assert_eq!(output.commands.len(), 15);
+    let output = bench.until(22);
+    // pandapower's AC optimum at these limits is 585.58 per h; margins for uncertainty cost more.
+    let cleared = interval(&output, START + 10);
+    assert_eq!(cleared.phase, "settled", "{:?}", cleared.message);
+    let cost = cleared.cost_per_h.unwrap();
+    assert!((585.0..585.58 * 1.03).contains(&cost), "{cost}");
+    assert!(cleared.ac_check.unwrap().ok);
+    assert!(bench.u_max <= 1.05 && bench.loading_max <= 1.0);
+    let amounts: Vec<i64> = cleared.settlement.iter().map(|s| s.amount_micro).collect();
+    assert_eq!(amounts.iter().sum::<i64>(), 0);
+    assert!(amounts.len() > 15);
+    assert_eq!(output.published.status.health, Health::Ok);
+    assert_eq!(output.published.status.metrics.settled, 1);
+    // The energy that a unit delivered is what its register says, within a Wh at either end.
+    let wind = cleared.settlement.iter().find(|s| s.unit == Some(101));
+    let wind = wind.unwrap();
+    assert_eq!(wind.quality, "metered");
+    assert!(
+        (wind.metered_wh - wind.contracted_wh).abs() <= 2,
+        "{wind:?}"
+    );
+}
+
+#[test]
+fn the_same_inputs_give_the_same_records() {
+    let run = || {
+        let mut bench = Bench::new();
+        let mut records = Vec::new();
+        while bench.now_us <= (START + 23) * US {
+            records.extend(bench.tick().records);
+        }
+        records
+    };
+    assert!(run() == run());
+}
+
+#[test]
+fn without_a_fresh_estimate_at_the_gate_nothing_is_dispatched() {
+    let mut bench = Bench::new();
+    bench.until(12);
+    for device in bench.site.devices.clone() {
+        bench.offline.insert(device.id.to_string());
+    }
+    let output = bench.until(19);
+    let failed = interval(&output, START + 20);
+    assert_eq!(failed.phase, "failed");
+    assert!(failed.message.unwrap().contains("no usable estimate"));
+    assert!(alarm(&output, "clearing_failed").is_some());
+    assert!(alarm(&output, "no_estimate").is_some());
+    while bench.now_us < (START + 30) * US {
+        assert!(bench.tick().commands.is_empty());
+    }
+    let output = bench.step();
+    assert_eq!(output.published.status.health, Health::Safe);
+    assert!(output.published.dispatch.is_empty());
+}
+
+#[test]
+fn a_device_that_does_not_answer_leaves_the_market() {
+    let mut bench = Bench::new();
+    bench.until(5);
+    bench.offline.insert("chp9".to_owned());
+    let output = bench.until(10);
+    let cleared = interval(&output, START + 10);
+    assert_eq!(cleared.phase, "delivering");
+    assert!(cleared.awards.iter().all(|a| a.unit != 103));
+    assert!(output.commands.iter().all(|(d, _)| d.as_str() != "chp9"));
+    assert_eq!(output.commands.len(), 14);
+    assert!(alarm(&output, "device_offline").unwrap().contains("chp9"));
+    // It goes on delivering 1.55 MW: the others make room for it.
+    bench.tick();
+    assert!(bench.u_max <= 1.05 && bench.loading_max <= 1.0);
+}
+
+#[test]
+fn lying_meters_are_named_and_the_result_stays_feasible() {
+    let lies: [(&str, bench::Lie, &str); 3] = [
+        ("rtu8/bay2_p", Box::new(|x| -x), "sign_flipped"),
+        // Ten standard deviations of a 0.1 % meter.
+        ("rtu8/bay3_u", Box::new(|x| x * 1.01), "gross_error"),
+        ("rtu3/bay1_p", Box::new(|_| -4_321_000.0), "frozen"),
+    ];
+    for (point, lie, reason) in lies {
+        let mut bench = Bench::new();
+        bench.until(2);
+        bench.lies.insert(point.to_owned(), lie);
+        let output = bench.until(21);
+        let state = output.published.network_state.as_ref().unwrap();
+        let rejected: Vec<_> = state
+            .rejected
+            .iter()
+            .map(|r| (r.point.as_str(), r.reason.as_str()))
+            .collect();
+        assert_eq!(rejected, [(point, reason)]);
+        assert!(alarm(&output, "bad_data").unwrap().contains(point));
+        assert!(bench.u_max <= 1.05 && bench.loading_max <= 1.0, "{point}");
+    }
+}
+
+#[test]
+fn a_device_that_does_not_obey_is_left_out_and_tried_again() {
+    let mut bench = Bench::new();
+    bench.until(10);
+    bench.deaf.insert("wind7".to_owned());
+    // From now on it reads back the old setpoint while another is asked for.
+    let placed = bench
+        .cycle
+        .decide_order(order("low", START + 20, 2_000_000, 30.0), bench.now_us)
+        .unwrap();
+    bench.cycle.settle_decision(&placed).unwrap();
+    let output = bench.until(27);
+    assert!(
+        alarm(&output, "setpoint_mismatch")
+            .unwrap()
+            .contains("Wind 7")
+    );
+    let next = interval(&output, START + 30);
+    assert_eq!(next.phase, "cleared");
+    assert!(next.awards.iter().all(|a| a.unit != 101));
+    let output = bench.until(37);
+    let after = interval(&output, START + 40);
+    assert!(after.awards.iter().any(|a| a.unit == 101));
+}
+
+#[test]
+fn an_order_takes_the_place_of_the_agents() {
+    let mut bench = Bench::new();
+    bench.until(1);
+    let request = order("mine", START + 10, 1_000_000, 21.5);
+    let decision = bench.cycle.decide_order(request.clone(), bench.now_us);
+    let decision = decision.unwrap();
+    assert!(decision.record.is_some());
+    let view = bench.cycle.settle_decision(&decision).unwrap();
+    assert_eq!(
+        (view.state.as_str(), view.placed_by.as_str()),
+        ("accepted", "api")
+    );
+    // The same once more: the same order, nothing to record.
+    let again = bench.cycle.decide_order(request, bench.now_us).unwrap();
+    assert!(again.record.is_none());
+    assert_eq!(bench.cycle.settle_decision(&again).unwrap().id, view.id);
+
+    let output = bench.until(10);
+    let cleared = interval(&output, START + 10);
+    let wind = cleared.awards.iter().find(|a| a.unit == 101).unwrap();
+    assert!((wind.p_w - 1_000_000.0).abs() < 1.0, "{}", wind.p_w);
+    let orders: Vec<_> = output
+        .published
+        .orders
+        .iter()
+        .filter(|o| o.unit == 101 && o.interval == cleared.start)
+        .collect();
+    assert_eq!(orders.len(), 1);
+    assert_eq!(orders[0].state, "awarded");
+}
+
+#[test]
+fn orders_that_break_a_rule_are_refused_in_words() {
+    let bench = {
+        let mut bench = Bench::new();
+        bench.until(1);
+        bench
+    };
+    let refused = |order| -> Problem { bench.cycle.decide_order(order, bench.now_us).unwrap_err() };
+    let good = order("x", START + 10, 1000, 30.0);
+    let rows = [
+        (
+            NewOrder {
+                node: 4711,
+                ..good.clone()
+            },
+            "node",
+        ),
+        (
+            NewOrder {
+                unit: Some(4711),
+                ..good.clone()
+            },
+            "unit",
+        ),
+        (
+            NewOrder {
+                direction: "steal".into(),
+                ..good.clone()
+            },
+            "direction",
+        ),
+        (
+            NewOrder {
+                interval: "noon".into(),
+                ..good.clone()
+            },
+            "interval",
+        ),
+        (order("x", START + 10, -5, 30.0), "quantity"),
+        (order("x", START + 10, 5, f64::NAN), "price_bounds"),
+        (order("x", START + 10, 5, 1e12), "price_bounds"),
+        (order("x", START + 10, 99_000_000, 30.0), "capability"),
+        (order("x", START - 10, 5, 30.0), "gate"),
+    ];
+    for (order, rule) in rows {
+        let problem = refused(order);
+        assert_eq!(problem.error, rule, "{}", problem.message);
+        assert!(problem.accepted.is_some());
+    }
+}
+
+#[test]
+fn a_cancelled_order_takes_no_part() {
+    let mut bench = Bench::new();
+    bench.until(1);
+    let request = order("mine", START + 10, 1_000_000, 21.5);
+    let decision = bench.cycle.decide_order(request, bench.now_us).unwrap();
+    let id = bench.cycle.settle_decision(&decision).unwrap().id;
+    let cancel = bench.cycle.decide_cancel(id, bench.now_us).unwrap();
+    assert_eq!(
+        bench.cycle.settle_decision(&cancel).unwrap().state,
+        "cancelled"
+    );
+    assert!(bench.cycle.decide_cancel(4711, bench.now_us).is_err());
+    let output = bench.until(10);
+    let cleared = interval(&output, START + 10);
+    let wind = cleared.awards.iter().find(|a| a.unit == 101).unwrap();
+    assert!(wind.p_w > 2_000_000.0);
+}
+
+/// Runs until `s`, then starts anew from the records alone.
+fn restarted(s: i64, down_s: i64) -> (Bench, Vec<Record>, u64) {
+    let mut bench = Bench::new();
+    let mut records = Vec::new();
+    while bench.now_us <= (START + s) * US {
+        records.extend(bench.tick().records);
+    }
+    let decision = bench
+        .cycle
+        .decide_order(order("kept", START + 50, 1_000_000, 21.5), bench.now_us)
+        .unwrap();
+    records.extend(decision.record.clone());
+    let id = bench.cycle.settle_decision(&decision).unwrap().id;
+    let mut again = Bench::starting_at((START + s + down_s) * US);
+    for record in &records {
+        again.cycle.restore(record);
+    }
+    (again, records, id)
+}
+
+#[test]
+fn a_restart_keeps_orders_and_dispatches_what_is_still_current() {
+    // Killed at 12 s, back at 14 s: interval 10..20 is running and was cleared.
+    let (mut bench, records, id) = restarted(12, 2);
+    assert!(records.iter().any(|r| matches!(
+        r,
+        Record::Market(LedgerEntry::Cleared { interval, .. }) if *interval == START + 10
+    )));
+    let output = bench.tick();
+    assert!(
+        output
+            .published
+            .orders
+            .iter()
+            .any(|o| o.id == id && o.state == "accepted")
+    );
+    assert_eq!(output.commands.len(), 15);
+    for (_, command) in &output.commands {
+        assert!(command.expires_unix_us <= (START + 20) * US);
+    }
+    // A number once given is never given again.
+    let decision = bench
+        .cycle
+        .decide_order(order("new", START + 50, 1000, 22.0), bench.now_us)
+        .unwrap();
+    let highest = output.published.orders.iter().map(|o| o.id).max().unwrap();
+    assert!(bench.cycle.settle_decision(&decision).unwrap().id > highest);
+}
+
+#[test]
+fn a_restart_dispatches_nothing_stale() {
+    // Killed at 12 s, back at 21 s: 10..20 is over and 20..30 was never cleared.
+    let (mut bench, _, _) = restarted(12, 9);
+    while bench.now_us < (START + 30) * US {
+        let output = bench.tick();
+        assert!(output.commands.is_empty(), "at {}", bench.now_us);
+    }
+    let output = bench.tick();
+    assert_eq!(interval(&output, START + 20).phase, "failed");
+    assert_eq!(output.commands.len(), 15);
+}
+
+#[test]
+fn setpoints_are_leased_ramped_and_within_nameplate() {
+    let mut bench = Bench::new();
+    let first = bench.until(10);
+    let second = bench.until(14);
+    assert_eq!(second.commands.len(), 15, "renewed within the interval");
+    for (output, lease_s) in [(first, 15.0), (second, 11.0)] {
+        for (device, command) in output.commands {
+            let unit = bench
+                .site
+                .units
+                .iter()
+                .find(|u| u.device == device)
+                .unwrap();
+            let Action::Der(setpoint) = command.action else {
+                panic!("{device} is no DER");
+            };
+            let watts = |p| match p {
+                ActivePower::Limit(w) | ActivePower::Set(w) => w,
+            };
+            // However often it is renewed, the lease ends 15 s after the interval's start.
+            assert!((setpoint.lease.as_secs_f64() - lease_s).abs() < 1e-6);
+            assert_eq!(setpoint.ramp_w_per_s, Some(unit.ramp_w_per_s));
+            assert_eq!(watts(setpoint.fallback.p), unit.fallback_p_w);
+            assert!(watts(setpoint.p).abs() <= unit.p_rated_w);
+            assert!(setpoint.q_var.abs() <= unit.q_rated_var);
+        }
+    }
+}

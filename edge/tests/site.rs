@@ -1,0 +1,185 @@
+//! A site file with many problems: every one is named with its place, in one go.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails here has failed")]
+
+use std::{fs, path::Path};
+
+use edge::site;
+
+fn example() -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    fs::read_to_string(file).unwrap()
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    let problems = site::parse(&file, text).map(|_| ()).unwrap_err();
+    let strip = |p: site::Problem| {
+        let text = p.to_string();
+        text.replace(&format!("{}:", file.display()), "")
+    };
+    problems.into_iter().map(strip).collect()
+}
+
+/// Replaces the first `from`, which must be there; the line it is in.
+fn spoil(text: &mut String, from: &str, to: &str) -> usize {
+    let at = text.find(from).unwrap_or_else(|| panic!("no {from}"));
+    let line = text[..at].matches('\n').count() + 1;
+    *text = text.replacen(from, to, 1);
+    line
+}
+
+#[test]
+fn the_example_is_right() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    let site = site::load(&file).unwrap();
+    assert_eq!(
+        (site.devices.len(), site.units.len(), site.loads.len()),
+        (22, 15, 18)
+    );
+    let states = site::fallback::states(&site).unwrap();
+    for state in states {
+        assert_eq!(
+            state.violations,
+            Vec::<String>::new(),
+            "{}",
+            state.assumption
+        );
+    }
+}
+
+#[test]
+fn every_problem_is_named_with_its_place() {
+    let mut text = example();
+    let mut expected = Vec::new();
+    // what it says, what is written instead, the path, part of the message
+    for (from, to, path, message) in [
+        (
+            "u_max_pu = 1.05",
+            "u_max_pu = 0.90",
+            "limits.u_max_pu",
+            "from 1 to 1.5",
+        ),
+        (
+            "currency = \"EUR\"",
+            "currency = \"Euro\"",
+            "market.currency",
+            "ISO 4217",
+        ),
+        (
+            "gate_s = 3 ",
+            "gate_s = 30 ",
+            "market.gate_s",
+            "below interval_s",
+        ),
+        (
+            "lease_s = 15",
+            "lease_s = 9 ",
+            "dispatch.lease_s",
+            "above market.interval_s",
+        ),
+        ("id = 14\nname", "id = 13\nname", "node[14].id", "twice"),
+        (
+            "branch = 15, side",
+            "branch = 999, side",
+            "bays[4].branch",
+            "no line or transformer 999",
+        ),
+        (
+            "loads = [31, 41]",
+            "loads = [31, 39]",
+            "bays[6].loads[1]",
+            "another node",
+        ),
+        (
+            "side = \"to\" },\n  { bay = 2, branch = 17",
+            "side = \"two\" },\n  { bay = 2, branch = 17",
+            "bays[0].side",
+            "none of from, to",
+        ),
+        ("id = 101\n", "id = 999\n", "unit[8].id", "no generator 999"),
+        (
+            "kind = \"wind\"",
+            "kind = \"wnid\"",
+            "unit[8].kind",
+            "none of pv, wind",
+        ),
+        (
+            "fallback_p_w = 800000",
+            "fallback_p_w = 8e6   ",
+            "unit[8].fallback_p_w",
+            "from 0 to 7500000",
+        ),
+        (
+            "device = \"chp9\"",
+            "device = \"rtu8\"",
+            "unit[10].device",
+            "takes no setpoints",
+        ),
+        (
+            "energy_wh = 1200000",
+            "energy_kwh = 1200  ",
+            "unit[13].energy_kwh",
+            "did you mean `energy_wh`?",
+        ),
+        (
+            "sigma_pct = 30\n",
+            "sigma_pct = nan\n",
+            "load[0].sigma_pct",
+            "from 1 to 300",
+        ),
+    ] {
+        let line = spoil(&mut text, from, to);
+        expected.push((line, path, message));
+    }
+    let found = problems(&text);
+    for (line, path, message) in expected {
+        // The place may be on one of the lines that the spoiled text covers.
+        let named = found.iter().any(|p| {
+            (line..line + 2).any(|l| p.starts_with(&format!("{l}:")))
+                && p.contains(path)
+                && p.contains(message)
+        });
+        assert!(
+            named,
+            "line {line}, {path}: {message} not in\n{}",
+            found.join("\n")
+        );
+    }
+    for missing in ["node 14 of the network", "generator 101 of the network"] {
+        assert!(found.iter().any(|p| p.contains(missing)), "{missing}");
+    }
+}
+
+#[test]
+fn an_unreadable_network_does_not_hide_the_rest() {
+    let mut text = example();
+    spoil(&mut text, "network.json", "nowhere.json");
+    spoil(&mut text, "poll_s", "pol_s");
+    let found = problems(&text);
+    assert!(
+        found
+            .iter()
+            .any(|p| p.contains("nowhere.json cannot be read"))
+    );
+    assert!(found.iter().any(|p| p.contains("did you mean `poll_s`?")));
+}
+
+#[test]
+fn what_is_not_toml_is_named_with_its_place() {
+    let found = problems("[site]\nname = \nstate = \"x\n");
+    assert!(found[0].starts_with("2:"), "{found:?}");
+    assert!(found.iter().any(|p| p.starts_with("3:")), "{found:?}");
+    assert!(!problems("").is_empty());
+}
+
+#[test]
+fn no_spoiled_byte_panics() {
+    // Every hundredth byte of a valid file made something else.
+    let text = example();
+    for at in (0..text.len()).step_by(97) {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] = b"]\"=x\n0"[at % 6];
+        let _ = site::parse(Path::new("site.toml"), &String::from_utf8_lossy(&bytes));
+    }
+}
