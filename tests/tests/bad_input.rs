@@ -86,7 +86,7 @@ fn bad_orders_are_refused_in_words_and_change_nothing() -> Result<()> {
     });
     let with = |key: &str, value: Value| {
         let mut order = good.clone();
-        order["client_id"] = format!("bad {key} {value}").into();
+        order["client_id"] = format!("bad-{key}").into();
         order[key] = value;
         order
     };
