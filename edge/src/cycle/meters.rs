@@ -2,8 +2,9 @@
 //!
 //! A register in Wh is read at a poll's time, not at the interval's boundary, hence interpolated
 //! between the polls around it and rounded there: the energies of successive intervals add up to
-//! the register's difference. What has no register that counts both ways (batteries, loads, the
-//! grid above) is the integral of its power, and settles as `Estimated`.
+//! the register's difference. A battery's registers are what it delivered less what it took. What
+//! has no such register (loads, the grid above, a battery that only counts what it delivers) is
+//! the integral of its estimated power, and settles as `Estimated`.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -28,13 +29,14 @@ struct Track {
 }
 
 impl Track {
-    fn register(&mut self, at_us: i64, wh: f64, keep_us: i64) {
+    /// `rising`: a register that only counts up.
+    fn register(&mut self, at_us: i64, wh: f64, rising: bool, keep_us: i64) {
         if let Some(&(last_us, last_wh)) = self.readings.back() {
             if at_us <= last_us {
                 return;
             }
             // It restarted or jumped: what was before cannot be compared.
-            if wh < last_wh {
+            if rising && wh < last_wh {
                 self.readings.clear();
             }
         }
@@ -112,14 +114,26 @@ impl Meters {
 
     /// Takes over what a snapshot's registers and its estimate say.
     pub(super) fn note(&mut self, site: &Site, snapshot: &Snapshot, estimated: Option<&Estimated>) {
-        for unit in site.units.iter().filter(|unit| unit.battery.is_none()) {
-            let id = PointId::new(&unit.device, "energy");
-            if let Some(point) = snapshot.points.get(&id)
-                && point.quality.is_good()
-                && let Value::Counter(wh) = point.value
-            {
+        for unit in &site.units {
+            let counter = |name| {
+                let point = snapshot.points.get(&PointId::new(&unit.device, name))?;
+                let Value::Counter(wh) = point.value else {
+                    return None;
+                };
+                let good = point.quality.is_good();
+                good.then_some((point.time.unix_us, wh as f64))
+            };
+            let net = match (counter("energy"), unit.battery) {
+                (Some((at_us, out)), Some(_)) => {
+                    counter("energy_absorbed").map(|(_, taken)| (at_us, out - taken))
+                }
+                (delivered, None) => delivered,
+                (None, Some(_)) => None,
+            };
+            if let Some((at_us, wh)) = net {
                 let track = self.registers.entry(unit.id).or_default();
-                track.register(point.time.unix_us, wh as f64, self.keep_us);
+                let rising = unit.battery.is_none();
+                track.register(at_us, wh, rising, self.keep_us);
             }
         }
         let Some(estimated) = estimated else { return };
@@ -216,7 +230,12 @@ mod tests {
         for k in 0..40 {
             // 100.5 kW, polled at 0.3 s past each second: 27.9 Wh a second
             let at_us = k * US + 300_000;
-            track.register(at_us, (k as f64 * 100_500.0 / 3600.0).floor(), 100 * US);
+            track.register(
+                at_us,
+                (k as f64 * 100_500.0 / 3600.0).floor(),
+                true,
+                100 * US,
+            );
         }
         let whole = track.between(5 * US, 35 * US).unwrap();
         let parts: i64 = (0..3)
@@ -234,10 +253,10 @@ mod tests {
     #[test]
     fn a_register_that_restarts_or_stops_is_not_bridged() {
         let mut track = Track::default();
-        track.register(0, 100.0, 100 * US);
-        track.register(US, 5.0, 100 * US);
+        track.register(0, 100.0, true, 100 * US);
+        track.register(US, 5.0, true, 100 * US);
         assert_eq!(track.between(0, US), None);
-        track.register(20 * US, 50.0, 100 * US);
+        track.register(20 * US, 50.0, true, 100 * US);
         assert_eq!(track.at(10 * US), None);
     }
 
