@@ -74,18 +74,18 @@ fn everything_unreadable_is_named_at_once() {
     let data = &mut document["data"];
     data["line"][0]["r1"] = json!("0.1");
     data["line"][0].as_object_mut().unwrap().remove("x1");
-    data["line"][0]["lenght"] = json!(3);
+    data["line"][0]["tan_0"] = json!(3);
     data["transformer"][0]["clock"] = json!(500);
     data["sym_load"][0]["type"] = json!(7);
     data["sym_load"][0]["node"] = json!(1.5);
     data["source"][0].as_object_mut().unwrap().remove("id");
-    data["asym_line"] = json!([{"id": 90}, {"id": 91}]);
+    data["asym_lime"] = json!([{"id": 90}, {"id": 91}]);
     data["shunt"] = json!({"id": 92});
     assert_eq!(
         problems(&document),
         [
-            "asym_line: is not supported (2 in the file)",
-            "line 4, `lenght`: is no attribute of this component; is it misspelt?",
+            "asym_lime: is not supported (2 in the file)",
+            "line 4, `tan_0`: is no attribute of this component; is it misspelt for `tan0`?",
             "line 4, `r1`: must be a finite number, is \"0.1\"",
             "line 4, `x1`: is missing",
             "shunt: must be an array of components, is an object",
@@ -194,6 +194,114 @@ fn a_refused_change_changes_nothing() {
     assert!(grid.set_source(30, -1.0, 0.0).is_err());
     assert!(grid.set_shunt_status(30, true).is_err());
     assert_eq!(grid, before);
+}
+
+fn update_problems(data: &Value) -> Vec<String> {
+    let network = pgm_json::read(&small().to_string()).expect("it is whole");
+    let update = json!({"version": "1.0", "type": "update", "is_batch": true, "attributes": {}, "data": data});
+    match pgm_json::read_update(&update.to_string(), &network) {
+        Ok(_) => Vec::new(),
+        Err(error) => error.problems(),
+    }
+}
+
+#[test]
+fn everything_wrong_in_a_batch_is_named_at_once() {
+    let data = json!([
+        {"sym_load": [{"p_specified": 5e4}], "source": [{"id": 6, "u_ref": 1.02}]},
+        {"sym_load": [{"id": 8, "p_specified": 5e4}, {"id": 7, "node": 1}],
+         "transformer": [{"id": 5, "tap_pos": 4}],
+         "node": [{"u_rated": 1.0}]},
+        {"line": [{"id": 4, "from_status": 2}, {"id": 4, "to_status": "open"}],
+         "source": [{"id": 6, "u_reff": 1.0}]},
+        [],
+    ]);
+    assert_eq!(
+        update_problems(&data),
+        [
+            "scenario 1: node: has 1 rows without ids for 3 in the input",
+            "scenario 1: sym_load 8, `id`: is not in the input",
+            "scenario 1: sym_load 7, `node`: can't be changed by an update",
+            "scenario 1: transformer 5, `tap_pos`: value 4 is impossible: the taps are -3 to 3",
+            "scenario 2: line 4, `from_status`: value 2 is impossible: it is neither 0 nor 1",
+            "scenario 2: line 4, `to_status`: must be an integer, is \"open\"",
+            "scenario 2: source 6, `u_reff`: is no attribute of this component; is it misspelt for `u_ref`?",
+            "scenario 3: file, `data`: must be an object of component tables, is an array of 0",
+        ]
+    );
+}
+
+#[test]
+fn a_component_updated_twice_keeps_both_changes() {
+    let network = pgm_json::read(&small().to_string()).unwrap();
+    let update = json!({"type": "update", "is_batch": false, "data": {"sym_load": [
+        {"id": 7, "p_specified": 1.0}, {"id": 7, "q_specified": 2.0}, {"id": 7, "p_specified": null}]}});
+    let mut scenarios = pgm_json::read_update(&update.to_string(), &network).unwrap();
+    let mut grid = Grid::new(&network).unwrap();
+    grid.exchange(&mut scenarios[0]).unwrap();
+    let load = &grid.network().sym_load[0];
+    assert_eq!((load.p_specified, load.q_specified), (1.0, 2.0));
+    grid.exchange(&mut scenarios[0]).unwrap();
+    assert_eq!(grid, Grid::new(&network).unwrap());
+}
+
+#[test]
+fn references_of_regulators_and_sensors_are_checked() {
+    let mut document = small();
+    let data = &mut document["data"];
+    data["link"] =
+        json!([{"id": 10, "from_node": 1, "to_node": 9, "from_status": 1, "to_status": 1}]);
+    data["voltage_regulator"] = json!([
+        {"id": 11, "regulated_object": 7, "status": 1, "u_ref": 1.0, "q_min": "-inf", "q_max": 1e6},
+        {"id": 12, "regulated_object": 7, "status": 1, "u_ref": 1.0},
+        {"id": 13, "regulated_object": 5, "status": 1}]);
+    data["transformer_tap_regulator"] = json!([
+        {"id": 14, "regulated_object": 5, "status": 1, "control_side": 2, "u_set": 400.0, "u_band": 10.0}]);
+    data["sym_power_sensor"] = json!([
+        {"id": 15, "measured_object": 4, "measured_terminal_type": 4, "power_sigma": "inf"}]);
+    data["asym_voltage_sensor"] = json!([
+        {"id": 16, "measured_object": 1, "u_sigma": 1.0, "u_measured": [1.0, 2.0]}]);
+    assert_eq!(
+        problems(&document),
+        [
+            "asym_voltage_sensor 16, `u_measured`: must be three finite numbers, of the phases a, b, c, is an array of 2"
+        ]
+    );
+    document["data"]["asym_voltage_sensor"] = json!([]);
+    assert_eq!(
+        problems(&document),
+        [
+            "voltage_regulator 12, `regulated_object`: 7 is already regulated by 11",
+            "link 10, `to_node`: there is no node 9",
+            "transformer_tap_regulator 14, `control_side`: value 2 is impossible: the transformer has no such side",
+            "voltage_regulator 13, `regulated_object`: 5 is no load or generator",
+            "voltage_regulator 13, `u_ref`: is missing",
+            "sym_power_sensor 15, `measured_object`: 4 is no load",
+        ]
+    );
+}
+
+/// Reading what is written gives the same, every kind of component included.
+#[test]
+fn every_component_is_written_as_it_was_read() {
+    for case in [
+        "mixed-by-phase",
+        "three-winding-transformer",
+        "dummy-test-batch-shunt",
+    ] {
+        let root =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/power_flow");
+        let text = std::fs::read_to_string(root.join(case).join("input.json")).unwrap();
+        let network = pgm_json::read(&text).unwrap();
+        assert_eq!(pgm_json::read(&pgm_json::write(&network)).unwrap(), network);
+    }
+    let mut document = small();
+    document["data"]["voltage_regulator"] = json!([
+        {"id": 11, "regulated_object": 7, "status": 1, "u_ref": 1.0, "q_min": "-inf", "q_max": 1e6}]);
+    document["data"]["fault"] = json!([{"id": 12, "status": 1, "fault_object": 2}]);
+    let network = pgm_json::read(&document.to_string()).unwrap();
+    assert_eq!(network.voltage_regulator[0].q_min, Some(f64::NEG_INFINITY));
+    assert_eq!(pgm_json::read(&pgm_json::write(&network)).unwrap(), network);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use num_complex::Complex64;
 use solver::{
-    network::{BranchKind, Grid, Id},
+    network::{Grid, Id},
     powerflow::{Options, PowerFlow, PowerFlowError, flows},
 };
 
@@ -110,10 +110,7 @@ fn judge(grid: &Grid, u: &[Complex64], limits: &Limits, assumption: &'static str
             loading = Some((branch.id, flow.loading));
         }
         if flow.loading > 1.0 {
-            let kind = match branch.kind {
-                BranchKind::Line => "line",
-                BranchKind::Transformer => "transformer",
-            };
+            let kind = branch.kind.name();
             violations.push(format!(
                 "{kind} {} at {:.1} % of its rating",
                 branch.id,

@@ -9,6 +9,8 @@ use super::Id;
 /// One thing wrong with a network, and where.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
+    /// Scenario of a batch, counted from 0; none in an input.
+    pub scenario: Option<usize>,
     /// Component table, named as in PGM's JSON; empty when it concerns the whole file.
     pub component: String,
     /// Id of the component, where it has a readable one.
@@ -23,6 +25,9 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(scenario) = self.scenario {
+            write!(f, "scenario {scenario}: ")?;
+        }
         let component = match self.component.as_str() {
             "" => "file",
             name => name,
@@ -46,13 +51,46 @@ pub enum Fault {
     #[error("is missing")]
     Missing,
     /// An attribute the component does not have.
-    #[error("is no attribute of this component; is it misspelt?")]
-    UnknownAttribute,
+    #[error("is no attribute of this component; is it misspelt for `{near}`?")]
+    UnknownAttribute {
+        /// The attribute it resembles.
+        near: &'static str,
+    },
     /// A component this program does not compute.
     #[error("is not supported ({count} in the file)")]
     UnsupportedComponent {
         /// How many of them there are.
         count: usize,
+    },
+    /// An update of something the input does not have.
+    #[error("is not in the input")]
+    UnknownId,
+    /// Rows of an update without ids, which are then those of the input, but not as many.
+    #[error("has {found} rows without ids for {expected} in the input")]
+    RowCount {
+        /// Rows of the input.
+        expected: usize,
+        /// Rows of the update.
+        found: usize,
+    },
+    /// An attribute only the input sets.
+    #[error("can't be changed by an update")]
+    NotUpdatable,
+    /// A reference to nothing of the kind it must be.
+    #[error("{object} is no {expected}")]
+    UnknownObject {
+        /// The id referred to.
+        object: Id,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A second regulator of the same thing.
+    #[error("{object} is already regulated by {other}")]
+    RegulatedTwice {
+        /// What is regulated.
+        object: Id,
+        /// The first regulator.
+        other: Id,
     },
     /// An id that is already taken.
     #[error("is already used by {other}")]

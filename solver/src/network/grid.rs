@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use num_complex::Complex64;
 use serde::{Deserialize, Serialize};
 
-use super::{Id, Network, NetworkError, S_BASE_VA, Shunt, topology, two_port};
+use super::{Id, Network, NetworkError, S_BASE_VA, topology};
 
 /// An end of a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,6 +25,29 @@ pub enum BranchKind {
     Line,
     /// Transformer.
     Transformer,
+    /// Line whose phases differ.
+    AsymLine,
+    /// Connection without impedance.
+    Link,
+    /// Branch by its pi model.
+    GenericBranch,
+    /// One arm of a three-winding transformer, from its side to its inner node.
+    ThreeWinding,
+}
+
+impl BranchKind {
+    /// Its component table in power-grid-model's JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Transformer => "transformer",
+            Self::AsymLine => "asym_line",
+            Self::Link => "link",
+            Self::GenericBranch => "generic_branch",
+            Self::ThreeWinding => "three_winding_transformer",
+        }
+    }
 }
 
 /// A branch as a two-port: `i_f = yff u_f + yft u_t`, `i_t = ytf u_f + ytt u_t`.
@@ -34,6 +57,8 @@ pub struct Branch {
     pub id: Id,
     /// What it is.
     pub kind: BranchKind,
+    /// Angle by which the to side lags the from side under no load, rad.
+    pub lag: f64,
     /// Node index, from side.
     pub from: usize,
     /// Node index, to side.
@@ -110,9 +135,12 @@ pub enum Element {
     Source(usize),
     /// Index into `appliances`.
     Appliance(usize),
+    /// Index into the network's three-winding transformers.
+    ThreeWinding(usize),
 }
 
-/// The network as algorithms see it. Node `k` is the `k`-th of `Network::node`.
+/// The network as algorithms see it. Node `k` is the `k`-th of `Network::node`; after them comes an
+/// inner node for each three-winding transformer, which has the transformer's id.
 ///
 /// Values change through the `set_…` methods only, which keep the per-unit values, the energised
 /// nodes and [`Grid::network`] in step; the tables never change their length or order.
@@ -127,13 +155,14 @@ pub struct Grid {
     /// Phase of each node's voltage under no load, from the source's angle and the transformer
     /// clocks, rad; the natural flat start.
     pub clock_angle: Vec<f64>,
-    /// Branches: lines, then transformers, in file order.
+    /// Branches, in file order: lines, transformers, asymmetric lines, links, generic branches, then
+    /// the three arms of each three-winding transformer.
     pub branches: Vec<Branch>,
     /// Sum of shunt admittances at each node.
     pub y_shunt: Vec<Complex64>,
     /// Sources.
     pub sources: Vec<SourceBehind>,
-    /// Loads, then generators, in file order.
+    /// Loads, generators, loads by phase, generators by phase, in file order.
     pub appliances: Vec<Appliance>,
     pub(super) network: Network,
     pub(super) elements: BTreeMap<Id, Element>,
@@ -149,26 +178,7 @@ impl Grid {
         if !problems.is_empty() {
             return Err(NetworkError::Invalid(problems));
         }
-        let nodes = network.node.len();
-        let mut grid = Self {
-            node_id: network.node.iter().map(|n| n.id).collect(),
-            u_rated: network.node.iter().map(|n| n.u_rated).collect(),
-            energised: vec![false; nodes],
-            clock_angle: vec![0.0; nodes],
-            branches: Vec::with_capacity(network.line.len() + network.transformer.len()),
-            y_shunt: vec![Complex64::ZERO; nodes],
-            sources: Vec::with_capacity(network.source.len()),
-            appliances: Vec::with_capacity(network.sym_load.len() + network.sym_gen.len()),
-            network: network.clone(),
-            elements: BTreeMap::new(),
-        };
-        for (k, &id) in grid.node_id.iter().enumerate() {
-            grid.elements.insert(id, Element::Node(k));
-        }
-        grid.add_branches(network);
-        grid.add_at_nodes(network);
-        grid.retrace();
-        Ok(grid)
+        Ok(Self::build(network))
     }
 
     /// Index of a node the network's own checks have found.
@@ -177,130 +187,10 @@ impl Grid {
             .expect("a checked network refers to its own nodes only")
     }
 
-    fn add_branches(&mut self, network: &Network) {
-        for l in &network.line {
-            let (from, to) = (self.known_node(l.from_node), self.known_node(l.to_node));
-            let i_max = l
-                .i_n
-                .map(|i| [i / self.base_current_a(from), i / self.base_current_a(to)]);
-            self.add_branch(l.id, BranchKind::Line, from, to, i_max, None);
-        }
-        for t in &network.transformer {
-            let (from, to) = (self.known_node(t.from_node), self.known_node(t.to_node));
-            let s_max = Some(t.sn / S_BASE_VA);
-            self.add_branch(t.id, BranchKind::Transformer, from, to, None, s_max);
-        }
-        for k in 0..self.branches.len() {
-            self.recompute_branch(k);
-        }
-    }
-
-    fn add_branch(
-        &mut self,
-        id: Id,
-        kind: BranchKind,
-        from: usize,
-        to: usize,
-        i_max: Option<[f64; 2]>,
-        s_max: Option<f64>,
-    ) {
-        let at = Element::Branch(self.branches.len());
-        self.elements.insert(id, at);
-        self.branches.push(Branch {
-            id,
-            kind,
-            from,
-            to,
-            from_closed: false,
-            to_closed: false,
-            yff: Complex64::ZERO,
-            yft: Complex64::ZERO,
-            ytf: Complex64::ZERO,
-            ytt: Complex64::ZERO,
-            i_max,
-            s_max,
-        });
-    }
-
-    /// Status and admittances of a branch from its component.
-    pub(super) fn recompute_branch(&mut self, k: usize) {
-        let lines = self.network.line.len();
-        let branch = &mut self.branches[k];
-        let (from, to) = (branch.from, branch.to);
-        let (statuses, y) = if k < lines {
-            let l = &self.network.line[k];
-            (
-                (l.from_status, l.to_status),
-                two_port::line(l, self.u_rated[from]),
-            )
-        } else {
-            let t = &self.network.transformer[k - lines];
-            (
-                (t.from_status, t.to_status),
-                two_port::transformer(t, self.u_rated[from], self.u_rated[to]),
-            )
-        };
-        branch.from_closed = statuses.0 != 0;
-        branch.to_closed = statuses.1 != 0;
-        [branch.yff, branch.yft, branch.ytf, branch.ytt] = y;
-    }
-
-    fn add_at_nodes(&mut self, network: &Network) {
-        for (k, s) in network.shunt.iter().enumerate() {
-            let node = self.known_node(s.node);
-            self.elements.insert(s.id, Element::Shunt(k));
-            let y = self.shunt_admittance(s, node);
-            self.y_shunt[node] += y;
-        }
-        for (k, s) in network.source.iter().enumerate() {
-            self.elements.insert(s.id, Element::Source(k));
-            self.sources.push(SourceBehind {
-                id: s.id,
-                node: self.known_node(s.node),
-                closed: s.status != 0,
-                u_ref: Complex64::from_polar(s.u_ref, s.u_ref_angle),
-                y: two_port::source_admittance(s),
-            });
-        }
-        for l in &network.sym_load {
-            let s = -Complex64::new(l.p_specified, l.q_specified) / S_BASE_VA;
-            self.add_appliance(l.id, ApplianceKind::Load, l.node, l.status, l.kind, s);
-        }
-        for g in &network.sym_gen {
-            let s = Complex64::new(g.p_specified, g.q_specified) / S_BASE_VA;
-            self.add_appliance(g.id, ApplianceKind::Gen, g.node, g.status, g.kind, s);
-        }
-    }
-
-    fn add_appliance(
-        &mut self,
-        id: Id,
-        kind: ApplianceKind,
-        node: Id,
-        status: i8,
-        load_kind: super::LoadKind,
-        s: Complex64,
-    ) {
-        let at = Element::Appliance(self.appliances.len());
-        self.elements.insert(id, at);
-        self.appliances.push(Appliance {
-            id,
-            kind,
-            node: self.known_node(node),
-            closed: status != 0,
-            load_kind,
-            s,
-        });
-    }
-
     /// Which nodes are energised now, and at which no-load angle.
     pub(super) fn retrace(&mut self) {
-        let lag = |k: usize| match k.checked_sub(self.network.line.len()) {
-            None => 0.0,
-            Some(t) => two_port::clock_lag(&self.network.transformer[t]),
-        };
         let (energised, clock_angle) =
-            topology::trace(self.node_id.len(), &self.branches, &self.sources, lag);
+            topology::trace(self.node_id.len(), &self.branches, &self.sources);
         self.energised = energised;
         self.clock_angle = clock_angle;
     }
@@ -326,7 +216,7 @@ impl Grid {
         }
     }
 
-    /// Index of a line or transformer in `branches`.
+    /// Index of a branch in `branches`; a three-winding transformer is none.
     #[must_use]
     pub fn index_of_branch(&self, id: Id) -> Option<usize> {
         match self.element(id) {
@@ -351,11 +241,6 @@ impl Grid {
             Some(Element::Source(k)) => Some(k),
             _ => None,
         }
-    }
-
-    /// Admittance of a shunt at a node, pu; zero when it is disconnected.
-    pub(crate) fn shunt_admittance(&self, shunt: &Shunt, node: usize) -> Complex64 {
-        two_port::shunt(shunt, self.u_rated[node])
     }
 
     /// Base current at a node, A.

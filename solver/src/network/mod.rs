@@ -4,18 +4,35 @@
 //! Formulas of the branch models: power-grid-model documentation, "Components"; transformer
 //! clock and tap as there. Positive sequence; phase quantities come with the asymmetric solver.
 
+mod asym_line;
+mod branches;
+mod build;
+mod devices;
 mod error;
 mod grid;
+mod matrix3;
 mod model;
 pub mod pgm_json;
+mod real;
+mod scenario;
+mod schema;
+mod three_winding;
 mod topology;
 mod two_port;
 mod update;
 mod validate;
+mod validate_devices;
 
+pub use branches::{AsymLine, GenericBranch, Link, ThreeWindingTransformer};
+pub use devices::{
+    AsymCurrentSensor, AsymGen, AsymLoad, AsymPowerSensor, AsymVoltageSensor, GridFault,
+    SymCurrentSensor, SymPowerSensor, SymVoltageSensor, TransformerTapRegulator, VoltageRegulator,
+};
 pub use error::{Fault, NetworkError, Problem, UpdateError};
 pub use grid::{Appliance, ApplianceKind, Branch, BranchKind, Element, Grid, Side, SourceBehind};
+pub use matrix3::{Matrix3, Phases};
 pub use model::{Id, Line, LoadKind, Network, Node, Shunt, Source, SymGen, SymLoad, Transformer};
+pub use scenario::{Change, Scenario};
 
 /// Base power of the per-unit system, three-phase, VA (power-grid-model's).
 pub const S_BASE_VA: f64 = 1e6;

@@ -4,6 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::branches::{AsymLine, GenericBranch, Link, ThreeWindingTransformer};
+use super::devices::{
+    AsymCurrentSensor, AsymGen, AsymLoad, AsymPowerSensor, AsymVoltageSensor, GridFault,
+    SymCurrentSensor, SymPowerSensor, SymVoltageSensor, TransformerTapRegulator, VoltageRegulator,
+};
+
 /// Component id, unique over the whole network.
 pub type Id = i32;
 
@@ -285,42 +291,56 @@ pub struct SymGen {
     pub q_specified: f64,
 }
 
-/// A network in SI units. Component tables are named as in PGM's JSON.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Network {
-    /// Busbars.
-    pub node: Vec<Node>,
-    /// Lines and cables.
-    pub line: Vec<Line>,
-    /// Two-winding transformers.
-    pub transformer: Vec<Transformer>,
-    /// Shunts.
-    pub shunt: Vec<Shunt>,
-    /// Grids above.
-    pub source: Vec<Source>,
-    /// Loads.
-    pub sym_load: Vec<SymLoad>,
-    /// Generators; also batteries, whose generation may be negative.
-    pub sym_gen: Vec<SymGen>,
+/// Calls a macro with every component table: `(name, type, attributes in the schema)`, in the order
+/// of power-grid-model's documentation.
+macro_rules! with_tables {
+    ($callback:ident) => {
+        $callback! {
+            (node, Node, NODE, "Busbars."),
+            (line, Line, LINE, "Lines and cables."),
+            (asym_line, AsymLine, ASYM_LINE, "Lines whose phases differ."),
+            (link, Link, LINK, "Connections without impedance."),
+            (generic_branch, GenericBranch, GENERIC_BRANCH, "Branches by their pi model."),
+            (transformer, Transformer, TRANSFORMER, "Two-winding transformers."),
+            (three_winding_transformer, ThreeWindingTransformer, THREE_WINDING_TRANSFORMER, "Three-winding transformers."),
+            (shunt, Shunt, SHUNT, "Shunts."),
+            (source, Source, SOURCE, "Grids above."),
+            (sym_load, SymLoad, SYM_APPLIANCE, "Loads."),
+            (sym_gen, SymGen, SYM_APPLIANCE, "Generators; also batteries, whose generation may be negative."),
+            (asym_load, AsymLoad, ASYM_APPLIANCE, "Loads by phase."),
+            (asym_gen, AsymGen, ASYM_APPLIANCE, "Generators by phase."),
+            (transformer_tap_regulator, TransformerTapRegulator, TRANSFORMER_TAP_REGULATOR, "Automatic tap changers."),
+            (voltage_regulator, VoltageRegulator, VOLTAGE_REGULATOR, "Generators and loads that hold a voltage."),
+            (sym_power_sensor, SymPowerSensor, SYM_POWER_SENSOR, "Measured powers."),
+            (asym_power_sensor, AsymPowerSensor, ASYM_POWER_SENSOR, "Measured powers by phase."),
+            (sym_voltage_sensor, SymVoltageSensor, SYM_VOLTAGE_SENSOR, "Measured voltages."),
+            (asym_voltage_sensor, AsymVoltageSensor, ASYM_VOLTAGE_SENSOR, "Measured voltages by phase."),
+            (sym_current_sensor, SymCurrentSensor, SYM_CURRENT_SENSOR, "Measured currents."),
+            (asym_current_sensor, AsymCurrentSensor, ASYM_CURRENT_SENSOR, "Measured currents by phase."),
+            (fault, GridFault, FAULT, "Short circuits; not computed."),
+        }
+    };
 }
+pub(super) use with_tables;
 
-impl Network {
-    /// Component table and id of every component, in the order of the tables.
-    pub(super) fn ids(&self) -> impl Iterator<Item = (&'static str, Id)> + '_ {
-        let nodes = self.node.iter().map(|c| ("node", c.id));
-        let lines = self.line.iter().map(|c| ("line", c.id));
-        let transformers = self.transformer.iter().map(|c| ("transformer", c.id));
-        let shunts = self.shunt.iter().map(|c| ("shunt", c.id));
-        let sources = self.source.iter().map(|c| ("source", c.id));
-        let loads = self.sym_load.iter().map(|c| ("sym_load", c.id));
-        let gens = self.sym_gen.iter().map(|c| ("sym_gen", c.id));
-        nodes
-            .chain(lines)
-            .chain(transformers)
-            .chain(shunts)
-            .chain(sources)
-            .chain(loads)
-            .chain(gens)
-    }
+macro_rules! network {
+    ($(($table:ident, $component:ident, $attributes:ident, $doc:literal)),* $(,)?) => {
+        /// A network in SI units. Component tables are named as in PGM's JSON.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Network {
+            $(
+                #[doc = $doc]
+                pub $table: Vec<$component>,
+            )*
+        }
+
+        impl Network {
+            /// Component table and id of every component, in the order of the tables.
+            pub(super) fn ids(&self) -> impl Iterator<Item = (&'static str, Id)> + '_ {
+                std::iter::empty()$(.chain(self.$table.iter().map(|c| (stringify!($table), c.id))))*
+            }
+        }
+    };
 }
+with_tables!(network);

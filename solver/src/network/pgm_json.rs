@@ -1,148 +1,26 @@
-//! Power-grid-model's JSON `input` data set, read and written.
+//! Power-grid-model's JSON `input` data set, read and written, and its `update` data set, read.
 //!
 //! Format: power-grid-model documentation, "Serialization": rows are objects, or arrays whose
 //! attributes are listed once for the component; null stands for an absent value. Whatever is
-//! wrong in a file is reported at once; components that are not computed here are refused rather
-//! than left out.
+//! wrong in a file is reported at once; components the format does not have are refused rather than
+//! left out.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{Fault, Id, Network, NetworkError, Problem};
-
-/// An attribute of a component: its name, whether it must be given, whether it is an integer.
-struct Attribute {
-    name: &'static str,
-    required: bool,
-    integer: bool,
-}
-
-const fn int(name: &'static str) -> Attribute {
-    Attribute {
-        name,
-        required: true,
-        integer: true,
-    }
-}
-
-const fn opt_int(name: &'static str) -> Attribute {
-    Attribute {
-        name,
-        required: false,
-        integer: true,
-    }
-}
-
-const fn real(name: &'static str) -> Attribute {
-    Attribute {
-        name,
-        required: true,
-        integer: false,
-    }
-}
-
-const fn opt_real(name: &'static str) -> Attribute {
-    Attribute {
-        name,
-        required: false,
-        integer: false,
-    }
-}
-
-const NODE: &[Attribute] = &[int("id"), real("u_rated")];
-
-const LINE: &[Attribute] = &[
-    int("id"),
-    int("from_node"),
-    int("to_node"),
-    int("from_status"),
-    int("to_status"),
-    real("r1"),
-    real("x1"),
-    real("c1"),
-    real("tan1"),
-    opt_real("r0"),
-    opt_real("x0"),
-    opt_real("c0"),
-    opt_real("tan0"),
-    opt_real("i_n"),
-];
-
-const TRANSFORMER: &[Attribute] = &[
-    int("id"),
-    int("from_node"),
-    int("to_node"),
-    int("from_status"),
-    int("to_status"),
-    real("u1"),
-    real("u2"),
-    real("sn"),
-    real("uk"),
-    real("pk"),
-    real("i0"),
-    real("p0"),
-    opt_real("i0_zero_sequence"),
-    opt_real("p0_zero_sequence"),
-    int("winding_from"),
-    int("winding_to"),
-    int("clock"),
-    int("tap_side"),
-    opt_int("tap_pos"),
-    int("tap_min"),
-    int("tap_max"),
-    opt_int("tap_nom"),
-    real("tap_size"),
-    opt_real("uk_min"),
-    opt_real("uk_max"),
-    opt_real("pk_min"),
-    opt_real("pk_max"),
-    opt_real("r_grounding_from"),
-    opt_real("x_grounding_from"),
-    opt_real("r_grounding_to"),
-    opt_real("x_grounding_to"),
-];
-
-const SHUNT: &[Attribute] = &[
-    int("id"),
-    int("node"),
-    int("status"),
-    real("g1"),
-    real("b1"),
-    opt_real("g0"),
-    opt_real("b0"),
-];
-
-const SOURCE: &[Attribute] = &[
-    int("id"),
-    int("node"),
-    int("status"),
-    real("u_ref"),
-    opt_real("u_ref_angle"),
-    opt_real("sk"),
-    opt_real("rx_ratio"),
-    opt_real("z01_ratio"),
-];
-
-const APPLIANCE: &[Attribute] = &[
-    int("id"),
-    int("node"),
-    int("status"),
-    int("type"),
-    real("p_specified"),
-    real("q_specified"),
-];
+use super::model::with_tables;
+use super::scenario::{Change, Scenario};
+use super::schema::{self, Attribute, Kind};
+use super::validate::{Check, Component};
+use super::{Fault, Id, Network, NetworkError, Problem, real};
 
 /// Reads a network.
 ///
 /// # Errors
 /// The text is not JSON, or everything that is wrong in it: component, id and attribute.
 pub fn read(text: &str) -> Result<Network, NetworkError> {
-    let document: Value = serde_json::from_str(text).map_err(|e| NetworkError::NotJson {
-        message: without_place(&e),
-        line: e.line(),
-        column: e.column(),
-    })?;
+    let document = parse(text)?;
     let mut reader = Reader::default();
     let network = reader.document(&document);
     if reader.problems.is_empty() {
@@ -152,6 +30,29 @@ pub fn read(text: &str) -> Result<Network, NetworkError> {
         return Ok(network);
     }
     Err(NetworkError::Invalid(reader.problems))
+}
+
+/// Reads an `update` data set, each scenario a change to `network`, its rows by their ids or, where
+/// they have none, in the order of the network's own.
+///
+/// # Errors
+/// The text is not JSON, or everything that is wrong in it: scenario, component, id and attribute.
+pub fn read_update(text: &str, network: &Network) -> Result<Vec<Scenario>, NetworkError> {
+    let document = parse(text)?;
+    let mut reader = Reader::default();
+    let scenarios = reader.update(&document, network);
+    if reader.problems.is_empty() {
+        return Ok(scenarios);
+    }
+    Err(NetworkError::Invalid(reader.problems))
+}
+
+fn parse(text: &str) -> Result<Value, NetworkError> {
+    serde_json::from_str(text).map_err(|e| NetworkError::NotJson {
+        message: without_place(&e),
+        line: e.line(),
+        column: e.column(),
+    })
 }
 
 /// Serde's message without its own "at line … column …".
@@ -164,16 +65,12 @@ fn without_place(error: &serde_json::Error) -> String {
 /// Writes a network, one component a line.
 #[must_use]
 pub fn write(network: &Network) -> String {
-    let tables = [
-        table("node", &network.node),
-        table("line", &network.line),
-        table("transformer", &network.transformer),
-        table("shunt", &network.shunt),
-        table("source", &network.source),
-        table("sym_load", &network.sym_load),
-        table("sym_gen", &network.sym_gen),
-    ];
-    let tables: Vec<String> = tables.into_iter().flatten().collect();
+    macro_rules! tables {
+        ($(($table:ident, $component:ident, $attributes:ident, $doc:literal)),* $(,)?) => {
+            [$(table(stringify!($table), &network.$table)),*]
+        };
+    }
+    let tables: Vec<String> = with_tables!(tables).into_iter().flatten().collect();
     format!(
         "{{\"version\": \"1.0\", \"type\": \"input\", \"is_batch\": false, \"attributes\": {{}},\n \"data\": {{\n{}\n }}\n}}\n",
         tables.join(",\n")
@@ -198,6 +95,7 @@ fn table<T: Serialize>(name: &str, rows: &[T]) -> Option<String> {
 /// Collects problems while reading.
 #[derive(Default)]
 struct Reader {
+    scenario: Option<usize>,
     problems: Vec<Problem>,
 }
 
@@ -212,6 +110,7 @@ struct Place<'a> {
 impl Reader {
     fn report(&mut self, place: Place<'_>, attribute: Option<&str>, fault: Fault) {
         self.problems.push(Problem {
+            scenario: self.scenario,
             component: place.component.to_owned(),
             id: place.id,
             row: place.row,
@@ -235,7 +134,12 @@ impl Reader {
             self.report_file("data", wrong_type("an object with `data`", document));
             return network;
         };
-        self.header(file);
+        self.header(file, "input", "\"input\"");
+        if let Some(batch) = file.get("is_batch")
+            && *batch != Value::Bool(false)
+        {
+            self.report_file("is_batch", wrong_type("false", batch));
+        }
         let Some(data) = file.get("data") else {
             self.report_file("data", Fault::Missing);
             return network;
@@ -245,26 +149,18 @@ impl Reader {
             return network;
         };
         let lists = file.get("attributes").and_then(Value::as_object);
-        // Not the file's order: reports are the same however the JSON library keeps its maps.
-        let mut components: Vec<(&String, &Value)> = data.iter().collect();
-        components.sort_unstable_by_key(|(component, _)| *component);
-        for (component, rows) in components {
+        for (component, rows) in by_name(data) {
             let columns = lists.and_then(|l| l.get(component));
             self.component(&mut network, component, columns, rows);
         }
         network
     }
 
-    fn header(&mut self, file: &Map<String, Value>) {
+    fn header(&mut self, file: &Map<String, Value>, kind: &str, quoted: &'static str) {
         match file.get("type") {
             None => self.report_file("type", Fault::Missing),
-            Some(Value::String(kind)) if kind == "input" => {}
-            Some(other) => self.report_file("type", wrong_type("\"input\"", other)),
-        }
-        if let Some(batch) = file.get("is_batch")
-            && *batch != Value::Bool(false)
-        {
-            self.report_file("is_batch", wrong_type("false", batch));
+            Some(Value::String(found)) if found == kind => {}
+            Some(other) => self.report_file("type", wrong_type(quoted, other)),
         }
         if let Some(attributes) = file.get("attributes")
             && !attributes.is_object()
@@ -280,28 +176,44 @@ impl Reader {
         columns: Option<&Value>,
         rows: &Value,
     ) {
+        let Some((place, rows)) = self.table(component, rows) else {
+            return;
+        };
+        macro_rules! read_rows {
+            ($(($table:ident, $component:ident, $attributes:ident, $doc:literal)),* $(,)?) => {
+                match component {
+                    $(stringify!($table) => {
+                        network.$table = self.rows(place, schema::$attributes, columns, rows);
+                    })*
+                    _ => self.unsupported(place, rows.len()),
+                }
+            };
+        }
+        with_tables!(read_rows);
+    }
+
+    fn table<'a>(
+        &mut self,
+        component: &'a str,
+        rows: &'a Value,
+    ) -> Option<(Place<'a>, &'a [Value])> {
         let place = Place {
             component,
             id: None,
             row: None,
         };
-        let Some(rows) = rows.as_array() else {
-            self.report(place, None, wrong_type("an array of components", rows));
-            return;
-        };
-        match component {
-            "node" => network.node = self.rows(place, NODE, columns, rows),
-            "line" => network.line = self.rows(place, LINE, columns, rows),
-            "transformer" => network.transformer = self.rows(place, TRANSFORMER, columns, rows),
-            "shunt" => network.shunt = self.rows(place, SHUNT, columns, rows),
-            "source" => network.source = self.rows(place, SOURCE, columns, rows),
-            "sym_load" => network.sym_load = self.rows(place, APPLIANCE, columns, rows),
-            "sym_gen" => network.sym_gen = self.rows(place, APPLIANCE, columns, rows),
-            _ if rows.is_empty() => {}
-            _ => {
-                let count = rows.len();
-                self.report(place, None, Fault::UnsupportedComponent { count });
+        match rows.as_array() {
+            Some(rows) => Some((place, rows)),
+            None => {
+                self.report(place, None, wrong_type("an array of components", rows));
+                None
             }
+        }
+    }
+
+    fn unsupported(&mut self, place: Place<'_>, count: usize) {
+        if count > 0 {
+            self.report(place, None, Fault::UnsupportedComponent { count });
         }
     }
 
@@ -364,20 +276,16 @@ impl Reader {
         attributes: &[Attribute],
         mut row: Map<String, Value>,
     ) -> Option<T> {
-        let id = row.get("id").and_then(Value::as_i64);
-        let id = id.and_then(|id| Id::try_from(id).ok());
-        let place = Place { id, ..place };
+        let place = Place {
+            id: id_of(&row),
+            ..place
+        };
         let before = self.problems.len();
         // Power-grid-model writes "not limited" as an infinite rated current.
         if row.get("i_n").and_then(Value::as_str) == Some("inf") {
             row.remove("i_n");
         }
-        let is_known = |name: &str| attributes.iter().any(|a| a.name == name);
-        let mut unknown: Vec<&String> = row.keys().filter(|name| !is_known(name)).collect();
-        unknown.sort_unstable();
-        for name in unknown {
-            self.report(place, Some(name), Fault::UnknownAttribute);
-        }
+        self.extra(place, attributes, &mut row);
         for attribute in attributes {
             match row.get(attribute.name) {
                 None if attribute.required => {
@@ -391,12 +299,20 @@ impl Reader {
             return None;
         }
         // An unset tap stands at its nominal position.
-        if place.component == "transformer"
+        if place.component.ends_with("transformer")
             && !row.contains_key("tap_pos")
             && let Some(nominal) = row.get("tap_nom").cloned()
         {
             row.insert("tap_pos".to_owned(), nominal);
         }
+        self.typed(place, row)
+    }
+
+    fn typed<T: DeserializeOwned>(
+        &mut self,
+        place: Place<'_>,
+        row: Map<String, Value>,
+    ) -> Option<T> {
         match serde_json::from_value(Value::Object(row)) {
             Ok(component) => Some(component),
             Err(error) => {
@@ -408,28 +324,269 @@ impl Reader {
         }
     }
 
-    fn attribute(&mut self, place: Place<'_>, attribute: &Attribute, value: &Value) {
-        let name = attribute.name;
-        if !attribute.integer {
-            if !value.is_number() {
-                self.report(place, Some(name), wrong_type("a finite number", value));
+    /// Drops what power-grid-model calls extra information, attributes of no component, unless
+    /// one looks like an attribute that is not given.
+    fn extra(&mut self, place: Place<'_>, attributes: &[Attribute], row: &mut Map<String, Value>) {
+        let is_known = |name: &str| attributes.iter().any(|a| a.name == name);
+        let mut unknown: Vec<String> = row.keys().filter(|n| !is_known(n)).cloned().collect();
+        unknown.sort_unstable();
+        for name in unknown {
+            let mut absent = attributes.iter().filter(|a| !row.contains_key(a.name));
+            if let Some(near) = absent.find(|a| resembles(&name, a.name)) {
+                let fault = Fault::UnknownAttribute { near: near.name };
+                self.report(place, Some(&name), fault);
             }
-            return;
-        }
-        let Some(number) = value.as_i64() else {
-            self.report(place, Some(name), wrong_type("an integer", value));
-            return;
-        };
-        let is_reference = name == "id" || name == "node" || name.ends_with("_node");
-        if is_reference && i32::try_from(number).is_err() {
-            self.report(place, Some(name), wrong_type("a 32-bit integer", value));
-        } else if !is_reference && i8::try_from(number).is_err() {
-            self.report(place, Some(name), wrong_type("an 8-bit integer", value));
-        } else if name == "type" && !(0..=2).contains(&number) {
-            let expected = "0 (power), 1 (impedance) or 2 (current)";
-            self.report(place, Some(name), wrong_type(expected, value));
+            row.remove(&name);
         }
     }
+
+    fn attribute(&mut self, place: Place<'_>, attribute: &Attribute, value: &Value) {
+        let is_real = |v: &Value| v.is_number() || v.as_str().and_then(real::infinity).is_some();
+        let expected = match attribute.kind {
+            Kind::Real if may_be_infinite(attribute.name) && is_real(value) => return,
+            Kind::Real if value.is_number() => return,
+            Kind::Real => "a finite number",
+            Kind::Phases => match value.as_array() {
+                Some(v) if v.len() == 3 && v.iter().all(Value::is_number) => return,
+                _ => "three finite numbers, of the phases a, b, c",
+            },
+            Kind::Id => match value.as_i64() {
+                None => "an integer",
+                Some(id) if i32::try_from(id).is_err() => "a 32-bit integer",
+                Some(_) => return,
+            },
+            Kind::Integer => match value.as_i64() {
+                None => "an integer",
+                Some(number) if i8::try_from(number).is_err() => "an 8-bit integer",
+                Some(number) if attribute.name == "type" && !(0..=2).contains(&number) => {
+                    "0 (power), 1 (impedance) or 2 (current)"
+                }
+                Some(_) => return,
+            },
+        };
+        self.report(place, Some(attribute.name), wrong_type(expected, value));
+    }
+
+    fn update(&mut self, document: &Value, network: &Network) -> Vec<Scenario> {
+        let Some(file) = document.as_object() else {
+            self.report_file("data", wrong_type("an object with `data`", document));
+            return Vec::new();
+        };
+        self.header(file, "update", "\"update\"");
+        let lists = file.get("attributes").and_then(Value::as_object);
+        let scenarios = match file.get("data") {
+            None => {
+                self.report_file("data", Fault::Missing);
+                return Vec::new();
+            }
+            // A data set that is no batch is one scenario.
+            Some(data @ Value::Object(_)) => std::slice::from_ref(data),
+            Some(Value::Array(scenarios)) => scenarios,
+            Some(other) => {
+                self.report_file("data", wrong_type("an array of scenarios", other));
+                return Vec::new();
+            }
+        };
+        let mut check = Check::new(network);
+        let mut list = Vec::with_capacity(scenarios.len());
+        for (k, tables) in scenarios.iter().enumerate() {
+            self.scenario = Some(k);
+            let mut changes = Vec::new();
+            if let Some(tables) = tables.as_object() {
+                for (component, rows) in by_name(tables) {
+                    let columns = lists.and_then(|l| l.get(component));
+                    self.changes(network, &mut check, component, columns, rows, &mut changes);
+                }
+            } else {
+                self.report_file("data", wrong_type("an object of component tables", tables));
+            }
+            list.push(Scenario { changes });
+        }
+        list
+    }
+
+    fn changes(
+        &mut self,
+        network: &Network,
+        check: &mut Check,
+        component: &str,
+        columns: Option<&Value>,
+        rows: &Value,
+        changes: &mut Vec<Change>,
+    ) {
+        let Some((place, rows)) = self.table(component, rows) else {
+            return;
+        };
+        macro_rules! read_changes {
+            ($(($table:ident, $component:ident, $attributes:ident, $doc:literal)),* $(,)?) => {
+                match component {
+                    $(stringify!($table) => {
+                        let base = &network.$table;
+                        let changed =
+                            self.changed(place, schema::$attributes, columns, rows, base, check);
+                        changes.extend(changed.into_iter().map(|(k, c)| Change::$component(k, Box::new(c))));
+                    })*
+                    _ => self.unsupported(place, rows.len()),
+                }
+            };
+        }
+        with_tables!(read_changes);
+    }
+
+    /// Components of one table as an update leaves them, with their rows.
+    fn changed<T: Component>(
+        &mut self,
+        place: Place<'_>,
+        attributes: &[Attribute],
+        columns: Option<&Value>,
+        rows: &[Value],
+        base: &[T],
+        check: &mut Check,
+    ) -> Vec<(usize, T)> {
+        let mut changed: Vec<(usize, T)> = Vec::with_capacity(rows.len());
+        for (k, row) in rows.iter().enumerate() {
+            let place = Place {
+                row: Some(k),
+                ..place
+            };
+            let Some(mut row) = self.row_object(place, columns, row) else {
+                continue;
+            };
+            let Some((place, at)) = self.row_of(place, &row, rows.len(), base, check) else {
+                continue;
+            };
+            self.extra(place, attributes, &mut row);
+            // A component updated twice keeps both changes.
+            let earlier = changed.iter().rposition(|(row, _)| *row == at);
+            let from = earlier.map_or(&base[at], |e| &changed[e].1);
+            let Some(component) = self.merged(place, attributes, from, row) else {
+                continue;
+            };
+            check.scenario = self.scenario;
+            component.check(check);
+            self.problems.append(&mut check.problems);
+            match earlier {
+                Some(e) => changed[e].1 = component,
+                None => changed.push((at, component)),
+            }
+        }
+        changed
+    }
+
+    /// Which row of the input a row of an update changes.
+    fn row_of<'a, T: Component>(
+        &mut self,
+        place: Place<'a>,
+        row: &Map<String, Value>,
+        rows: usize,
+        base: &[T],
+        check: &Check,
+    ) -> Option<(Place<'a>, usize)> {
+        if !row.contains_key("id") {
+            if rows != base.len() {
+                let fault = Fault::RowCount {
+                    expected: base.len(),
+                    found: rows,
+                };
+                if place.row == Some(0) {
+                    self.report(Place { row: None, ..place }, None, fault);
+                }
+                return None;
+            }
+            let k = place.row?;
+            let id = Some(base[k].id());
+            return Some((Place { id, ..place }, k));
+        }
+        let place = Place {
+            id: id_of(row),
+            ..place
+        };
+        let at = place.id.and_then(|id| check.row(place.component, id));
+        if at.is_none() {
+            self.report(place, Some("id"), Fault::UnknownId);
+        }
+        Some((place, at?))
+    }
+
+    /// A component with the attributes of an update's row in place of its own.
+    fn merged<T: Component>(
+        &mut self,
+        place: Place<'_>,
+        attributes: &[Attribute],
+        from: &T,
+        row: Map<String, Value>,
+    ) -> Option<T> {
+        let before = self.problems.len();
+        let Ok(Value::Object(mut merged)) = serde_json::to_value(from) else {
+            return None;
+        };
+        for (name, mut value) in row {
+            let attribute = attributes.iter().find(|a| a.name == name)?;
+            if name == "id" {
+                continue;
+            }
+            if !attribute.updatable {
+                self.report(place, Some(&name), Fault::NotUpdatable);
+                continue;
+            }
+            if let (Some(new), Some(Value::Array(old))) = (value.as_array_mut(), merged.get(&name))
+            {
+                // A phase that is null stays as it is.
+                for (new, old) in new.iter_mut().zip(old) {
+                    if new.is_null() {
+                        *new = old.clone();
+                    }
+                }
+            }
+            self.attribute(place, attribute, &value);
+            merged.insert(name, value);
+        }
+        if self.problems.len() > before {
+            return None;
+        }
+        self.typed(place, merged)
+    }
+}
+
+/// Not the file's order: reports are the same however the JSON library keeps its maps.
+fn by_name(tables: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    let mut tables: Vec<(&String, &Value)> = tables.iter().collect();
+    tables.sort_unstable_by_key(|(component, _)| *component);
+    tables
+}
+
+fn id_of(row: &Map<String, Value>) -> Option<Id> {
+    let id = row.get("id").and_then(Value::as_i64)?;
+    Id::try_from(id).ok()
+}
+
+/// Attributes whose infinity means "not limited" or "not believed at all".
+fn may_be_infinite(name: &str) -> bool {
+    matches!(
+        name,
+        "q_min" | "q_max" | "power_sigma" | "u_sigma" | "i_sigma" | "i_angle_sigma"
+    )
+}
+
+/// Whether a name is a likely misspelling of another: one edit away, two where it is long.
+fn resembles(name: &str, of: &str) -> bool {
+    let allowed = if of.len() > 4 { 2 } else { 1 };
+    let (a, b): (Vec<char>, Vec<char>) = (name.chars().collect(), of.chars().collect());
+    if a.len().abs_diff(b.len()) > allowed {
+        return false;
+    }
+    // Levenshtein's distance, row by row.
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(!x.eq_ignore_ascii_case(y));
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()] <= allowed
 }
 
 fn wrong_type(expected: &'static str, found: &Value) -> Fault {

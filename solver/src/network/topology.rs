@@ -2,13 +2,11 @@
 
 use super::{Branch, SourceBehind};
 
-/// `(energised, clock_angle)` per node, breadth first from each closed source in turn;
-/// `lag(branch)` is the angle by which a branch's to side lags its from side, rad.
+/// `(energised, clock_angle)` per node, breadth first from each closed source in turn.
 pub(super) fn trace(
     nodes: usize,
     branches: &[Branch],
     sources: &[SourceBehind],
-    lag: impl Fn(usize) -> f64,
 ) -> (Vec<bool>, Vec<f64>) {
     let (start, incident) = incidence(nodes, branches);
     let mut energised = vec![false; nodes];
@@ -27,9 +25,9 @@ pub(super) fn trace(
             for &k in &incident[start[node]..start[node + 1]] {
                 let branch = &branches[k];
                 let (other, shift) = if branch.from == node {
-                    (branch.to, -lag(k))
+                    (branch.to, -branch.lag)
                 } else {
-                    (branch.from, lag(k))
+                    (branch.from, branch.lag)
                 };
                 if !energised[other] {
                     energised[other] = true;

@@ -7,7 +7,7 @@ use std::f64::consts::PI;
 
 use num_complex::Complex64;
 
-use super::{FREQUENCY_HZ, Line, S_BASE_VA, Shunt, Source, Transformer};
+use super::{AsymLine, FREQUENCY_HZ, GenericBranch, Line, S_BASE_VA, Shunt, Source, Transformer};
 
 /// Angle of one hour on the clock, rad.
 const HOUR: f64 = PI / 6.0;
@@ -18,42 +18,80 @@ pub(super) type TwoPort = [Complex64; 4];
 const ZERO: Complex64 = Complex64::new(0.0, 0.0);
 
 /// Base admittance at a rated voltage, S.
-fn y_base(u_rated: f64) -> f64 {
+pub(super) fn y_base(u_rated: f64) -> f64 {
     S_BASE_VA / (u_rated * u_rated)
 }
 
-pub(super) fn line(l: &Line, u_rated: f64) -> TwoPort {
-    let base = y_base(u_rated);
-    let y_series = Complex64::new(l.r1, l.x1).inv() / base;
-    let y_shunt = Complex64::new(l.tan1, 1.0) * (2.0 * PI * FREQUENCY_HZ * l.c1 / base);
-    pi_model(
-        y_series,
-        y_shunt,
-        Complex64::new(1.0, 0.0),
-        l.from_status != 0,
-        l.to_status != 0,
-    )
+/// A branch before its switches: a pi model behind an ideal transformer at the from side; values
+/// refer to the to side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pi {
+    pub(super) y_series: Complex64,
+    pub(super) y_shunt: Complex64,
+    pub(super) ratio: Complex64,
 }
 
-/// The impedances refer to the to side; `u_from`, `u_to` are the nodes' rated voltages.
-pub(super) fn transformer(t: &Transformer, u_from: f64, u_to: f64) -> TwoPort {
+const ONE: Complex64 = Complex64::new(1.0, 0.0);
+
+/// Admittance of a link, pu: power-grid-model's, so that flows in meshes of links are the same.
+const Y_LINK: Complex64 = Complex64::new(1e8, 1e8);
+
+pub(super) fn line(l: &Line, u_rated: f64) -> Pi {
+    let base = y_base(u_rated);
+    Pi {
+        y_series: Complex64::new(l.r1, l.x1).inv() / base,
+        y_shunt: Complex64::new(l.tan1, 1.0) * (2.0 * PI * FREQUENCY_HZ * l.c1 / base),
+        ratio: ONE,
+    }
+}
+
+pub(super) fn link() -> Pi {
+    Pi {
+        y_series: Y_LINK,
+        y_shunt: ZERO,
+        ratio: ONE,
+    }
+}
+
+pub(super) fn asym_line(l: &AsymLine, u_rated: f64) -> Pi {
+    let base = y_base(u_rated);
+    let y_series = l.series_admittance_ohm();
+    Pi {
+        y_series: y_series.map_or(ZERO, |y| y.positive_sequence() / base),
+        y_shunt: l.shunt_admittance_ohm().positive_sequence() / base,
+        ratio: ONE,
+    }
+}
+
+/// The impedances refer to the to side.
+pub(super) fn generic_branch(b: &GenericBranch, u_to: f64) -> Pi {
+    let base = y_base(u_to);
+    Pi {
+        y_series: Complex64::new(b.r1, b.x1).inv() / base,
+        y_shunt: Complex64::new(b.g1, b.b1) / base,
+        ratio: Complex64::from_polar(b.k.unwrap_or(1.0), b.theta.unwrap_or(0.0)),
+    }
+}
+
+/// The impedances refer to the to side; `u_from`, `u_to` are the nodes' rated voltages. Negative
+/// short-circuit voltages, which arms of a three-winding transformer can have, are capacitive.
+pub(super) fn transformer(t: &Transformer, u_from: f64, u_to: f64) -> Pi {
     let base = y_base(u_to);
     let (u1, u2) = tapped_voltages(t);
     let ratio = (u1 / u2) / (u_from / u_to);
-    let uk = at_tap(t, t.uk, t.uk_min, t.uk_max);
-    let pk = at_tap(t, t.pk, t.pk_min, t.pk_max);
+    let tap = (t.tap_pos, t.tap_nom, t.tap_min, t.tap_max);
+    let uk = at_tap(tap, t.uk, t.uk_min, t.uk_max);
+    let pk = at_tap(tap, t.pk, t.pk_min, t.pk_max);
     let z_rated = u2 * u2 / t.sn;
     let r = pk / t.sn * z_rated;
-    let x = leg(uk * z_rated, r);
+    let x = leg(uk * z_rated, r).copysign(uk);
     let g = t.p0 / (u2 * u2);
     let b = leg(t.i0 * t.sn / (u2 * u2), g);
-    pi_model(
-        Complex64::new(r, x).inv() / base,
-        Complex64::new(g, -b) / base,
-        Complex64::from_polar(ratio, f64::from(t.clock) * HOUR),
-        t.from_status != 0,
-        t.to_status != 0,
-    )
+    Pi {
+        y_series: Complex64::new(r, x).inv() / base,
+        y_shunt: Complex64::new(g, -b) / base,
+        ratio: Complex64::from_polar(ratio, f64::from(t.clock) * HOUR),
+    }
 }
 
 /// The other leg of a right triangle; 0 where rounding makes the leg longer than the hypotenuse.
@@ -70,22 +108,40 @@ fn tapped_voltages(t: &Transformer) -> (f64, f64) {
     }
 }
 
-/// Linear between the nominal tap and the end tap on whose side the position is.
-fn at_tap(t: &Transformer, nominal: f64, at_min: Option<f64>, at_max: Option<f64>) -> f64 {
-    let (low, high) = (t.tap_nom.min(t.tap_max), t.tap_nom.max(t.tap_max));
-    let (end, value) = if (low..=high).contains(&t.tap_pos) {
-        (t.tap_max, at_max.unwrap_or(nominal))
+/// Linear between the nominal tap and the end tap on whose side the position is; the tap changer
+/// is `(pos, nom, min, max)`.
+pub(super) fn at_tap(
+    (pos, nom, min, max): (i8, i8, i8, i8),
+    nominal: f64,
+    at_min: Option<f64>,
+    at_max: Option<f64>,
+) -> f64 {
+    let (end, value) = if (nom.min(max)..=nom.max(max)).contains(&pos) {
+        (max, at_max.unwrap_or(nominal))
     } else {
-        (t.tap_min, at_min.unwrap_or(nominal))
+        (min, at_min.unwrap_or(nominal))
     };
-    if end == t.tap_nom {
+    if end == nom {
         return nominal;
     }
-    let steps = f64::from(t.tap_pos) - f64::from(t.tap_nom);
-    nominal + steps * (value - nominal) / (f64::from(end) - f64::from(t.tap_nom))
+    let steps = f64::from(pos) - f64::from(nom);
+    nominal + steps * (value - nominal) / (f64::from(end) - f64::from(nom))
 }
 
-fn pi_model(
+impl Pi {
+    /// The two-port with these sides closed.
+    pub(super) fn two_port(&self, from_closed: bool, to_closed: bool) -> TwoPort {
+        pi_model(
+            self.y_series,
+            self.y_shunt,
+            self.ratio,
+            from_closed,
+            to_closed,
+        )
+    }
+}
+
+pub(super) fn pi_model(
     y_series: Complex64,
     y_shunt: Complex64,
     ratio: Complex64,
@@ -144,13 +200,13 @@ mod tests {
 
     use super::*;
 
-    fn open_line(from_status: i8, to_status: i8) -> Line {
-        Line {
+    fn open_line(from_closed: bool, to_closed: bool) -> TwoPort {
+        let l = Line {
             id: 1,
             from_node: 2,
             to_node: 3,
-            from_status,
-            to_status,
+            from_status: 1,
+            to_status: 1,
             r1: 0.11,
             x1: 0.12,
             c1: 4.1e-5,
@@ -160,20 +216,21 @@ mod tests {
             c0: None,
             tan0: None,
             i_n: None,
-        }
+        };
+        line(&l, 10e3).two_port(from_closed, to_closed)
     }
 
     /// Eliminating the open end of the closed line by hand: `yff - yft ytf / ytt`.
     #[test]
     fn line_open_at_one_side_is_the_reduced_closed_line() {
-        let [yff, yft, ytf, ytt] = line(&open_line(1, 1), 10e3);
-        let [open, a, b, c] = line(&open_line(1, 0), 10e3);
+        let [yff, yft, ytf, ytt] = open_line(true, true);
+        let [open, a, b, c] = open_line(true, false);
         assert!((open - (yff - yft * ytf / ytt)).norm() < 1e-12 * yff.norm());
         assert_eq!([a, b, c], [ZERO; 3]);
-        let [a, b, c, open] = line(&open_line(0, 1), 10e3);
+        let [a, b, c, open] = open_line(false, true);
         assert!((open - (ytt - yft * ytf / yff)).norm() < 1e-12 * ytt.norm());
         assert_eq!([a, b, c], [ZERO; 3]);
-        assert_eq!(line(&open_line(0, 0), 10e3), [ZERO; 4]);
+        assert_eq!(open_line(false, false), [ZERO; 4]);
     }
 
     #[test]

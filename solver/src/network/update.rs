@@ -3,7 +3,8 @@
 
 use num_complex::Complex64;
 
-use super::{ApplianceKind, Element, Grid, Id, S_BASE_VA, UpdateError};
+use super::build::{ApplianceRow, BranchRow};
+use super::{Element, Grid, Id, UpdateError};
 
 impl Grid {
     /// Moves a transformer's tap changer.
@@ -22,7 +23,7 @@ impl Grid {
         Ok(())
     }
 
-    /// Opens or closes the two sides of a line or transformer.
+    /// Opens or closes the two sides of a branch.
     ///
     /// # Errors
     /// No such branch.
@@ -35,17 +36,31 @@ impl Grid {
         let Some(branch) = self.index_of_branch(id) else {
             return Err(unknown("branch", id));
         };
-        let statuses = (i8::from(from_closed), i8::from(to_closed));
-        match branch.checked_sub(self.network.line.len()) {
-            None => {
-                let line = &mut self.network.line[branch];
-                (line.from_status, line.to_status) = statuses;
+        let network = &mut self.network;
+        let (from, to) = match network.branch_row(branch) {
+            BranchRow::Line(k) => {
+                let l = &mut network.line[k];
+                (&mut l.from_status, &mut l.to_status)
             }
-            Some(k) => {
-                let transformer = &mut self.network.transformer[k];
-                (transformer.from_status, transformer.to_status) = statuses;
+            BranchRow::Transformer(k) => {
+                let t = &mut network.transformer[k];
+                (&mut t.from_status, &mut t.to_status)
             }
-        }
+            BranchRow::AsymLine(k) => {
+                let l = &mut network.asym_line[k];
+                (&mut l.from_status, &mut l.to_status)
+            }
+            BranchRow::Link(k) => {
+                let l = &mut network.link[k];
+                (&mut l.from_status, &mut l.to_status)
+            }
+            BranchRow::GenericBranch(k) => {
+                let b = &mut network.generic_branch[k];
+                (&mut b.from_status, &mut b.to_status)
+            }
+            BranchRow::ThreeWinding(..) => return Err(unknown("branch", id)),
+        };
+        (*from, *to) = (i8::from(from_closed), i8::from(to_closed));
         self.recompute_branch(branch);
         self.retrace();
         Ok(())
@@ -55,25 +70,25 @@ impl Grid {
     /// and var at rated voltage.
     ///
     /// # Errors
-    /// No such appliance, or a power that is not finite.
+    /// No such appliance, one whose phases differ, or a power that is not finite.
     pub fn set_appliance(&mut self, id: Id, p_w: f64, q_var: f64) -> Result<(), UpdateError> {
         let k = self.appliance_at(id)?;
         finite(id, "p_specified", p_w)?;
         finite(id, "q_specified", q_var)?;
-        let s = Complex64::new(p_w, q_var) / S_BASE_VA;
-        let loads = self.network.sym_load.len();
-        match self.appliances[k].kind {
-            ApplianceKind::Load => {
-                let load = &mut self.network.sym_load[k];
-                (load.p_specified, load.q_specified) = (p_w, q_var);
-                self.appliances[k].s = -s;
+        let network = &mut self.network;
+        let (p, q) = match network.appliance_row(k) {
+            ApplianceRow::SymLoad(k) => {
+                let l = &mut network.sym_load[k];
+                (&mut l.p_specified, &mut l.q_specified)
             }
-            ApplianceKind::Gen => {
-                let generator = &mut self.network.sym_gen[k - loads];
-                (generator.p_specified, generator.q_specified) = (p_w, q_var);
-                self.appliances[k].s = s;
+            ApplianceRow::SymGen(k) => {
+                let g = &mut network.sym_gen[k];
+                (&mut g.p_specified, &mut g.q_specified)
             }
-        }
+            _ => return Err(unknown("symmetrical load or generator", id)),
+        };
+        (*p, *q) = (p_w, q_var);
+        self.recompute_appliance(k);
         Ok(())
     }
 
@@ -83,12 +98,15 @@ impl Grid {
     /// No such appliance.
     pub fn set_appliance_status(&mut self, id: Id, closed: bool) -> Result<(), UpdateError> {
         let k = self.appliance_at(id)?;
-        let loads = self.network.sym_load.len();
-        self.appliances[k].closed = closed;
-        match self.appliances[k].kind {
-            ApplianceKind::Load => self.network.sym_load[k].status = i8::from(closed),
-            ApplianceKind::Gen => self.network.sym_gen[k - loads].status = i8::from(closed),
-        }
+        let network = &mut self.network;
+        let status = match network.appliance_row(k) {
+            ApplianceRow::SymLoad(k) => &mut network.sym_load[k].status,
+            ApplianceRow::SymGen(k) => &mut network.sym_gen[k].status,
+            ApplianceRow::AsymLoad(k) => &mut network.asym_load[k].status,
+            ApplianceRow::AsymGen(k) => &mut network.asym_gen[k].status,
+        };
+        *status = i8::from(closed);
+        self.recompute_appliance(k);
         Ok(())
     }
 
@@ -131,19 +149,17 @@ impl Grid {
             return Err(unknown("shunt", id));
         };
         self.network.shunt[k].status = i8::from(closed);
-        let at = self.network.shunt[k].node;
-        let node = self.known_node(at);
-        // Summed afresh, so that a shunt switched often leaves no rounding behind.
-        let at_node = self.network.shunt.iter().filter(|s| s.node == at);
-        self.y_shunt[node] = at_node.map(|s| self.shunt_admittance(s, node)).sum();
+        self.recompute_shunts(self.network.shunt[k].node);
         Ok(())
     }
 
     /// Index in `branches` and in the network's transformers.
     fn transformer_at(&self, id: Id) -> Result<(usize, usize), UpdateError> {
-        self.index_of_branch(id)
-            .and_then(|b| Some((b, b.checked_sub(self.network.line.len())?)))
-            .ok_or_else(|| unknown("transformer", id))
+        let branch = self.index_of_branch(id);
+        match branch.map(|b| (b, self.network.branch_row(b))) {
+            Some((branch, BranchRow::Transformer(k))) => Ok((branch, k)),
+            _ => Err(unknown("transformer", id)),
+        }
     }
 
     fn appliance_at(&self, id: Id) -> Result<usize, UpdateError> {

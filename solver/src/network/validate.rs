@@ -2,49 +2,97 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::model::with_tables;
 use super::{Fault, Id, Line, Network, Node, Problem, Shunt, Source, SymGen, SymLoad, Transformer};
 
-impl Network {
-    /// Everything wrong with the network's values and references; empty if it can be computed.
-    #[must_use]
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut check = Check::default();
-        check.unique_ids(self);
-        for n in &self.node {
-            check.node(n);
-        }
-        for l in &self.line {
-            check.line(l);
-        }
-        for t in &self.transformer {
-            check.transformer(t);
-        }
-        for s in &self.shunt {
-            check.shunt(s);
-        }
-        for s in &self.source {
-            check.source(s);
-        }
-        for l in &self.sym_load {
-            check.sym_load(l);
-        }
-        for g in &self.sym_gen {
-            check.sym_gen(g);
-        }
-        check.problems
-    }
+/// What every component table's rows have in common.
+pub(super) trait Component: Clone + Serialize + DeserializeOwned {
+    /// Its id.
+    fn id(&self) -> Id;
+    /// Reports what is wrong with it.
+    fn check(&self, check: &mut Check);
 }
+
+macro_rules! components {
+    ($(($table:ident, $component:ident, $attributes:ident, $doc:literal)),* $(,)?) => {
+        $(impl Component for super::$component {
+            fn id(&self) -> Id {
+                self.id
+            }
+            fn check(&self, check: &mut Check) {
+                check.begin(stringify!($table), self.id);
+                check.$table(self);
+            }
+        })*
+
+        impl Network {
+            /// Everything wrong with the network's values and references; empty if it can be
+            /// computed.
+            #[must_use]
+            pub fn problems(&self) -> Vec<Problem> {
+                let mut check = Check::new(self);
+                check.unique_ids(self);
+                check.regulated_once(self);
+                $(for component in &self.$table {
+                    component.check(&mut check);
+                })*
+                check.problems
+            }
+        }
+
+        impl Check {
+            /// What checks of this network's components need to know.
+            pub(super) fn new(network: &Network) -> Self {
+                let mut rows = BTreeMap::new();
+                $(for (k, component) in network.$table.iter().enumerate() {
+                    rows.entry(component.id).or_insert((stringify!($table), k));
+                })*
+                Self {
+                    rows,
+                    u_rated: network.node.iter().map(|n| (n.id, n.u_rated)).collect(),
+                    ..Self::default()
+                }
+            }
+        }
+    };
+}
+with_tables!(components);
 
 /// The checks of one component at a time.
 #[derive(Default)]
-struct Check {
+pub(super) struct Check {
+    /// Scenario of the component being checked.
+    pub(super) scenario: Option<usize>,
+    pub(super) problems: Vec<Problem>,
     component: &'static str,
     id: Id,
     u_rated: BTreeMap<Id, f64>,
-    problems: Vec<Problem>,
+    /// Table and row of every id.
+    rows: BTreeMap<Id, (&'static str, usize)>,
 }
 
 impl Check {
+    /// Row of a component in its table.
+    pub(super) fn row(&self, component: &str, id: Id) -> Option<usize> {
+        match self.rows.get(&id) {
+            Some((table, row)) if *table == component => Some(*row),
+            _ => None,
+        }
+    }
+
+    /// Table an id belongs to.
+    pub(super) fn table_of(&self, id: Id) -> Option<&'static str> {
+        self.rows.get(&id).map(|(table, _)| *table)
+    }
+
+    /// Rated voltage of a node.
+    pub(super) fn u_rated(&self, node: Id) -> Option<f64> {
+        self.u_rated.get(&node).copied()
+    }
+
     fn unique_ids(&mut self, network: &Network) {
         let mut first_use: BTreeMap<Id, &'static str> = BTreeMap::new();
         for (component, id) in network.ids() {
@@ -52,27 +100,23 @@ impl Check {
                 None => {
                     first_use.insert(id, component);
                 }
-                Some(other) => self.problems.push(Problem {
-                    component: component.to_owned(),
-                    id: Some(id),
-                    row: None,
-                    attribute: Some("id".to_owned()),
-                    fault: Fault::DuplicateId {
-                        other: (*other).to_owned(),
-                    },
-                }),
+                Some(other) => {
+                    let other = (*other).to_owned();
+                    self.begin(component, id);
+                    self.report("id", Fault::DuplicateId { other });
+                }
             }
         }
-        self.u_rated = network.node.iter().map(|n| (n.id, n.u_rated)).collect();
     }
 
-    fn begin(&mut self, component: &'static str, id: Id) {
+    pub(super) fn begin(&mut self, component: &'static str, id: Id) {
         self.component = component;
         self.id = id;
     }
 
-    fn report(&mut self, attribute: &str, fault: Fault) {
+    pub(super) fn report(&mut self, attribute: &str, fault: Fault) {
         self.problems.push(Problem {
+            scenario: self.scenario,
             component: self.component.to_owned(),
             id: Some(self.id),
             row: None,
@@ -81,7 +125,7 @@ impl Check {
         });
     }
 
-    fn require(&mut self, ok: bool, attribute: &str, value: f64, reason: &str) -> bool {
+    pub(super) fn require(&mut self, ok: bool, attribute: &str, value: f64, reason: &str) -> bool {
         if !ok {
             let reason = reason.to_owned();
             self.report(attribute, Fault::Impossible { value, reason });
@@ -89,21 +133,21 @@ impl Check {
         ok
     }
 
-    fn finite(&mut self, attribute: &str, value: f64) -> bool {
+    pub(super) fn finite(&mut self, attribute: &str, value: f64) -> bool {
         self.require(value.is_finite(), attribute, value, "it must be finite")
     }
 
-    fn positive(&mut self, attribute: &str, value: f64) -> bool {
+    pub(super) fn positive(&mut self, attribute: &str, value: f64) -> bool {
         self.finite(attribute, value)
             && self.require(value > 0.0, attribute, value, "it must be above zero")
     }
 
-    fn not_negative(&mut self, attribute: &str, value: f64) -> bool {
+    pub(super) fn not_negative(&mut self, attribute: &str, value: f64) -> bool {
         self.finite(attribute, value)
             && self.require(value >= 0.0, attribute, value, "it can't be negative")
     }
 
-    fn optional(&mut self, values: &[(&str, Option<f64>)]) {
+    pub(super) fn optional(&mut self, values: &[(&str, Option<f64>)]) {
         for &(attribute, value) in values {
             if let Some(value) = value {
                 self.finite(attribute, value);
@@ -111,39 +155,39 @@ impl Check {
         }
     }
 
-    fn flag(&mut self, attribute: &str, value: i8) {
+    pub(super) fn flag(&mut self, attribute: &str, value: i8) {
         let ok = value == 0 || value == 1;
         self.require(ok, attribute, f64::from(value), "it is neither 0 nor 1");
     }
 
-    fn node_exists(&mut self, attribute: &str, node: Id) {
+    /// Both ends of a line have the same rated voltage.
+    pub(super) fn rated_alike(&mut self, from: Id, to: Id) {
+        if let (Some(u), Some(v)) = (self.u_rated(from), self.u_rated(to)) {
+            let reason = format!("a line's nodes must be rated alike; the from side has {u} V");
+            self.require((u - v).abs() <= 1e-9 * u.abs(), "to_node", v, &reason);
+        }
+    }
+
+    pub(super) fn node_exists(&mut self, attribute: &str, node: Id) {
         if !self.u_rated.contains_key(&node) {
             self.report(attribute, Fault::UnknownNode { node });
         }
     }
 
-    fn ends(&mut self, from: Id, to: Id, from_status: i8, to_status: i8) {
+    pub(super) fn ends(&mut self, from: Id, to: Id, from_status: i8, to_status: i8) {
         self.node_exists("from_node", from);
         self.node_exists("to_node", to);
-        let reason = "both sides are at the same node";
-        self.require(from != to, "to_node", f64::from(to), reason);
         self.flag("from_status", from_status);
         self.flag("to_status", to_status);
     }
 
     fn node(&mut self, n: &Node) {
-        self.begin("node", n.id);
         self.positive("u_rated", n.u_rated);
     }
 
     fn line(&mut self, l: &Line) {
-        self.begin("line", l.id);
         self.ends(l.from_node, l.to_node, l.from_status, l.to_status);
-        if let (Some(&u), Some(&v)) = (self.u_rated.get(&l.from_node), self.u_rated.get(&l.to_node))
-        {
-            let reason = format!("a line's nodes must be rated alike; the from side has {u} V");
-            self.require((u - v).abs() <= 1e-9 * u.abs(), "to_node", v, &reason);
-        }
+        self.rated_alike(l.from_node, l.to_node);
         self.not_negative("r1", l.r1);
         self.finite("x1", l.x1);
         let reason = "r1 and x1 are both zero; merge the two nodes instead";
@@ -157,7 +201,6 @@ impl Check {
     }
 
     fn transformer(&mut self, t: &Transformer) {
-        self.begin("transformer", t.id);
         self.ends(t.from_node, t.to_node, t.from_status, t.to_status);
         self.positive("u1", t.u1);
         self.positive("u2", t.u2);
@@ -206,57 +249,60 @@ impl Check {
     }
 
     fn windings(&mut self, t: &Transformer) {
-        let known = |w: i8| (0..=4).contains(&w);
-        for (attribute, w) in [
-            ("winding_from", t.winding_from),
-            ("winding_to", t.winding_to),
-        ] {
-            let reason = "the types are 0 (wye), 1 (wye-n), 2 (delta), 3 (zigzag) and 4 (zigzag-n)";
-            self.require(known(w), attribute, f64::from(w), reason);
-        }
-        let clock = f64::from(t.clock);
-        if !self.require(
-            (0..=12).contains(&t.clock),
-            "clock",
-            clock,
-            "it is not within 0 to 12",
-        ) || !known(t.winding_from)
-            || !known(t.winding_to)
-        {
+        let from = self.winding("winding_from", t.winding_from);
+        let to = self.winding("winding_to", t.winding_to);
+        self.clock("clock", t.clock, from, to);
+    }
+
+    /// The winding, where it is one.
+    pub(super) fn winding(&mut self, attribute: &str, w: i8) -> Option<i8> {
+        let reason = "the types are 0 (wye), 1 (wye-n), 2 (delta), 3 (zigzag) and 4 (zigzag-n)";
+        self.require((0..=4).contains(&w), attribute, f64::from(w), reason)
+            .then_some(w)
+    }
+
+    pub(super) fn clock(&mut self, attribute: &str, clock: i8, from: Option<i8>, to: Option<i8>) {
+        let value = f64::from(clock);
+        let in_range = (0..=12).contains(&clock);
+        self.require(in_range, attribute, value, "it is not within 0 to 12");
+        let (Some(from), Some(to), true) = (from, to, in_range) else {
             return;
-        }
-        let is_wye = |w: i8| w < 2;
-        let even_expected = is_wye(t.winding_from) == is_wye(t.winding_to);
+        };
+        let even_expected = (from < 2) == (to < 2);
         let reason = if even_expected {
             "these windings give an even clock number"
         } else {
             "these windings give an odd clock number"
         };
-        let ok = (t.clock % 2 == 0) == even_expected;
-        self.require(ok, "clock", clock, reason);
+        let ok = (clock % 2 == 0) == even_expected;
+        self.require(ok, attribute, value, reason);
     }
 
     fn taps(&mut self, t: &Transformer) {
         self.flag("tap_side", t.tap_side);
-        let (low, high) = t.tap_range();
+        let u = if t.tap_side == 0 { t.u1 } else { t.u2 };
+        self.tap_changer(t.tap_range(), (t.tap_pos, t.tap_nom), t.tap_size, u);
+    }
+
+    /// Positions within their range; a winding of rated voltage `u` that keeps one at every tap.
+    pub(super) fn tap_changer(&mut self, range: (i8, i8), (pos, nom): (i8, i8), size: f64, u: f64) {
+        let (low, high) = range;
         let reason = format!("the taps are {low} to {high}");
-        for (attribute, pos) in [("tap_pos", t.tap_pos), ("tap_nom", t.tap_nom)] {
+        for (attribute, pos) in [("tap_pos", pos), ("tap_nom", nom)] {
             let ok = (low..=high).contains(&pos);
             self.require(ok, attribute, f64::from(pos), &reason);
         }
-        if self.not_negative("tap_size", t.tap_size) {
-            let u = if t.tap_side == 0 { t.u1 } else { t.u2 };
-            let steps = (f64::from(low) - f64::from(t.tap_nom))
+        if self.not_negative("tap_size", size) {
+            let steps = (f64::from(low) - f64::from(nom))
                 .abs()
-                .max((f64::from(high) - f64::from(t.tap_nom)).abs());
+                .max((f64::from(high) - f64::from(nom)).abs());
             let reason = "at the outermost tap the winding's voltage would not be above zero";
-            let too_far = u > 0.0 && steps * t.tap_size >= u;
-            self.require(!too_far, "tap_size", t.tap_size, reason);
+            let too_far = u > 0.0 && steps * size >= u;
+            self.require(!too_far, "tap_size", size, reason);
         }
     }
 
     fn shunt(&mut self, s: &Shunt) {
-        self.begin("shunt", s.id);
         self.node_exists("node", s.node);
         self.flag("status", s.status);
         self.finite("g1", s.g1);
@@ -265,7 +311,6 @@ impl Check {
     }
 
     fn source(&mut self, s: &Source) {
-        self.begin("source", s.id);
         self.node_exists("node", s.node);
         self.flag("status", s.status);
         self.positive("u_ref", s.u_ref);
@@ -278,12 +323,10 @@ impl Check {
     }
 
     fn sym_load(&mut self, l: &SymLoad) {
-        self.begin("sym_load", l.id);
         self.appliance(l.node, l.status, l.p_specified, l.q_specified);
     }
 
     fn sym_gen(&mut self, g: &SymGen) {
-        self.begin("sym_gen", g.id);
         self.appliance(g.node, g.status, g.p_specified, g.q_specified);
     }
 

@@ -3,6 +3,7 @@
 use num_complex::Complex64;
 
 use super::appliances::{self, Zip};
+use super::output::End;
 use crate::network::{Branch, Grid, S_BASE_VA};
 
 /// Flow in one branch; powers and currents enter the branch.
@@ -103,12 +104,28 @@ pub fn flows(grid: &Grid, u: &[Complex64]) -> Flows {
     }
 }
 
-fn branch_flow(grid: &Grid, b: &Branch, u: &[Complex64]) -> BranchFlow {
+/// Currents entering a branch. From the voltages' difference: what a link carries would drown in
+/// the rounding of its admittance times either voltage.
+fn currents(b: &Branch, u_from: Complex64, u_to: Complex64) -> [Complex64; 2] {
+    let difference = u_to - u_from;
+    [
+        (b.yff + b.yft) * u_from + b.yft * difference,
+        (b.ytf + b.ytt) * u_to - b.ytf * difference,
+    ]
+}
+
+/// Power and current entering a branch at its from and to side.
+pub(super) fn ends(b: &Branch, u: &[Complex64]) -> [End<Complex64>; 2] {
     let (u_from, u_to) = (u[b.from], u[b.to]);
-    let i_from = b.yff * u_from + b.yft * u_to;
-    let i_to = b.ytf * u_from + b.ytt * u_to;
-    let (s_from, s_to) = (u_from * i_from.conj(), u_to * i_to.conj());
-    let (i_from, i_to) = (i_from.norm(), i_to.norm());
+    let [i_from, i_to] = currents(b, u_from, u_to);
+    let end = |u: Complex64, i: Complex64| End { s: u * i.conj(), i };
+    [end(u_from, i_from), end(u_to, i_to)]
+}
+
+fn branch_flow(grid: &Grid, b: &Branch, u: &[Complex64]) -> BranchFlow {
+    let [from, to] = ends(b, u);
+    let (s_from, s_to) = (from.s, to.s);
+    let (i_from, i_to) = (from.i.norm(), to.i.norm());
     let loading = match (b.i_max, b.s_max) {
         (Some([from, to]), _) => (i_from / from).max(i_to / to),
         (None, Some(s)) => s_from.norm().max(s_to.norm()) / s,
@@ -129,8 +146,9 @@ fn branch_flow(grid: &Grid, b: &Branch, u: &[Complex64]) -> BranchFlow {
 fn node_currents(grid: &Grid, u: &[Complex64]) -> Vec<Complex64> {
     let mut current: Vec<Complex64> = grid.y_shunt.iter().zip(u).map(|(y, u)| y * u).collect();
     for b in &grid.branches {
-        current[b.from] += b.yff * u[b.from] + b.yft * u[b.to];
-        current[b.to] += b.ytf * u[b.from] + b.ytt * u[b.to];
+        let [from, to] = currents(b, u[b.from], u[b.to]);
+        current[b.from] += from;
+        current[b.to] += to;
     }
     current
 }

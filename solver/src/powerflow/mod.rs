@@ -8,15 +8,17 @@
 mod appliances;
 mod flows;
 mod newton;
+mod output;
 mod structure;
-mod sym_output;
 
 use num_complex::Complex64;
 use thiserror::Error;
 
 pub use flows::{BranchFlow, Flows, flows, source_powers};
 pub use newton::PowerFlow;
-pub use sym_output::{ApplianceOutput, BranchOutput, NodeOutput, SymOutput};
+pub use output::{
+    ApplianceOutput, AsymOutput, BranchOutput, NodeOutput, Output, SymOutput, ThreeWindingOutput,
+};
 
 use crate::network::Id;
 

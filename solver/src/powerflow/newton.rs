@@ -249,14 +249,16 @@ impl PowerFlow {
     fn linearise(&mut self, i: usize) {
         let u = self.u[i];
         let magnitude = u.norm();
-        let mut s = Complex64::ZERO;
+        let mut current = self.y.total[i] * u;
         for (entry, column) in self.y.row(i) {
-            let a = u * (self.y.value[entry] * self.u[column]).conj();
-            s += a;
             if column != i {
+                let y = self.y.value[entry];
+                let a = u * (y * self.u[column]).conj();
+                current += y * (self.u[column] - u);
                 *self.lu.block_mut(self.slot[entry]) = [[a.im, a.re], [-a.re, a.im]];
             }
         }
+        let mut s = u * current.conj();
         let own = self.y.diagonal[i];
         let mut y_own = self.y.value[own];
         if let Some(source) = self.source[i] {

@@ -13,6 +13,10 @@ pub(super) struct YBus {
     pub(super) value: Vec<Complex64>,
     /// Entry on the diagonal of each row.
     pub(super) diagonal: Vec<usize>,
+    /// Sum of each row: what is left of its branches when all voltages are alike. Differences of
+    /// voltages times the other entries then give currents without the rounding of large
+    /// admittances, such as links', that cancel.
+    pub(super) total: Vec<Complex64>,
     /// Ends of each branch, and the entries of its `yff, yft, ytf, ytt`.
     ends: Vec<(usize, usize)>,
     entries: Vec<[usize; 4]>,
@@ -48,6 +52,7 @@ impl YBus {
             value: vec![Complex64::ZERO; pairs.len()],
             column: pairs.into_iter().map(|(_, column)| column).collect(),
             diagonal,
+            total: vec![Complex64::ZERO; n],
             entries,
             ends,
         }
@@ -72,10 +77,13 @@ impl YBus {
     /// Values of branches and shunts as they are now; rows that are not energised stay zero.
     pub(super) fn assemble(&mut self, grid: &Grid) {
         self.value.fill(Complex64::ZERO);
+        self.total.copy_from_slice(&grid.y_shunt);
         for (b, entries) in grid.branches.iter().zip(&self.entries) {
             for (&entry, y) in entries.iter().zip([b.yff, b.yft, b.ytf, b.ytt]) {
                 self.value[entry] += y;
             }
+            self.total[b.from] += b.yff + b.yft;
+            self.total[b.to] += b.ytf + b.ytt;
         }
         for (&entry, y) in self.diagonal.iter().zip(&grid.y_shunt) {
             self.value[entry] += y;
@@ -90,8 +98,11 @@ impl YBus {
 
     /// Current that branches and shunts take from a node.
     pub(super) fn current(&self, row: usize, u: &[Complex64]) -> Complex64 {
-        self.row(row)
-            .map(|(entry, column)| self.value[entry] * u[column])
-            .sum()
+        let own = u[row];
+        let others = self.row(row).filter(|&(_, column)| column != row);
+        self.total[row] * own
+            + others
+                .map(|(entry, column)| self.value[entry] * (u[column] - own))
+                .sum::<Complex64>()
     }
 }

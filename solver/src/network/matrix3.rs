@@ -1,0 +1,185 @@
+//! Complex 3 by 3 matrices over the phases a, b, c, and symmetrical components (Fortescue, 1918).
+
+use num_complex::Complex64;
+
+const ZERO: Complex64 = Complex64::new(0.0, 0.0);
+
+/// A value for each of the phases a, b, c.
+pub type Phases = [Complex64; 3];
+
+/// A matrix over the phases, by rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Matrix3(pub [Phases; 3]);
+
+/// `1, a, a²` with `a` a third of a turn ahead: `ROTATION[k]` is `a` to the `k`.
+pub(crate) const ROTATION: Phases = {
+    const H: f64 = 0.866_025_403_784_438_6;
+    [
+        Complex64::new(1.0, 0.0),
+        Complex64::new(-0.5, H),
+        Complex64::new(-0.5, -H),
+    ]
+};
+
+impl Matrix3 {
+    /// All zero.
+    pub const ZERO: Self = Self([[ZERO; 3]; 3]);
+
+    /// A matrix with the phases' own values on the diagonal.
+    #[must_use]
+    pub fn diagonal(d: Phases) -> Self {
+        let mut m = Self::ZERO;
+        for (k, value) in d.into_iter().enumerate() {
+            m.0[k][k] = value;
+        }
+        m
+    }
+
+    /// Phases alike: `own` on the diagonal, `mutual` elsewhere.
+    #[must_use]
+    pub fn balanced(own: Complex64, mutual: Complex64) -> Self {
+        let mut m = Self([[mutual; 3]; 3]);
+        for k in 0..3 {
+            m.0[k][k] = own;
+        }
+        m
+    }
+
+    /// From decoupled sequences: `A diag(zero, positive, negative) A⁻¹`, a circulant matrix.
+    #[must_use]
+    pub fn from_sequences(zero: Complex64, positive: Complex64, negative: Complex64) -> Self {
+        // Entry (i, j) depends on (i - j) mod 3: phase b lags a by a third of a turn.
+        let entry = |k: usize| {
+            let (one, two) = (ROTATION[(3 - k) % 3], ROTATION[k]);
+            (zero + positive * one + negative * two) / 3.0
+        };
+        let c = [entry(0), entry(1), entry(2)];
+        let mut m = Self::ZERO;
+        for (i, row) in m.0.iter_mut().enumerate() {
+            for (j, value) in row.iter_mut().enumerate() {
+                *value = c[(i + 3 - j) % 3];
+            }
+        }
+        m
+    }
+
+    /// Symmetric from its lower triangle `aa, ba, bb, ca, cb, cc`.
+    #[must_use]
+    pub fn symmetric([aa, ba, bb, ca, cb, cc]: [Complex64; 6]) -> Self {
+        Self([[aa, ba, ca], [ba, bb, cb], [ca, cb, cc]])
+    }
+
+    /// `m x`.
+    #[must_use]
+    pub fn apply(&self, x: &Phases) -> Phases {
+        self.0
+            .map(|row| row[0] * x[0] + row[1] * x[1] + row[2] * x[2])
+    }
+
+    /// Entry by entry.
+    #[must_use]
+    pub fn map(&self, f: impl Fn(Complex64) -> Complex64) -> Self {
+        Self(self.0.map(|row| row.map(&f)))
+    }
+
+    /// The inverse by cofactors; none when it is singular.
+    #[must_use]
+    pub fn inverse(&self) -> Option<Self> {
+        let m = &self.0;
+        let minor = |i: usize, j: usize| {
+            let (r, s) = ((i + 1) % 3, (i + 2) % 3);
+            let (c, d) = ((j + 1) % 3, (j + 2) % 3);
+            m[r][c] * m[s][d] - m[r][d] * m[s][c]
+        };
+        let determinant = (0..3).map(|j| m[0][j] * minor(0, j)).sum::<Complex64>();
+        let scale = self
+            .0
+            .iter()
+            .flatten()
+            .map(|v| v.norm())
+            .fold(0.0, f64::max);
+        // Not a number is no inverse either.
+        let regular = determinant.norm() > 1e-14 * scale.powi(3);
+        if !regular {
+            return None;
+        }
+        let mut inverse = Self::ZERO;
+        for i in 0..3 {
+            for j in 0..3 {
+                inverse.0[i][j] = minor(j, i) / determinant;
+            }
+        }
+        Some(inverse)
+    }
+
+    /// Positive sequence: mean of the diagonal less mean of the rest.
+    #[must_use]
+    pub fn positive_sequence(&self) -> Complex64 {
+        let m = &self.0;
+        let own = m[0][0] + m[1][1] + m[2][2];
+        let mutual: Complex64 = m.iter().flatten().sum::<Complex64>() - own;
+        own / 3.0 - mutual / 6.0
+    }
+}
+
+impl std::ops::Add for Matrix3 {
+    type Output = Self;
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+impl std::ops::AddAssign for Matrix3 {
+    fn add_assign(&mut self, other: Self) {
+        for (row, with) in self.0.iter_mut().zip(other.0) {
+            for (value, with) in row.iter_mut().zip(with) {
+                *value += with;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inverse_undoes() {
+        let c = |re: f64, im: f64| Complex64::new(re, im);
+        let m = Matrix3([
+            [c(2.0, 1.0), c(0.5, -0.2), c(0.0, 0.3)],
+            [c(0.1, 0.0), c(1.0, 3.0), c(-0.4, 0.0)],
+            [c(0.7, 0.1), c(0.2, 0.2), c(1.5, -1.0)],
+        ]);
+        let x = [c(1.0, 2.0), c(-0.5, 0.1), c(0.3, -0.7)];
+        let back = m.inverse().unwrap().apply(&m.apply(&x));
+        for (a, b) in back.iter().zip(&x) {
+            assert!((a - b).norm() < 1e-14);
+        }
+        assert_eq!(Matrix3::balanced(c(1.0, 0.0), c(1.0, 0.0)).inverse(), None);
+    }
+
+    /// Each sequence's voltages see their own admittance.
+    #[test]
+    fn sequences_are_eigenvectors() {
+        let y = [
+            Complex64::new(0.3, -1.0),
+            Complex64::new(2.0, -5.0),
+            Complex64::new(1.0, 4.0),
+        ];
+        let m = Matrix3::from_sequences(y[0], y[1], y[2]);
+        let one = Complex64::new(1.0, 0.0);
+        let sets = [
+            [one; 3],
+            [one, ROTATION[2], ROTATION[1]],
+            [one, ROTATION[1], ROTATION[2]],
+        ];
+        for (y, u) in y.iter().zip(&sets) {
+            for (i, u) in m.apply(u).iter().zip(u) {
+                assert!((i - y * u).norm() < 1e-13);
+            }
+        }
+        assert!((m.positive_sequence() - (y[1] + y[2]) / 2.0).norm() < 1e-13);
+    }
+}
