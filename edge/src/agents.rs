@@ -6,8 +6,8 @@
 //! limit is held back by sun or wind and offers a little more than it delivers now; one that its
 //! limit holds back offers its nameplate (an award is a limit: what the sun does not give is not
 //! delivered, and settled so). A battery offers and bids what its state of charge allows over the
-//! interval. Loads do not choose: their agent bids what they are estimated to take, at any price,
-//! which enters the clearing as fixed power.
+//! interval. Loads do not choose: what each is estimated to take is bought for it at any price, and
+//! enters the clearing as fixed power.
 
 use solver::market::{Direction, NewOrder, Step};
 

@@ -175,6 +175,7 @@ impl Cycle {
         let mut records = Vec::new();
         self.book.turn(now_us);
         self.links(&snapshot);
+        self.fallbacks(&snapshot);
         for (source, text) in self.feeder.follow(&site, &snapshot) {
             self.alarms.raise(
                 Severity::Warning,
@@ -219,6 +220,31 @@ impl Cycle {
                     now_us,
                 ),
                 DeviceState::Connecting => {}
+            }
+        }
+    }
+
+    /// A generator whose device can only revert to "unlimited" (SunSpec model 123 without 704)
+    /// does not fall back to what the site file says.
+    fn fallbacks(&mut self, snapshot: &Snapshot) {
+        for unit in &self.site.units {
+            let link = snapshot.links.get(&unit.device);
+            let Some(description) = link.and_then(|link| link.description.as_ref()) else {
+                continue;
+            };
+            let reverts = description.models.contains(&704) || unit.battery.is_some();
+            if !reverts && unit.fallback_p_w < unit.p_rated_w {
+                let text = format!(
+                    "{} reverts to unlimited, not to {:.0} W: its device has no SunSpec model 704",
+                    unit.name, unit.fallback_p_w
+                );
+                self.alarms.raise(
+                    Severity::Warning,
+                    "fallback_unlimited",
+                    &unit.name,
+                    text,
+                    snapshot.now_us,
+                );
             }
         }
     }

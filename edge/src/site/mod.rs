@@ -8,6 +8,7 @@ mod model;
 mod parse;
 pub mod profile;
 mod read;
+mod tables;
 
 pub use model::{
     Battery, Bay, BayOf, Device, Limits, Load, Market, NodePlace, Site, Unit, UnitKind,

@@ -99,28 +99,6 @@ impl Profile {
         }
     }
 
-    /// Unit of a point, for people.
-    #[must_use]
-    pub fn unit_of(&self, point: &str) -> &str {
-        match &self.access {
-            Access::Modbus(map) => map
-                .points
-                .iter()
-                .find(|p| p.name == point)
-                .map_or("", |p| &p.unit),
-            Access::Sunspec => match point {
-                "p" | "p_limit" | "p_set" => "W",
-                "q" | "q_set" => "var",
-                "u" => "V",
-                "i" => "A",
-                "f" => "Hz",
-                "energy" => "Wh",
-                "lease_left" => "s",
-                _ => "",
-            },
-        }
-    }
-
     /// Reads a profile.
     ///
     /// # Errors

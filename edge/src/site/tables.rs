@@ -1,0 +1,428 @@
+//! The tables that a site file has many of: nodes, devices with their bays, units, loads; each
+//! checked against the network and against the others.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    ops::RangeInclusive,
+    time::Duration,
+};
+
+use protocols::point::DeviceId;
+use solver::{
+    market::Price,
+    network::{Id, Network, Side},
+};
+
+use super::{
+    model::{Battery, Bay, BayOf, Device, Load, NodePlace, Unit, UnitKind},
+    profile::{self, Profile},
+    read::{At, Table},
+};
+
+/// Widest power, W or var; keeps a slip of a few zeros from passing.
+const MAX_POWER: f64 = 1e10;
+/// Widest price, currency per MWh.
+const MAX_PRICE: f64 = 100_000.0;
+
+pub(super) fn price(table: &Table<'_, '_>, key: &'static str) -> Option<Price> {
+    table
+        .number(key, -MAX_PRICE..=MAX_PRICE)
+        .map(|p| Price((p * 1e6).round() as i64))
+}
+
+pub(super) fn seconds(
+    table: &Table<'_, '_>,
+    key: &'static str,
+    range: RangeInclusive<f64>,
+) -> Option<Duration> {
+    table.number(key, range).map(Duration::from_secs_f64)
+}
+
+/// What tables are checked against. Without a network its checks are left out; that it cannot be
+/// read is a problem of its own.
+pub(super) struct Context<'n> {
+    pub(super) network: Option<&'n Network>,
+}
+
+impl Context<'_> {
+    pub(super) fn nodes(&self, root: &Table<'_, '_>) -> Vec<NodePlace> {
+        let mut places: BTreeMap<Id, NodePlace> = BTreeMap::new();
+        for table in root.tables("node") {
+            let id = table.id("id");
+            let name = table.text("name");
+            let x = table.number("x", -1e4..=1e4);
+            let y = table.number("y", -1e4..=1e4);
+            table.finish();
+            let Some(id) = id else { continue };
+            if self
+                .network
+                .is_some_and(|n| n.node.iter().all(|node| node.id != id))
+            {
+                table.problem("id", format!("the network has no node {id}"));
+            }
+            if places.contains_key(&id) {
+                table.problem("id", format!("node {id} is there twice"));
+            }
+            if let (Some(name), Some(x), Some(y)) = (name, x, y) {
+                let name = name.to_owned();
+                places.insert(id, NodePlace { id, name, x, y });
+            }
+        }
+        let Some(network) = self.network else {
+            return Vec::new();
+        };
+        let mut ordered = Vec::new();
+        for node in &network.node {
+            match places.remove(&node.id) {
+                Some(place) => ordered.push(place),
+                None => root.problem(
+                    "node",
+                    format!("node {} of the network has no [[node]] table", node.id),
+                ),
+            }
+        }
+        ordered
+    }
+
+    pub(super) fn devices(&self, root: &Table<'_, '_>) -> BTreeMap<String, At<Device>> {
+        let mut devices = BTreeMap::new();
+        let mut addresses: BTreeMap<(String, u8), String> = BTreeMap::new();
+        for table in root.tables("device") {
+            let Some(device) = self.device(&table) else {
+                continue;
+            };
+            let id = device.id.as_str().to_owned();
+            let link = (device.address.to_string(), device.unit_id);
+            if let Some(other) = addresses.insert(link, id.clone()) {
+                table.problem(
+                    "address",
+                    format!(
+                        "{} with unit_id {} is device `{other}` already",
+                        device.address, device.unit_id
+                    ),
+                );
+            }
+            match devices.entry(id) {
+                Entry::Occupied(entry) => {
+                    table.problem("id", format!("device `{}` is there twice", entry.key()));
+                }
+                Entry::Vacant(entry) => {
+                    entry.insert(table.at("id", device));
+                }
+            }
+        }
+        if !root.has("device") {
+            root.problem("device", "there is no [[device]]".to_owned());
+        }
+        devices
+    }
+
+    fn device(&self, table: &Table<'_, '_>) -> Option<Device> {
+        let id = table.name("id");
+        let profile_name = table.text("profile");
+        let address = table.address("address");
+        let unit_id = table.integer("unit_id", 0..=255);
+        let poll = seconds(table, "poll_s", 0.1..=3600.0);
+        let timeout = seconds(table, "timeout_s", 0.05..=60.0);
+        let profile = profile_name.and_then(|name| match profile::find(name) {
+            Ok(profile) => Some(profile),
+            Err(error) => {
+                table.problem("profile", error);
+                None
+            }
+        });
+        let bays = self.bays(table, profile.as_ref());
+        table.finish();
+        Some(Device {
+            id: DeviceId::new(id?),
+            profile_name: profile_name?.to_owned(),
+            profile: profile?,
+            address: address?,
+            unit_id: u8::try_from(unit_id?).ok()?,
+            poll: poll?,
+            timeout: timeout?,
+            bays,
+        })
+    }
+
+    fn bays(&self, device: &Table<'_, '_>, profile: Option<&Profile>) -> Vec<Bay> {
+        let mut bays: Vec<Bay> = Vec::new();
+        for table in device.tables("bays") {
+            let number = table.integer("bay", 1..=255);
+            let of = self.bay_of(&table);
+            let tap = table.has("tap") && table.boolean("tap").unwrap_or_default();
+            table.finish();
+            let Some(number) = number.and_then(|n| u8::try_from(n).ok()) else {
+                continue;
+            };
+            if profile.is_some_and(|p| !p.has_point(&format!("bay{number}_p"))) {
+                table.problem("bay", format!("the profile has no point bay{number}_p"));
+            }
+            if bays.iter().any(|bay| bay.number == number) {
+                table.problem("bay", format!("bay {number} is there twice"));
+            }
+            let Some(of) = of else { continue };
+            if tap && !self.is_transformer(&of) {
+                table.problem("tap", "only a transformer has a tap position".to_owned());
+            }
+            bays.push(Bay { number, of, tap });
+        }
+        bays
+    }
+
+    fn bay_of(&self, table: &Table<'_, '_>) -> Option<BayOf> {
+        let loads = table.ids("loads");
+        if table.has("loads") {
+            for key in ["branch", "side"] {
+                if table.has(key) {
+                    table.problem(key, "a bay measures a branch or loads, not both".to_owned());
+                }
+            }
+            return self.load_bay(table, &loads);
+        }
+        let branch = table.id("branch");
+        let side = table.word("side", &[("from", Side::From), ("to", Side::To)]);
+        let branch = branch?;
+        if let Some(n) = self.network
+            && n.line.iter().all(|l| l.id != branch)
+            && n.transformer.iter().all(|t| t.id != branch)
+        {
+            table.problem(
+                "branch",
+                format!("the network has no line or transformer {branch}"),
+            );
+        }
+        Some(BayOf::Branch {
+            branch,
+            side: side?,
+        })
+    }
+
+    fn load_bay(&self, table: &Table<'_, '_>, loads: &[At<Id>]) -> Option<BayOf> {
+        let network = self.network?;
+        let mut ids = Vec::new();
+        let mut node = None;
+        for at in loads {
+            let Some(load) = network.sym_load.iter().find(|l| l.id == at.value) else {
+                table.source.problem(
+                    Some(at.span.clone()),
+                    &at.path,
+                    format!("the network has no load {}", at.value),
+                );
+                continue;
+            };
+            if *node.get_or_insert(load.node) != load.node {
+                table.source.problem(
+                    Some(at.span.clone()),
+                    &at.path,
+                    format!("load {} is at another node than the first", at.value),
+                );
+            }
+            ids.push(load.id);
+        }
+        let Some(node) = node else {
+            table.problem("loads", "names no load of the network".to_owned());
+            return None;
+        };
+        let at_node = network.sym_load.iter().filter(|l| l.node == node).count()
+            + network.sym_gen.iter().filter(|g| g.node == node).count();
+        if ids.len() > 1 && ids.len() != at_node {
+            table.problem(
+                "loads",
+                format!(
+                    "a bay that measures several loads must measure all {at_node} loads and generators at node {node}"
+                ),
+            );
+        }
+        Some(BayOf::Loads { loads: ids, node })
+    }
+
+    fn is_transformer(&self, of: &BayOf) -> bool {
+        let (BayOf::Branch { branch, .. }, Some(network)) = (of, self.network) else {
+            return false;
+        };
+        network.transformer.iter().any(|t| t.id == *branch)
+    }
+
+    pub(super) fn units(
+        &self,
+        root: &Table<'_, '_>,
+        devices: &BTreeMap<String, At<Device>>,
+    ) -> Vec<Unit> {
+        let mut units: Vec<Unit> = Vec::new();
+        let mut missing: Vec<Id> = self
+            .network
+            .map(|n| n.sym_gen.iter().map(|g| g.id).collect())
+            .unwrap_or_default();
+        for table in root.tables("unit") {
+            let id = table.id("id");
+            missing.retain(|m| Some(*m) != id);
+            let Some(unit) = self.unit(&table, id, devices) else {
+                continue;
+            };
+            if units.iter().any(|other| other.id == unit.id) {
+                table.problem("id", format!("unit {} is there twice", unit.id));
+            }
+            if let Some(other) = units.iter().find(|other| other.device == unit.device) {
+                table.problem(
+                    "device",
+                    format!("device `{}` is unit {} already", unit.device, other.id),
+                );
+            }
+            units.push(unit);
+        }
+        for id in missing {
+            root.problem(
+                "unit",
+                format!("generator {id} of the network has no [[unit]] table"),
+            );
+        }
+        units
+    }
+
+    fn unit(
+        &self,
+        table: &Table<'_, '_>,
+        id: Option<Id>,
+        devices: &BTreeMap<String, At<Device>>,
+    ) -> Option<Unit> {
+        let kind = table.word(
+            "kind",
+            &[
+                ("pv", UnitKind::Pv),
+                ("wind", UnitKind::Wind),
+                ("chp", UnitKind::Chp),
+                ("fuel_cell", UnitKind::FuelCell),
+                ("battery", UnitKind::Battery),
+            ],
+        );
+        let name = table.text("name");
+        let device = table.name("device");
+        let participant = table.text("participant");
+        let p_rated_w = table.number("p_rated_w", 1.0..=MAX_POWER);
+        let q_rated_var = table.number("q_rated_var", 0.0..=MAX_POWER);
+        let sell_price = price(table, "sell_price_per_mwh");
+        let fallback_p_w = table.number("fallback_p_w", -MAX_POWER..=MAX_POWER);
+        let ramp_w_per_s = table.number("ramp_w_per_s", 1.0..=MAX_POWER);
+        let is_battery = kind == Some(UnitKind::Battery);
+        let battery = is_battery.then(|| read_battery(table, sell_price));
+        table.finish();
+        if let Some(device) = device {
+            check_device(table, device, devices);
+        }
+        if let (Some(p), Some(fallback)) = (p_rated_w, fallback_p_w) {
+            let lowest = if is_battery { -p } else { 0.0 };
+            if !(lowest..=p).contains(&fallback) {
+                table.problem("fallback_p_w", format!("must be from {lowest} to {p}"));
+            }
+        }
+        let id = id?;
+        let node = match self.network {
+            Some(network) => {
+                let found = network.sym_gen.iter().find(|g| g.id == id);
+                if found.is_none() {
+                    table.problem("id", format!("the network has no generator {id}"));
+                }
+                found?.node
+            }
+            None => return None,
+        };
+        Some(Unit {
+            id,
+            node,
+            name: name?.to_owned(),
+            kind: kind?,
+            device: DeviceId::new(device?),
+            participant: participant?.to_owned(),
+            p_rated_w: p_rated_w?,
+            q_rated_var: q_rated_var?,
+            sell_price: sell_price?,
+            battery: match battery {
+                Some(battery) => Some(battery?),
+                None => None,
+            },
+            fallback_p_w: fallback_p_w?,
+            ramp_w_per_s: ramp_w_per_s?,
+        })
+    }
+
+    pub(super) fn loads(&self, root: &Table<'_, '_>) -> Vec<Load> {
+        let mut loads: Vec<Load> = Vec::new();
+        let mut missing: Vec<Id> = self
+            .network
+            .map(|n| n.sym_load.iter().map(|l| l.id).collect())
+            .unwrap_or_default();
+        for table in root.tables("load") {
+            let id = table.id("id");
+            missing.retain(|m| Some(*m) != id);
+            let Some(load) = self.load(&table, id) else {
+                continue;
+            };
+            if loads.iter().any(|other| other.id == load.id) {
+                table.problem("id", format!("load {} is there twice", load.id));
+            }
+            loads.push(load);
+        }
+        for id in missing {
+            root.problem(
+                "load",
+                format!("load {id} of the network has no [[load]] table"),
+            );
+        }
+        loads
+    }
+
+    fn load(&self, table: &Table<'_, '_>, id: Option<Id>) -> Option<Load> {
+        let name = table.text("name");
+        let participant = table.text("participant");
+        let expected_p_w = table.number("expected_p_w", -MAX_POWER..=MAX_POWER);
+        let expected_q_var = table.number("expected_q_var", -MAX_POWER..=MAX_POWER);
+        let sigma_pct = table.number("sigma_pct", 1.0..=300.0);
+        table.finish();
+        let id = id?;
+        let found = self.network?.sym_load.iter().find(|l| l.id == id);
+        if found.is_none() {
+            table.problem("id", format!("the network has no load {id}"));
+        }
+        Some(Load {
+            id,
+            node: found?.node,
+            name: name?.to_owned(),
+            participant: participant?.to_owned(),
+            expected_p_w: expected_p_w?,
+            expected_q_var: expected_q_var?,
+            sigma: sigma_pct? / 100.0,
+        })
+    }
+}
+
+fn read_battery(table: &Table<'_, '_>, sell_price: Option<Price>) -> Option<Battery> {
+    let buy_price = price(table, "buy_price_per_mwh");
+    let energy_wh = table.number("energy_wh", 1.0..=MAX_POWER);
+    if let (Some(buy), Some(sell)) = (buy_price, sell_price)
+        && buy > sell
+    {
+        table.problem(
+            "buy_price_per_mwh",
+            "must not be above sell_price_per_mwh: it would trade with itself".to_owned(),
+        );
+    }
+    Some(Battery {
+        buy_price: buy_price?,
+        energy_wh: energy_wh?,
+    })
+}
+
+fn check_device(table: &Table<'_, '_>, device: &str, devices: &BTreeMap<String, At<Device>>) {
+    match devices.get(device) {
+        None => table.problem("device", format!("there is no usable device `{device}`")),
+        Some(at) if !at.value.profile.is_der() => table.problem(
+            "device",
+            format!(
+                "device `{device}` has profile `{}`, which takes no setpoints",
+                at.value.profile_name
+            ),
+        ),
+        Some(_) => {}
+    }
+}
