@@ -49,8 +49,8 @@ pub fn range_w(unit: &Unit, known: &Knowledge, interval_s: u32) -> (f64, f64) {
     };
     let soc = soc.clamp(0.0, 1.0);
     let hours = f64::from(interval_s.max(1)) / 3600.0;
-    let empty_w = soc * battery.energy_wh / hours;
-    let fill_w = (1.0 - soc) * battery.energy_wh / hours;
+    let empty_w = (soc - battery.soc_min).max(0.0) * battery.energy_wh / hours;
+    let fill_w = (battery.soc_max - soc).max(0.0) * battery.energy_wh / hours;
     (-rated.min(fill_w), rated.min(empty_w))
 }
 
@@ -128,11 +128,16 @@ mod tests {
         let battery = unit(Some(Battery {
             buy_price: Price(30_000_000),
             energy_wh: 400_000.0,
+            soc_min: 0.1,
+            soc_max: 0.9,
         }));
         let at = |soc, interval_s| range_w(&battery, &known(0.0, None, soc), interval_s);
         assert_eq!(at(Some(0.6), 10), (-100_000.0, 100_000.0));
         // 4 kWh over one hour
-        assert_eq!(at(Some(0.01), 3600), (-100_000.0, 4_000.0));
+        let (low, high) = at(Some(0.11), 3600);
+        assert_eq!(low, -100_000.0);
+        assert!((high - 4_000.0).abs() < 1e-6, "{high}");
+        assert_eq!(at(Some(0.05), 10), (-100_000.0, 0.0));
         assert_eq!(at(Some(1.0), 10), (0.0, 100_000.0));
         assert_eq!(at(None, 10), (0.0, 0.0));
         let both = orders(&battery, at(Some(0.6), 10), 20);

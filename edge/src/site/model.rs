@@ -196,6 +196,10 @@ pub struct Battery {
     pub buy_price: Price,
     /// Energy between empty and full, Wh.
     pub energy_wh: f64,
+    /// Its agent does not sell below this state of charge, 0 to 1.
+    pub soc_min: f64,
+    /// Its agent does not buy above this state of charge, 0 to 1.
+    pub soc_max: f64,
 }
 
 /// A load: served whatever it costs.

@@ -399,6 +399,13 @@ impl Context<'_> {
 fn read_battery(table: &Table<'_, '_>, sell_price: Option<Price>) -> Option<Battery> {
     let buy_price = price(table, "buy_price_per_mwh");
     let energy_wh = table.number("energy_wh", 1.0..=MAX_POWER);
+    let soc_min = table.number("soc_min", 0.0..=1.0);
+    let soc_max = table.number("soc_max", 0.0..=1.0);
+    if let (Some(min), Some(max)) = (soc_min, soc_max)
+        && min >= max
+    {
+        table.problem("soc_min", "must be below soc_max".to_owned());
+    }
     if let (Some(buy), Some(sell)) = (buy_price, sell_price)
         && buy > sell
     {
@@ -410,6 +417,8 @@ fn read_battery(table: &Table<'_, '_>, sell_price: Option<Price>) -> Option<Batt
     Some(Battery {
         buy_price: buy_price?,
         energy_wh: energy_wh?,
+        soc_min: soc_min?,
+        soc_max: soc_max?,
     })
 }
 
