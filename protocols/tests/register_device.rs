@@ -12,20 +12,22 @@ use std::{
 
 use common::{ANY_PORT, PATIENCE, Running, lock, quick, serve};
 use protocols::{
-    device::{DeviceEvent, DeviceState},
+    device::{DeviceEvent, DeviceState, Ports},
     modbus::{
         Link,
         device::{ModbusConfig, run},
         map::RegisterMap,
         server::{ExceptionCode, Fault, Registers, Table},
     },
-    point::{Action, CommandStatus, DoublePoint, Quality, Value},
+    point::{Action, CommandStatus, DeviceId, DoublePoint, Quality, Value},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::mpsc,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 /// Registers that exist, in any table; the rest is answered with an exception.
 #[derive(Default)]
@@ -360,7 +362,28 @@ async fn noise_in_the_frame_of_an_answer_harms_nobody() {
 }
 
 #[tokio::test]
-async fn full_event_channel_or_stop_ends_nothing_else() {
+async fn stop_ends_the_task_even_while_nobody_reads_its_events() {
+    let station = station();
+    let server = serve(&station).await;
+    let map: RegisterMap = toml::from_str(MAP).unwrap();
+    let (events, mut received) = mpsc::channel(1);
+    let (_commands, commands) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let ports = Ports {
+        device: DeviceId::new("rtu"),
+        events,
+        commands,
+        stop: stop.clone(),
+    };
+    let link = quick(server.address());
+    let task = tokio::spawn(run(ModbusConfig { link, map }, ports));
+    received.recv().await.unwrap();
+    stop.cancel();
+    timeout(PATIENCE, task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_full_event_channel_holds_up_nothing_else() {
     let station = station();
     let server = serve(&station).await;
     // Nobody reads this one's events: it waits, alone.

@@ -161,6 +161,16 @@ async fn faults_come_and_go() {
     server.set_fault(Fault::None);
     assert_serves(server.address()).await;
 
+    // An answer held back for an hour comes when the fault ends.
+    server.set_fault(Fault::Slow(Duration::from_secs(3600)));
+    let mut held = TcpStream::connect(server.address()).await.unwrap();
+    let (answer, ()) = tokio::join!(ask(&mut held, 9), async {
+        // The request must be waiting by then; were it not, it would be answered at once.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        server.set_fault(Fault::None);
+    });
+    answer.unwrap();
+
     let address = server.address();
     drop(server);
     timeout(PATIENCE, async {

@@ -68,6 +68,10 @@ fn inverter(base: u16, controls: &[u16]) -> Arc<Mutex<Image>> {
 }
 
 fn implement_704(image: &mut Image) {
+    implement_704_without(image, "nothing");
+}
+
+fn implement_704_without(image: &mut Image, ending: &str) {
     image.set(704, "WMaxLimPct_SF", -1.0).unwrap();
     for scale in ["WSet_SF", "VarSet_SF"] {
         image.set(704, scale, 0.0).unwrap();
@@ -75,7 +79,10 @@ fn implement_704(image: &mut Image) {
     let points = "WMaxLimPctEna WMaxLimPct WMaxLimPctRvrt WMaxLimPctEnaRvrt WMaxLimPctRvrtTms \
         WMaxLimPctRvrtRem WSetEna WSetMod WSet WSetRvrt WSetEnaRvrt WSetRvrtTms WSetRvrtRem VarSetEna \
         VarSetMod VarSetPri VarSet VarSetRvrt VarSetEnaRvrt VarSetRvrtTms VarSetRvrtRem WRmp WRmpRef";
-    for point in points.split_whitespace() {
+    for point in points
+        .split_whitespace()
+        .filter(|point| !point.ends_with(ending))
+    {
         image.set(704, point, 0.0).unwrap();
     }
 }
@@ -477,4 +484,122 @@ async fn a_device_without_sunspec_is_offline_with_the_reason() {
     let server = serve(&image).await;
     let mut pv = start(quick(server.address()));
     assert!(pv.until_offline().await.contains("SunS"));
+}
+
+/// A device that can be read one model at a time only.
+struct Narrow(Arc<Mutex<Image>>, Vec<u16>);
+
+impl Registers for Narrow {
+    fn read(&self, table: Table, address: u16, count: u16) -> Result<Vec<u16>, ExceptionCode> {
+        let end = address + count;
+        if self.1.iter().any(|&start| address < start && start < end) {
+            return Err(ExceptionCode::IllegalDataAddress);
+        }
+        Registers::read(&*self.0, table, address, count)
+    }
+
+    fn write(&self, table: Table, address: u16, values: &[u16]) -> Result<(), ExceptionCode> {
+        Registers::write(&*self.0, table, address, values)
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_refuses_reads_across_models_is_read_model_by_model() {
+    let image = inverter(40_000, &[704]);
+    // 1, 103, 120, 121 and 704 begin here, and the end model.
+    let starts = vec![40_002, 40_070, 40_122, 40_150, 40_182, 40_249];
+    let server = serve(&Arc::new(Narrow(image, starts))).await;
+    let mut pv = start(quick(server.address()));
+    pv.poll().await;
+    assert_eq!(pv.analog("p"), 4e6);
+    assert_eq!(pv.analog("p_limit"), 5e6);
+    let order = setpoint(ActivePower::Limit(1e6), 0.0, ActivePower::Limit(1e6));
+    let done = pv.command("pv3/control", Action::Der(order)).await;
+    assert_eq!(done, CommandStatus::Done);
+}
+
+#[tokio::test]
+async fn a_device_exchanged_behind_its_gateway_is_discovered_anew() {
+    let image = inverter(40_000, &[704]);
+    let server = serve(&image).await;
+    let mut pv = start(quick(server.address()));
+    pv.until_online().await;
+    *lock(&image) = Image::new(40_000, &[1, 120, 121, 103, 704]).unwrap();
+    let why = pv.until_offline().await;
+    assert!(why.contains("no longer at register 40"), "{why}");
+    pv.until_online().await;
+}
+
+#[tokio::test]
+async fn the_time_left_is_our_own_count_where_704_does_not_tell() {
+    let mut untold = Image::new(40_000, &[1, 103, 120, 121, 704]).unwrap();
+    implement_704_without(&mut untold, "Rem");
+    untold.set(121, "WMax_SF", 3.0).unwrap();
+    untold.set(121, "WMax", 5e6).unwrap();
+    let server = serve(&Arc::new(Mutex::new(untold))).await;
+    let mut pv = start(quick(server.address()));
+    pv.poll().await;
+    assert_eq!(pv.value("controlled"), Value::Binary(false));
+    let order = setpoint(ActivePower::Limit(1e6), 0.0, ActivePower::Limit(1e6));
+    let done = pv.command("pv3/control", Action::Der(order)).await;
+    assert_eq!(done, CommandStatus::Done);
+    pv.poll().await;
+    assert_eq!(pv.quality("lease_left"), Quality::SUBSTITUTED);
+    assert_eq!(pv.value("controlled"), Value::Binary(true));
+}
+
+/// Holding registers from 40000 on, whatever they mean.
+struct Raw(Vec<u16>);
+
+impl Registers for Raw {
+    fn read(&self, _: Table, address: u16, count: u16) -> Result<Vec<u16>, ExceptionCode> {
+        let start = address.checked_sub(40_000).map(usize::from);
+        start
+            .and_then(|start| self.0.get(start..start + usize::from(count)))
+            .map(<[u16]>::to_vec)
+            .ok_or(ExceptionCode::IllegalDataAddress)
+    }
+
+    fn write(&self, _: Table, _: u16, _: &[u16]) -> Result<(), ExceptionCode> {
+        Err(ExceptionCode::IllegalFunction)
+    }
+}
+
+fn raw(models: &[&[u16]]) -> Arc<Raw> {
+    let mut registers = vec![0x5375, 0x6E53];
+    registers.extend(models.iter().copied().flatten());
+    Arc::new(Raw(registers))
+}
+
+#[tokio::test]
+async fn chains_that_cannot_be_are_not_followed() {
+    let endless: Vec<&[u16]> = vec![&[99, 0]; 100];
+    for (models, reason) in [
+        (raw(&[&[103, 0xFFFF]]), "past 65535"),
+        (raw(&endless), "more than 64"),
+    ] {
+        let server = serve(&models).await;
+        let mut pv = start(quick(server.address()));
+        let why = pv.until_offline().await;
+        assert!(why.contains(reason), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_too_short_is_left_out_and_the_end_model_is_not_needed() {
+    // 103 with 3 registers of its 50, then 713, SoC 45.5 %, and nothing behind it.
+    let short: &[u16] = &[103, 3, 1, 2, 3];
+    let storage: &[u16] = &[713, 7, 0xFFFF, 0xFFFF, 455, 0xFFFF, 0xFFFF, 0x8000, 0xFFFF];
+    let server = serve(&raw(&[short, storage])).await;
+    let mut battery = start(quick(server.address()));
+    let description = battery
+        .until(|event| match event {
+            DeviceEvent::Described(description) => Some(description),
+            _ => None,
+        })
+        .await;
+    assert_eq!(description.models, [103, 713]);
+    battery.poll().await;
+    assert!((battery.analog("soc") - 0.455).abs() < 1e-12);
+    assert_eq!(battery.quality("p"), Quality::INVALID);
 }

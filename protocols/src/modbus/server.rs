@@ -165,6 +165,7 @@ async fn accept<R: Registers>(listener: TcpListener, shared: Arc<Shared<R>>) {
 /// Answers requests until the client goes, idles or talks nonsense.
 async fn serve<R: Registers>(mut stream: TcpStream, shared: &Shared<R>) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let mut faults = shared.fault.clone();
     loop {
         let read = timeout(shared.config.idle_timeout, request(&mut stream));
         let (header, pdu) = read.await.map_err(|_| io::ErrorKind::TimedOut)??;
@@ -176,7 +177,8 @@ async fn serve<R: Registers>(mut stream: TcpStream, shared: &Shared<R>) -> io::R
             Fault::None | Fault::Gone | Fault::Slow(_) => handle(&*shared.registers, header, &pdu),
         };
         if let Fault::Slow(delay) = fault {
-            tokio::time::sleep(delay).await;
+            // Over at once with the fault: a place must not stay taken for an answer nobody awaits.
+            let _ = timeout(delay, faults.wait_for(|now| *now != fault)).await;
         }
         let write = timeout(shared.config.idle_timeout, stream.write_all(&answer));
         write.await.map_err(|_| io::ErrorKind::TimedOut)??;

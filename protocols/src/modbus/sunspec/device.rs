@@ -114,22 +114,41 @@ impl SunspecSession {
 
     /// Reads `models`; one that is refused is "not implemented" throughout.
     async fn fetch(&mut self, client: &mut Client, models: &[u16]) -> Result<(), LinkError> {
-        for read in self.plan(models) {
-            let answer = client.read(read.span).await?;
-            if let Err(exception) = answer {
-                tracing::debug!(span = ?read.span, %exception, "read refused");
-            }
-            for &index in &read.wanted {
-                let block = &mut self.blocks.0[index];
-                match &answer {
-                    Ok(registers) => {
-                        let start = usize::from(block.address - read.span.address);
-                        // No longer than the block: `load` drops what lies beyond it.
-                        block.load(0, &registers[start..]);
+        let mut reads = self.plan(models);
+        while let Some(read) = reads.pop() {
+            match client.read(read.span).await? {
+                Ok(registers) => self.load(&read, &registers)?,
+                // Some devices answer for one model at a time only.
+                Err(_) if read.wanted.len() > 1 => {
+                    reads.extend(read.wanted.into_iter().map(|index| Read {
+                        span: span(&self.blocks.0[index]),
+                        wanted: vec![index],
+                    }));
+                }
+                Err(exception) => {
+                    tracing::debug!(span = ?read.span, %exception, "read refused");
+                    for index in read.wanted {
+                        let block = &mut self.blocks.0[index];
+                        *block = Block::new(block.model, block.address);
                     }
-                    Err(_) => *block = Block::new(block.model, block.address),
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, read: &Read, registers: &[u16]) -> Result<(), LinkError> {
+        for &index in &read.wanted {
+            let block = &mut self.blocks.0[index];
+            let start = usize::from(block.address - read.span.address);
+            // Behind a gateway a device can be exchanged without the connection noticing.
+            if registers[start] != block.model.id {
+                let (id, address) = (block.model.id, block.address);
+                let text = format!("model {id} is no longer at register {address}");
+                return Err(LinkError::NotSunspec(text));
+            }
+            // No longer than the block: `load` drops what lies beyond it.
+            block.load(0, &registers[start..]);
         }
         Ok(())
     }

@@ -15,9 +15,9 @@ pub(super) struct Readback {
     /// Reactive power it shall deliver, var; unknown while none is enabled.
     pub(super) q_set: Reading,
     /// Seconds until the first setpoint in force reverts; 0 without a lease. Unknown where the
-    /// device does not tell (models 123, 124).
+    /// device does not tell (models 123, 124; in 704 the `…RvrtRem` are optional).
     pub(super) lease_left: Reading,
-    /// Whether a lease is running; for models 123 and 124 whether a control is enabled.
+    /// Whether a lease is running; where the device does not tell, whether a control is enabled.
     pub(super) controlled: bool,
 }
 
@@ -70,9 +70,9 @@ fn from_704(blocks: &Blocks, block: &Block) -> Readback {
         ("WSetEna", "WSetRvrtRem"),
         ("VarSetEna", "VarSetRvrtRem"),
     ];
-    let left = leases
-        .into_iter()
-        .filter(|&(enabled, _)| on(block, enabled))
+    let enabled = || leases.iter().filter(|(enabled, _)| on(block, enabled));
+    let untold = enabled().any(|(_, left)| block.raw(left).is_none());
+    let left = enabled()
         .filter_map(|(_, left)| block.get(left))
         .filter(|&seconds| seconds > 0.0)
         .reduce(f64::min);
@@ -88,8 +88,12 @@ fn from_704(blocks: &Blocks, block: &Block) -> Readback {
         } else {
             Reading::Missing
         },
-        lease_left: Reading::Is(left.unwrap_or(0.0)),
-        controlled: left.is_some(),
+        lease_left: if untold {
+            Reading::Unknown
+        } else {
+            Reading::Is(left.unwrap_or(0.0))
+        },
+        controlled: untold || left.is_some(),
     }
 }
 
