@@ -103,6 +103,9 @@ impl Request {
         match (&self.point, self.kind) {
             (Some(_), _) if whole_device => return unfit("takes no point: it concerns the device"),
             (None, Kind::Spike) => return unfit("needs a point"),
+            (Some(point), Kind::Spike) if point == "soc" => {
+                return unfit("needs a reading with noise; soc has none");
+            }
             (Some(point), Kind::Sign) if !is_power(point) => {
                 return unfit("concerns powers: a point p or q");
             }
@@ -270,6 +273,7 @@ mod tests {
             (request(Kind::Scale, None, Some(0.5)), "exponent"),
             (request(Kind::Spike, None, Some(10.0)), "needs a point"),
             (request(Kind::Spike, Some("bay1_u"), None), "deviations"),
+            (request(Kind::Spike, Some("soc"), Some(3.0)), "soc has none"),
             (request(Kind::Sign, Some("bay1_u"), None), "p or q"),
             (
                 request(Kind::Frozen, Some("bay9_u"), None),

@@ -1,6 +1,8 @@
 //! `busbar-sim`: a simulated substation to try Busbar on.
 
 use std::{
+    env,
+    io::{self, IsTerminal as _},
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -66,9 +68,12 @@ enum Command {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        // Escape sequences are noise in a file.
+        .with_ansi(colours && io::stderr().is_terminal())
+        .with_writer(io::stderr)
         .init();
     match cli.command {
         Command::Check { scenario } => with_scenario(&scenario, |loaded| check(&loaded)),

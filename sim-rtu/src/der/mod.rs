@@ -5,14 +5,20 @@
 //! Active power is the wish (all that the resource gives, or what a battery does by itself, or the
 //! set-point) held within the limits, approached at the ramp rate, cut to what nameplate and
 //! resource allow. Reactive power is the first of: 704 constant var, 704 power factor, 123 constant
-//! var, 123 power factor; it is cut to the nameplate's box and to the apparent power, active power
-//! having priority unless 704 says otherwise. Limits of several models hold together.
+//! var, 123 power factor; it is approached with a lag, and cut to the nameplate's box and to the
+//! apparent power, active power having priority unless 704 says otherwise. Limits of several models
+//! hold together.
 
 mod function;
 mod storage;
 
 pub use function::{Function, Setting};
 pub use storage::Storage;
+
+/// Time constant of the lag with which reactive power follows its set value, s. Three of them, 95 %
+/// of the way, are what VDE-AR-N 4110 (10.2.2.4) has as the fastest and less than the 10 s of
+/// IEEE 1547-2018 (5.3.4).
+const Q_LAG_S: f64 = 2.0;
 
 /// What a device can do at most.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -213,14 +219,10 @@ impl Der {
         let least = orders.floor_w.unwrap_or(-rated).min(most);
         let target = orders.set_w.unwrap_or(own_wish).clamp(least, most);
         self.p_w = self.ramp(target.clamp(low, high), dt_s).clamp(low, high);
+        self.q_var = self.lag(self.q_wish(now_s).unwrap_or(0.0), dt_s);
         if orders.disconnected {
-            self.p_w = 0.0;
+            (self.p_w, self.q_var) = (0.0, 0.0);
         }
-        self.q_var = if orders.disconnected {
-            0.0
-        } else {
-            self.q_wish(now_s).unwrap_or(0.0)
-        };
         self.hold_capability();
         if let Some(storage) = &mut self.storage {
             storage.step(self.p_w, dt_s * pace);
@@ -233,6 +235,17 @@ impl Der {
         let up = self.ramp_up_w_per_s.unwrap_or(own).min(own) * dt_s;
         let down = own * dt_s;
         target.clamp(self.p_w - down, self.p_w + up)
+    }
+
+    /// Reactive power on its way to `wish`, which it reaches: a thousandth of the rating is close enough.
+    fn lag(&self, wish: f64, dt_s: f64) -> f64 {
+        let wish = wish.clamp(-self.nameplate.q_var, self.nameplate.q_var);
+        let rest = (wish - self.q_var) * (-dt_s / Q_LAG_S).exp();
+        if rest.abs() > 1e-3 * self.nameplate.q_var {
+            wish - rest
+        } else {
+            wish
+        }
     }
 
     fn q_wish(&self, now_s: f64) -> Option<f64> {

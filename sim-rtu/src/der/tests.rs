@@ -121,15 +121,36 @@ fn a_set_point_holds_a_generator_below_what_the_sun_gives() {
 }
 
 #[test]
+fn reactive_power_follows_with_a_lag_and_arrives() {
+    let mut der = pv();
+    der.write(FunctionId::Var704, on(-40e3), 0.0);
+    run(&mut der, 0.0, 2.0, 100e3);
+    // 1 - 1/e of the way after one time constant, 95 % after three.
+    assert!(
+        (der.q_var() + 0.632_12 * 40e3).abs() < 1.0,
+        "{}",
+        der.q_var()
+    );
+    run(&mut der, 2.0, 6.0, 100e3);
+    assert!(
+        (der.q_var() + 0.950_21 * 40e3).abs() < 1.0,
+        "{}",
+        der.q_var()
+    );
+    run(&mut der, 6.0, 20.0, 100e3);
+    assert_eq!(der.q_var(), -40e3);
+}
+
+#[test]
 fn reactive_power_keeps_to_box_and_circle_with_the_stated_priority() {
     let mut der = pv();
     der.nameplate.s_va = 105e3;
     der.write(FunctionId::Var704, on(-60e3), 0.0);
-    run(&mut der, 0.0, 1.0, 100e3);
+    run(&mut der, 0.0, 20.0, 100e3);
     let rest = (105e3f64.powi(2) - 100e3f64.powi(2)).sqrt();
     assert!((der.q_var() + rest).abs() < 1e-6, "q gives way to p");
     der.reactive_priority = true;
-    run(&mut der, 1.0, 2.0, 100e3);
+    run(&mut der, 20.0, 40.0, 100e3);
     assert_eq!(der.q_var(), -48.4e3, "the box");
     assert!(
         (der.p_w().hypot(der.q_var()) - 105e3).abs() < 1e-6,
@@ -141,7 +162,7 @@ fn reactive_power_keeps_to_box_and_circle_with_the_stated_priority() {
 fn a_power_factor_follows_the_active_power() {
     let mut der = pv();
     der.write(FunctionId::PowerFactor123, on(-0.95), 0.0);
-    run(&mut der, 0.0, 10.0, 80e3);
+    run(&mut der, 0.0, 30.0, 80e3);
     // tan(acos 0.95) = 0.328684
     assert!(
         (der.q_var() + 80e3 * 0.328_684_1).abs() < 0.1,

@@ -248,7 +248,6 @@ pub fn revert(image: &mut Image, id: FunctionId) -> Result<(), SunspecError> {
 /// The settings of 704 that are no functions: ramp and priority.
 pub fn set_preferences(image: &Image, der: &mut Der) {
     der.reactive_priority = image.get(704, "VarSetPri") == Some(1.0);
-    // 100 % a second and more is "as fast as it can".
     der.ramp_up_w_per_s = image
         .get(704, "WRmp")
         .filter(|percent| *percent > 0.0)

@@ -15,6 +15,12 @@ use crate::{
 /// Where SunSpec devices begin, as most do.
 pub const BASE: u16 = 40_000;
 
+/// Models that a device here can have.
+pub const MODELS: [u16; 10] = [1, 103, 120, 121, 123, 124, 701, 704, 713, 714];
+
+/// Those of them that tell of a battery.
+pub const STORAGE_MODELS: [u16; 2] = [124, 713];
+
 /// What a device says of itself.
 #[derive(Clone, Debug)]
 pub struct Identity<'a> {

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocols::modbus::sunspec;
 use solver::network::{ApplianceKind, BranchKind, Grid, Id};
 
 use super::model::{Battery, Bay, DerSpec, RtuSpec, Scenario};
 use crate::{
-    devices::{DER_POINTS, rtu, rtu_points},
+    devices::{DER_POINTS, rtu, rtu_points, sunspec},
     profiles::{Clock, Profile},
 };
 
@@ -160,23 +159,32 @@ impl Report<'_> {
         ] {
             self.positive(&format!("{place}.{key}"), value);
         }
-        for &model in &der.models {
-            if sunspec::find(model).is_none() {
-                self.say(place, format!("no definition of SunSpec model {model}"));
-            }
-        }
-        for model in [1, 103] {
-            if !der.models.contains(&model) {
-                self.say(
-                    place,
-                    format!("models lacks {model}, which every device has"),
-                );
-            }
-        }
+        self.models(place, der);
         match (&der.profile, &der.battery) {
             (Some(name), None) => self.known_profile(&format!("{place}.profile"), name),
             (None, Some(battery)) => self.battery(&format!("{place}.battery"), der, battery),
             _ => self.say(place, "needs either a profile or a battery"),
+        }
+    }
+
+    fn models(&mut self, place: &str, der: &DerSpec) {
+        for (k, &model) in der.models.iter().enumerate() {
+            if !sunspec::MODELS.contains(&model) {
+                let what = format!("no device here has SunSpec model {model}");
+                self.say(place, what);
+            }
+            if sunspec::STORAGE_MODELS.contains(&model) && der.battery.is_none() {
+                self.say(place, format!("model {model} is a battery's"));
+            }
+            if der.models[..k].contains(&model) {
+                self.say(place, format!("model {model} is there twice"));
+            }
+        }
+        for model in [1, 103] {
+            if !der.models.contains(&model) {
+                let what = format!("models lacks {model}, which every device has");
+                self.say(place, what);
+            }
         }
     }
 

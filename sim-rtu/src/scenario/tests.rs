@@ -57,6 +57,10 @@ fn every_problem_is_reported_at_once_with_its_place() {
             ("unit = 94", "unit = 93"),
             ("port = 15095", "port = 15093"),
             ("models = [1, 103, 120", "models = [1, 120"),
+            (
+                "models = [1, 103, 120, 121, 123]",
+                "models = [1, 103, 120, 120, 124, 802]",
+            ),
             ("profile = \"wind\"", "profile = \"windy\""),
             ("p_rated_w = 200000", "p_rated_w = -1"),
             ("soc = 0.6", "soc = 6.0"),
@@ -83,6 +87,9 @@ fn every_problem_is_reported_at_once_with_its_place() {
         "no device for generator 94",
         "der[2]: der[0] listens on port 15093 too",
         "models lacks 103",
+        "\"pv4\": model 120 is there twice",
+        "\"pv4\": model 124 is a battery's",
+        "\"pv4\": no device here has SunSpec model 802",
         "there is no profile \"windy\"",
         "p_rated_w: -1",
         "soc 6 is not",
@@ -96,7 +103,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
             "{named:?} is not among:\n{error}"
         );
     }
-    assert_eq!(problems.len(), 16, "{error}");
+    assert_eq!(problems.len(), 19, "{error}");
 }
 
 #[test]

@@ -227,8 +227,14 @@ fn a_frozen_device_freezes_as_a_whole_but_still_obeys() {
     substation
         .add_fault(fault("pv3", Kind::Frozen, None, None))
         .unwrap();
+    // Model 704 follows 1, 103, 120, 121 and 123: 40 % (WMaxLimPct), then its enable.
+    let model_704 = BASE + 2 + 68 + 52 + 28 + 32 + 26;
+    let mut write = |at, value| substation.write(device, Table::Holding, at, &[value], 1.0);
+    assert_eq!(write(model_704 + 15, 4_000), Ok(()));
+    assert_eq!(write(model_704 + 14, 1), Ok(()));
     run(&mut substation, 3.0, 0.25);
     assert_eq!(model_103(&substation), before);
+    assert_eq!(unit(&substation, 93).p_w, 40e3);
     substation.clear_faults();
     run(&mut substation, 4.0, 0.25);
     assert_ne!(model_103(&substation), before);
