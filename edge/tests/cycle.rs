@@ -75,6 +75,27 @@ fn the_loop_closes_and_settles() {
 }
 
 #[test]
+fn the_load_profile_follows_the_day() {
+    let mut bench = Bench::new();
+    bench.until(12);
+    // From the noon's 0.3 to the evening's full load, in steps of a few per cent a second.
+    let mut factor: f64 = 1.0;
+    while factor < 3.3 {
+        factor += 0.05;
+        bench.scale_loads(factor);
+        let output = bench.tick();
+        let state = output.published.network_state.as_ref().unwrap();
+        assert!(state.estimate.ok, "{factor}: {:?}", state.estimate);
+        assert!(state.rejected.is_empty(), "{factor}: {:?}", state.rejected);
+    }
+    // And from a cold start at a time of day that the site file does not describe.
+    let mut bench = Bench::new();
+    bench.scale_loads(2.5);
+    let output = bench.until(10);
+    assert_eq!(interval(&output, START + 10).phase, "delivering");
+}
+
+#[test]
 fn the_same_inputs_give_the_same_records() {
     let run = || {
         let mut bench = Bench::new();

@@ -8,7 +8,10 @@ use solver::{
     network::{Grid, Id, NetworkError, Side},
 };
 
-use super::measure::{self, Measured, Plan};
+use super::{
+    measure::{self, Measured, Plan},
+    profile::LoadProfile,
+};
 use crate::{
     site::{Bay, BayOf, Site},
     table::{Snapshot, number},
@@ -50,6 +53,7 @@ pub(super) struct BadPoint {
 pub(super) struct Feeder {
     pub(super) grid: Grid,
     pub(super) plan: Plan,
+    profile: LoadProfile,
     estimator: Estimator,
     /// The last estimate, sound or not.
     pub(super) last: Option<Estimated>,
@@ -68,6 +72,7 @@ impl Feeder {
             estimator: Estimator::new(&grid),
             grid,
             plan: Plan::new(site),
+            profile: LoadProfile::new(site),
             last: None,
             sound: None,
             error: None,
@@ -163,7 +168,7 @@ impl Feeder {
     /// Estimates the state of a snapshot.
     pub(super) fn estimate(&mut self, site: &Site, snapshot: &Snapshot, stopwatch: fn() -> i64) {
         let now_us = snapshot.now_us;
-        let measured = self.plan.measure(site, snapshot);
+        let measured = self.plan.measure(site, &self.profile, snapshot);
         let metered = measured.points.iter().flatten().count();
         if metered == 0 {
             self.fail("no measurement has come yet".to_owned());
@@ -203,6 +208,9 @@ impl Feeder {
                     )
                 })
             });
+        if estimate.unobservable.is_empty() {
+            self.profile.follow(site, &estimate);
+        }
         let bad = self.name_bad(&estimate, &measured, now_us);
         let pseudo = measured.points.len() - metered;
         let estimated = Estimated {

@@ -10,6 +10,7 @@ use solver::{
     network::{Id, Network, Side},
 };
 
+use super::profile::LoadProfile;
 use crate::{
     clock::US,
     site::{
@@ -106,7 +107,12 @@ impl Plan {
     }
 
     /// The measurements of a snapshot.
-    pub(super) fn measure(&self, site: &Site, snapshot: &Snapshot) -> Measured {
+    pub(super) fn measure(
+        &self,
+        site: &Site,
+        profile: &LoadProfile,
+        snapshot: &Snapshot,
+    ) -> Measured {
         let mut measured = Measured::default();
         let reference_us = reference(snapshot);
         for channel in &self.channels {
@@ -131,7 +137,7 @@ impl Plan {
             let sigma = noise.hypot(moves * apart_s);
             measured.push(channel.kind, value, sigma, Some(channel.point.clone()));
         }
-        fill_gaps(site, &mut measured);
+        fill_gaps(site, profile, &mut measured);
         measured
     }
 }
@@ -222,14 +228,15 @@ fn band(accuracy: &Accuracy, name: &str) -> ErrorBand {
 }
 
 /// A guess for everything that no meter measures.
-fn fill_gaps(site: &Site, measured: &mut Measured) {
+fn fill_gaps(site: &Site, profile: &LoadProfile, measured: &mut Measured) {
     let kinds: Vec<Kind> = measured.measurements.iter().map(|m| m.kind).collect();
     let has = |kind: Kind| kinds.contains(&kind);
     for load in &site.loads {
         let appliance = load.id;
+        let (p, q) = profile.factors(load.id);
         let guesses = [
-            (Kind::ApplianceP { appliance }, load.expected_p_w),
-            (Kind::ApplianceQ { appliance }, load.expected_q_var),
+            (Kind::ApplianceP { appliance }, p * load.expected_p_w),
+            (Kind::ApplianceQ { appliance }, q * load.expected_q_var),
         ];
         // Also about the other quantity: an expected power factor is worth little.
         let floor = 0.1 * load.sigma * load.expected_p_w.abs();

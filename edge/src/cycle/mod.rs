@@ -16,6 +16,7 @@ mod feeder;
 mod gate;
 mod measure;
 mod meters;
+mod profile;
 mod publish;
 mod requests;
 mod step;

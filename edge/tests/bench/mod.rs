@@ -59,11 +59,23 @@ pub(crate) struct Bench {
     pub(crate) deaf: BTreeSet<String>,
     energy_wh: BTreeMap<Id, f64>,
     ticks: u64,
+    load_factor: f64,
     pub(crate) u_max: f64,
     pub(crate) loading_max: f64,
 }
 
 impl Bench {
+    /// All loads at this multiple of what the site file expects.
+    pub(crate) fn scale_loads(&mut self, factor: f64) {
+        self.load_factor = factor;
+        for load in &self.site.loads {
+            let (p, q) = (load.expected_p_w, load.expected_q_var);
+            self.grid
+                .set_appliance(load.id, factor * p, factor * q)
+                .unwrap();
+        }
+    }
+
     /// At the stressed noon: every generator at nameplate, batteries charging.
     pub(crate) fn new() -> Self {
         Self::starting_at(START * US)
@@ -99,6 +111,7 @@ impl Bench {
             deaf: BTreeSet::new(),
             energy_wh: site.units.iter().map(|u| (u.id, 1e6)).collect(),
             ticks: 0,
+            load_factor: 1.0,
             u_max: 0.0,
             loading_max: 0.0,
             site,
@@ -187,7 +200,8 @@ impl Bench {
                     BayOf::Loads { loads, node } => {
                         let of = site.loads.iter().filter(|l| loads.contains(&l.id));
                         let s = of.fold(num_complex::Complex64::ZERO, |sum, l| {
-                            sum + num_complex::Complex64::new(l.expected_p_w, l.expected_q_var)
+                            sum + self.load_factor
+                                * num_complex::Complex64::new(l.expected_p_w, l.expected_q_var)
                         });
                         (volts(*node), s, s.norm() / volts(*node) / 3_f64.sqrt())
                     }
