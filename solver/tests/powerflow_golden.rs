@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use solver::network::{Fault, Grid, NetworkError, Scenario, pgm_json};
-use solver::powerflow::{Options, PowerFlow, SymOutput};
+use solver::powerflow::{
+    AsymOutput, AsymPowerFlow, Method, Options, PowerFlow, PowerFlowError, SymOutput,
+};
 
 /// Tight, so that a case's own tolerance is the reference's.
 const OPTIONS: Options = Options {
@@ -37,7 +39,7 @@ fn every_case_is_as_its_reference_has_it() {
     }
     println!("{} cases, {values} values compared", folders.len());
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(folders.len() >= 24 && values > 8000, "cases went missing");
+    assert!(folders.len() >= 36 && values > 20000, "cases went missing");
 }
 
 /// Number of values compared, or what differs.
@@ -50,22 +52,46 @@ fn run_case(folder: &Path) -> Result<usize, Vec<String>> {
     let input = fs::read_to_string(folder.join("input.json")).expect("every case has input.json");
     let network = pgm_json::read(&input).map_err(|e| e.problems())?;
     let mut grid = Grid::new(&network).map_err(|e| e.problems())?;
-    let mut solver = PowerFlow::new(&grid);
     let mut comparison = Comparison::new(&params);
-    if let Some(expected) = read("sym_output.json") {
-        comparison.solve("input", &grid, &mut solver, &expected["data"]);
-    }
+    let mut scenarios = None;
     if let Ok(batch) = fs::read_to_string(folder.join("update_batch.json")) {
-        let expected = read("sym_output_batch.json");
         match pgm_json::read_update(&batch, &network) {
             Ok(_) if params.get("raises").is_some() => comparison.failed("batch", "was accepted"),
-            Ok(scenarios) => comparison.batch(&mut grid, &mut solver, scenarios, expected.as_ref()),
+            Ok(read) => scenarios = Some(read),
             Err(NetworkError::Invalid(problems)) if params["raises"]["raises"] == "IDNotFound" => {
                 let unknown = problems.iter().all(|p| p.fault == Fault::UnknownId);
                 assert!(unknown, "{problems:?}");
                 comparison.compared += 1;
             }
             Err(error) => comparison.failed("batch", &error.to_string()),
+        }
+    }
+    // Current injection where the reference converges with it.
+    let methods = params["calculation_method"].to_string();
+    let current = methods
+        .contains("iterative_current")
+        .then_some(Method::Current);
+    for (symmetry, method) in [
+        ("sym", None),
+        ("asym", Some(Method::Newton)),
+        ("asym", current),
+    ] {
+        let single = read(&format!("{symmetry}_output.json"));
+        let batch = read(&format!("{symmetry}_output_batch.json"));
+        let mut solver = match (symmetry, method) {
+            ("sym", _) => Solver::Symmetric(PowerFlow::new(&grid)),
+            (_, None) => continue,
+            (_, Some(_)) if single.is_none() && batch.is_none() => continue,
+            (_, Some(method)) => {
+                let solver = AsymPowerFlow::new(&grid).map_err(|e| e.problems())?;
+                Solver::ByPhase(solver, method)
+            }
+        };
+        if let Some(expected) = single {
+            comparison.solve("input", &grid, &mut solver, &expected["data"]);
+        }
+        if let (Some(expected), Some(scenarios)) = (batch, &mut scenarios) {
+            comparison.batch(&mut grid, &mut solver, scenarios, &expected["data"]);
         }
     }
     if comparison.compared == 0 {
@@ -75,6 +101,34 @@ fn run_case(folder: &Path) -> Result<usize, Vec<String>> {
         return Ok(comparison.compared);
     }
     Err(comparison.differences)
+}
+
+/// A power flow, symmetric or by phase.
+enum Solver {
+    Symmetric(PowerFlow),
+    ByPhase(AsymPowerFlow, Method),
+}
+
+impl Solver {
+    /// The output data set.
+    fn solve(&mut self, grid: &Grid) -> Result<Value, PowerFlowError> {
+        let output = match self {
+            Self::Symmetric(solver) => {
+                let solution = solver.run(grid, &[], None, &OPTIONS)?;
+                serde_json::to_value(SymOutput::new(grid, &solution))
+            }
+            Self::ByPhase(solver, method) => {
+                // The last steps shrink by a factor only, not quadratically.
+                let options = Options {
+                    tolerance: 1e-12,
+                    max_iterations: 200,
+                };
+                let solution = solver.run(grid, None, *method, &options)?;
+                serde_json::to_value(AsymOutput::new(grid, solver.phases(), &solution))
+            }
+        };
+        Ok(output.expect("numbers serialise"))
+    }
 }
 
 /// Compares output data sets, attribute by attribute.
@@ -99,14 +153,10 @@ impl<'a> Comparison<'a> {
         self.differences.push(format!("{scenario}: {why}"));
     }
 
-    fn solve(&mut self, scenario: &str, grid: &Grid, solver: &mut PowerFlow, expected: &Value) {
-        match solver.run(grid, &[], None, &OPTIONS) {
+    fn solve(&mut self, scenario: &str, grid: &Grid, solver: &mut Solver, expected: &Value) {
+        match solver.solve(grid) {
             Err(error) => self.failed(scenario, &error.to_string()),
-            Ok(solution) => {
-                let output = serde_json::to_value(SymOutput::new(grid, &solution))
-                    .expect("numbers serialise");
-                self.data(scenario, &output, expected);
-            }
+            Ok(output) => self.data(scenario, &output, expected),
         }
     }
 
@@ -114,17 +164,15 @@ impl<'a> Comparison<'a> {
     fn batch(
         &mut self,
         grid: &mut Grid,
-        solver: &mut PowerFlow,
-        mut scenarios: Vec<Scenario>,
-        expected: Option<&Value>,
+        solver: &mut Solver,
+        scenarios: &mut [Scenario],
+        expected: &Value,
     ) {
         let before = grid.clone();
         for (k, scenario) in scenarios.iter_mut().enumerate() {
             grid.exchange(scenario)
                 .expect("it was read for this network");
-            if let Some(expected) = expected {
-                self.solve(&format!("scenario {k}"), grid, solver, &expected["data"][k]);
-            }
+            self.solve(&format!("scenario {k}"), grid, solver, &expected[k]);
             grid.exchange(scenario)
                 .expect("what was made can be unmade");
         }
@@ -140,11 +188,16 @@ impl<'a> Comparison<'a> {
                     continue;
                 };
                 for (attribute, value) in row.as_object().expect("a row is an object") {
-                    let Some(value) = value.as_f64().filter(|_| attribute != "id") else {
-                        continue;
-                    };
                     let place = format!("{scenario}: {component} {} {attribute}", row["id"]);
-                    self.value(&place, attribute, ours[attribute].as_f64(), value);
+                    if let Some(phases) = value.as_array() {
+                        for (k, value) in phases.iter().enumerate() {
+                            let value = value.as_f64().expect("phases are numbers");
+                            let place = format!("{place} {}", ["a", "b", "c"][k]);
+                            self.value(&place, attribute, ours[attribute][k].as_f64(), value);
+                        }
+                    } else if let Some(value) = value.as_f64().filter(|_| attribute != "id") {
+                        self.value(&place, attribute, ours[attribute].as_f64(), value);
+                    }
                 }
             }
         }

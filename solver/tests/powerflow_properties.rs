@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use solver::network::{
     Grid, Line, LoadKind, Network, Node, Shunt, Source, SymGen, SymLoad, Transformer, UpdateError,
 };
-use solver::powerflow::{Options, PowerFlow, SymOutput, flows};
+use solver::powerflow::{AsymOutput, AsymPowerFlow, Method, Options, PowerFlow, SymOutput, flows};
 
 /// Medium-voltage feeders with some ties, low-voltage ends behind transformers, loads of all
 /// kinds, generators, shunts, one to three sources.
@@ -229,6 +229,50 @@ fn starts_and_order_do_not_matter() {
             .map(|&id| u[shuffled.index_of_node(id).unwrap()])
             .collect();
         assert_close(&cold.u, &u, "shuffled", seed);
+    }
+}
+
+/// With balanced loads every phase is the symmetric power flow's, a third of a turn apart; and a
+/// power flow by phase serves a changed grid as one built for it.
+#[test]
+fn balanced_phases_are_the_symmetric_power_flow() {
+    for seed in 0..60 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut network = random_network(&mut rng);
+        for l in &mut network.line {
+            (l.r0, l.x0) = (Some(3.0 * l.r1), Some(4.0 * l.x1));
+            (l.c0, l.tan0) = (Some(0.6 * l.c1), Some(0.0));
+        }
+        for s in &mut network.shunt {
+            (s.g0, s.b0) = (Some(s.g1), Some(s.b1));
+        }
+        let mut grid = Grid::new(&network).unwrap();
+        let mut solver = AsymPowerFlow::new(&grid).unwrap();
+        let options = Options::default();
+        for method in [
+            Method::Newton,
+            Method::Current,
+            Method::Current,
+            Method::Newton,
+        ] {
+            let by_phase = solver.run(&grid, None, method, &options).unwrap();
+            let warm = solver.run(&grid, Some(&by_phase.u), method, &options);
+            assert!(warm.unwrap().iterations <= 2, "seed {seed}");
+            let symmetric = solve(&grid);
+            for (turns, phase) in [(0.0, 0), (-1.0, 1), (1.0, 2)] {
+                let turn = Complex64::from_polar(1.0, turns * std::f64::consts::TAU / 3.0);
+                let own: Vec<Complex64> = by_phase.u.iter().map(|u| u[phase]).collect();
+                let turned: Vec<Complex64> = symmetric.iter().map(|u| u * turn).collect();
+                assert_close(&own, &turned, "by phase", seed);
+            }
+            let output = AsymOutput::new(&grid, solver.phases(), &by_phase);
+            let expected = SymOutput::solve(&grid, &options).unwrap();
+            for (s, expected) in output.source.iter().zip(&expected.source) {
+                let total: f64 = s.p.iter().sum();
+                assert!((total - expected.p).abs() < 1e-2, "seed {seed}: {total}");
+            }
+            change(&mut grid, &mut rng).unwrap();
+        }
     }
 }
 

@@ -76,6 +76,9 @@ pub enum Fault {
     /// An attribute only the input sets.
     #[error("can't be changed by an update")]
     NotUpdatable,
+    /// A component that has no zero sequence.
+    #[error("has no zero-sequence data and can't be computed by phase")]
+    NoZeroSequence,
     /// A reference to nothing of the kind it must be.
     #[error("{object} is no {expected}")]
     UnknownObject {

@@ -76,6 +76,18 @@ impl Matrix3 {
             .map(|row| row[0] * x[0] + row[1] * x[1] + row[2] * x[2])
     }
 
+    /// `m x`, for another matrix.
+    #[must_use]
+    pub fn times(&self, x: &Self) -> Self {
+        let mut product = Self::ZERO;
+        for (row, a) in product.0.iter_mut().zip(&self.0) {
+            for (j, value) in row.iter_mut().enumerate() {
+                *value = a[0] * x.0[0][j] + a[1] * x.0[1][j] + a[2] * x.0[2][j];
+            }
+        }
+        product
+    }
+
     /// Entry by entry.
     #[must_use]
     pub fn map(&self, f: impl Fn(Complex64) -> Complex64) -> Self {

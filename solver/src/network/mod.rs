@@ -2,7 +2,7 @@
 //! per-unit single-line equivalent the algorithms run on ([`Grid`]).
 //!
 //! Formulas of the branch models: power-grid-model documentation, "Components"; transformer
-//! clock and tap as there. Positive sequence; phase quantities come with the asymmetric solver.
+//! clock and tap as there. [`PhaseGrid`] adds to it what the phases a, b, c need.
 
 mod asym_line;
 mod branches;
@@ -13,6 +13,7 @@ mod grid;
 mod matrix3;
 mod model;
 pub mod pgm_json;
+mod phase_grid;
 mod real;
 mod scenario;
 mod schema;
@@ -32,6 +33,7 @@ pub use error::{Fault, NetworkError, Problem, UpdateError};
 pub use grid::{Appliance, ApplianceKind, Branch, BranchKind, Element, Grid, Side, SourceBehind};
 pub use matrix3::{Matrix3, Phases};
 pub use model::{Id, Line, LoadKind, Network, Node, Shunt, Source, SymGen, SymLoad, Transformer};
+pub use phase_grid::{PhaseBranch, PhaseGrid, balanced};
 pub use scenario::{Change, Scenario};
 
 /// Base power of the per-unit system, three-phase, VA (power-grid-model's).

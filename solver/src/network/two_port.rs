@@ -45,6 +45,18 @@ pub(super) fn line(l: &Line, u_rated: f64) -> Pi {
     }
 }
 
+pub(super) fn line_zero_sequence(l: &Line, u_rated: f64) -> Pi {
+    let base = y_base(u_rated);
+    let z = Complex64::new(l.r0.unwrap_or(l.r1), l.x0.unwrap_or(l.x1));
+    let c = l.c0.unwrap_or(l.c1);
+    let y_shunt = Complex64::new(l.tan0.unwrap_or(0.0), 1.0);
+    Pi {
+        y_series: z.inv() / base,
+        y_shunt: y_shunt * (2.0 * PI * FREQUENCY_HZ * c / base),
+        ratio: ONE,
+    }
+}
+
 pub(super) fn link() -> Pi {
     Pi {
         y_series: Y_LINK,
@@ -85,13 +97,26 @@ pub(super) fn transformer(t: &Transformer, u_from: f64, u_to: f64) -> Pi {
     let z_rated = u2 * u2 / t.sn;
     let r = pk / t.sn * z_rated;
     let x = leg(uk * z_rated, r).copysign(uk);
-    let g = t.p0 / (u2 * u2);
-    let b = leg(t.i0 * t.sn / (u2 * u2), g);
     Pi {
         y_series: Complex64::new(r, x).inv() / base,
-        y_shunt: Complex64::new(g, -b) / base,
+        y_shunt: magnetisation(t.i0, t.p0, t.sn, u2) / base,
         ratio: Complex64::from_polar(ratio, f64::from(t.clock) * HOUR),
     }
+}
+
+/// Admittance of the core, S at the to side.
+fn magnetisation(i0: f64, p0: f64, sn: f64, u2: f64) -> Complex64 {
+    let g = p0 / (u2 * u2);
+    Complex64::new(g, -leg(i0 * sn / (u2 * u2), g))
+}
+
+/// Zero-sequence admittance of the core, pu; without data of its own, that of the positive
+/// sequence, its loss raised by that of the larger current.
+pub(super) fn zero_sequence_magnetisation(t: &Transformer, u_to: f64) -> Complex64 {
+    let i0 = t.i0_zero_sequence.unwrap_or(t.i0);
+    let more = t.pk * (i0 * i0 - t.i0 * t.i0);
+    let p0 = t.p0_zero_sequence.unwrap_or(t.p0 + more);
+    magnetisation(i0, p0, t.sn, tapped_voltages(t).1) / y_base(u_to)
 }
 
 /// The other leg of a right triangle; 0 where rounding makes the leg longer than the hypotenuse.

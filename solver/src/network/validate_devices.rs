@@ -78,7 +78,7 @@ impl Check {
     }
 
     /// Attributes that belong together: all of them, finite.
-    fn given(&mut self, values: &[(&'static str, Option<f64>)]) {
+    pub(super) fn given(&mut self, values: &[(&'static str, Option<f64>)]) {
         for &(attribute, value) in values {
             match value {
                 Some(value) => {

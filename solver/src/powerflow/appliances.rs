@@ -47,12 +47,17 @@ pub(super) fn collect(grid: &Grid, injections: &[Complex64], zip: &mut [Zip]) {
 
 /// What one appliance injects at this voltage of its node.
 pub(super) fn power(appliance: &Appliance, u: f64) -> Complex64 {
+    power_of(appliance, appliance.s, u)
+}
+
+/// The same with the power `s` at 1 pu, such as a phase's.
+pub(super) fn power_of(appliance: &Appliance, s: Complex64, u: f64) -> Complex64 {
     if !appliance.closed || u == 0.0 {
         return Complex64::ZERO;
     }
     match appliance.load_kind {
-        LoadKind::Power => appliance.s,
-        LoadKind::Current => appliance.s * u,
-        LoadKind::Impedance => appliance.s * (u * u),
+        LoadKind::Power => s,
+        LoadKind::Current => s * u,
+        LoadKind::Impedance => s * (u * u),
     }
 }

@@ -6,6 +6,8 @@
 //! here is per unit, injections are generation-positive.
 
 mod appliances;
+mod asym;
+mod asym_output;
 mod flows;
 mod newton;
 mod output;
@@ -14,13 +16,31 @@ mod structure;
 use num_complex::Complex64;
 use thiserror::Error;
 
+pub use asym::{AsymPowerFlow, AsymSolution};
 pub use flows::{BranchFlow, Flows, flows, source_powers};
 pub use newton::PowerFlow;
 pub use output::{
     ApplianceOutput, AsymOutput, BranchOutput, NodeOutput, Output, SymOutput, ThreeWindingOutput,
 };
 
-use crate::network::Id;
+use crate::network::{Grid, Id};
+
+/// Source admittance, pu, from which a node may count as nearly ideal: 1e-8 pu of power is then
+/// no longer resolved by the difference of two voltages near 1 pu.
+const STIFF_Y: f64 = 1e8;
+/// And only when it dwarfs what else is connected, so that the outer correction contracts.
+const STIFF_RATIO: f64 = 1e3;
+
+/// How to solve by phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Newton-Raphson: few iterations, whatever the load.
+    #[default]
+    Newton,
+    /// Current injection: one factor for all that does not change taps or switch states; fast
+    /// where loads are light against the network's strength.
+    Current,
+}
 
 /// When to stop.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,4 +129,17 @@ pub enum PowerFlowError {
         /// Node.
         node: Id,
     },
+}
+
+/// Id of a node; 0 in a grid without any.
+fn node_id(grid: &Grid, i: usize) -> Id {
+    grid.node_id.get(i).copied().unwrap_or(0)
+}
+
+/// The larger one; not a number if either is.
+fn worse(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() {
+        return f64::NAN;
+    }
+    a.max(b)
 }

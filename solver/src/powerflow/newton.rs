@@ -11,15 +11,9 @@ use num_complex::Complex64;
 use super::appliances::{self, Zip};
 use super::flows::{Thevenin, source_powers, thevenin};
 use super::structure::YBus;
-use super::{Options, PowerFlowError, Solution};
+use super::{Options, PowerFlowError, STIFF_RATIO, STIFF_Y, Solution, node_id, worse};
 use crate::network::{Grid, Id, S_BASE_VA};
 use crate::sparse::{BlockLu, Singular, Slot};
-
-/// Source admittance, pu, from which a node may count as nearly ideal: 1e-8 pu of power is then
-/// no longer resolved by the difference of two voltages near 1 pu.
-const STIFF_Y: f64 = 1e8;
-/// And only when it dwarfs what else is connected, so that the outer correction contracts.
-const STIFF_RATIO: f64 = 1e3;
 
 /// How a node takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -316,19 +310,6 @@ impl PowerFlow {
             mismatch_w,
         }
     }
-}
-
-/// Id of a node; 0 in a grid without any.
-fn node_id(grid: &Grid, i: usize) -> Id {
-    grid.node_id.get(i).copied().unwrap_or(0)
-}
-
-/// The larger one; not a number if either is.
-fn worse(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() {
-        return f64::NAN;
-    }
-    a.max(b)
 }
 
 fn check(grid: &Grid, what: &'static str, values: &[Complex64]) -> Result<(), PowerFlowError> {

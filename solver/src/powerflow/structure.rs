@@ -2,27 +2,27 @@
 
 use num_complex::Complex64;
 
-use crate::network::Grid;
+use crate::network::{Grid, Matrix3, PhaseGrid, Phases};
 
 /// The bus admittance matrix by rows, columns ascending.
 #[derive(Clone, Debug)]
-pub(super) struct YBus {
+pub(super) struct YBus<T = Complex64> {
     /// Entries of row `i` are `start[i]..start[i + 1]`.
     pub(super) start: Vec<usize>,
     pub(super) column: Vec<usize>,
-    pub(super) value: Vec<Complex64>,
+    pub(super) value: Vec<T>,
     /// Entry on the diagonal of each row.
     pub(super) diagonal: Vec<usize>,
     /// Sum of each row: what is left of its branches when all voltages are alike. Differences of
     /// voltages times the other entries then give currents without the rounding of large
     /// admittances, such as links', that cancel.
-    pub(super) total: Vec<Complex64>,
+    pub(super) total: Vec<T>,
     /// Ends of each branch, and the entries of its `yff, yft, ytf, ytt`.
     ends: Vec<(usize, usize)>,
     entries: Vec<[usize; 4]>,
 }
 
-impl YBus {
+impl<T: Copy + Default> YBus<T> {
     pub(super) fn new(grid: &Grid) -> Self {
         let n = grid.node_id.len();
         let ends: Vec<(usize, usize)> = grid.branches.iter().map(|b| (b.from, b.to)).collect();
@@ -49,10 +49,10 @@ impl YBus {
         }
         Self {
             start,
-            value: vec![Complex64::ZERO; pairs.len()],
+            value: vec![T::default(); pairs.len()],
             column: pairs.into_iter().map(|(_, column)| column).collect(),
             diagonal,
-            total: vec![Complex64::ZERO; n],
+            total: vec![T::default(); n],
             entries,
             ends,
         }
@@ -74,6 +74,14 @@ impl YBus {
                 .all(|(b, &ends)| (b.from, b.to) == ends)
     }
 
+    /// Entries and columns of a row.
+    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = (usize, usize)> + use<'_, T> {
+        let range = self.start[row]..self.start[row + 1];
+        range.clone().zip(self.column[range].iter().copied())
+    }
+}
+
+impl YBus {
     /// Values of branches and shunts as they are now; rows that are not energised stay zero.
     pub(super) fn assemble(&mut self, grid: &Grid) {
         self.value.fill(Complex64::ZERO);
@@ -90,12 +98,6 @@ impl YBus {
         }
     }
 
-    /// Entries and columns of a row.
-    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = (usize, usize)> + use<'_> {
-        let range = self.start[row]..self.start[row + 1];
-        range.clone().zip(self.column[range].iter().copied())
-    }
-
     /// Current that branches and shunts take from a node.
     pub(super) fn current(&self, row: usize, u: &[Complex64]) -> Complex64 {
         let own = u[row];
@@ -104,5 +106,43 @@ impl YBus {
             + others
                 .map(|(entry, column)| self.value[entry] * (u[column] - own))
                 .sum::<Complex64>()
+    }
+}
+
+impl YBus<Matrix3> {
+    /// Values of branches and shunts as they are now; rows that are not energised stay zero.
+    pub(super) fn assemble(&mut self, grid: &PhaseGrid) {
+        self.value.fill(Matrix3::ZERO);
+        self.total.copy_from_slice(&grid.y_shunt);
+        for ((b, entries), &(from, to)) in grid.branches.iter().zip(&self.entries).zip(&self.ends) {
+            for (&entry, y) in entries.iter().zip([b.yff, b.yft, b.ytf, b.ytt]) {
+                self.value[entry] += y;
+            }
+            self.total[from] += b.yff + b.yft;
+            self.total[to] += b.ytf + b.ytt;
+        }
+        for (&entry, y) in self.diagonal.iter().zip(&grid.y_shunt) {
+            self.value[entry] += *y;
+        }
+    }
+
+    /// Current that branches and shunts take from a node.
+    pub(super) fn current(&self, row: usize, u: &[Phases]) -> Phases {
+        let own = u[row];
+        let mut current = self.total[row].apply(&own);
+        for (entry, column) in self.row(row) {
+            if column != row {
+                let difference = [0, 1, 2].map(|p| u[column][p] - own[p]);
+                add(&mut current, &self.value[entry].apply(&difference));
+            }
+        }
+        current
+    }
+}
+
+/// Adds phase by phase.
+pub(super) fn add(to: &mut Phases, other: &Phases) {
+    for (to, other) in to.iter_mut().zip(other) {
+        *to += other;
     }
 }
