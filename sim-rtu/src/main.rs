@@ -20,6 +20,18 @@ use tracing_subscriber::EnvFilter;
 /// Exit status for a wrong scenario (`EX_CONFIG` of sysexits.h), as of a wrong site.
 const CONFIG: u8 = 78;
 
+const RUN_EXAMPLE: &str = "\
+Example:
+  busbar-sim run --scenario sim-rtu/scenarios/noon.toml
+  curl http://127.0.0.1:15900/          what the control interface can do
+  curl http://127.0.0.1:15900/truth     how the feeder really stands
+The keys of a scenario are in docs/simulator.md.";
+
+const CHECK_EXAMPLE: &str = "\
+Example:
+  busbar-sim check --scenario sim-rtu/scenarios/day.toml
+The keys of a scenario are in docs/simulator.md.";
+
 /// A simulated substation: a feeder whose physics is a real power flow, with every device on its
 /// own Modbus TCP port.
 ///
@@ -36,9 +48,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a scenario until Ctrl-C or SIGTERM.
-    ///
-    /// Example: busbar-sim run --scenario sim-rtu/scenarios/noon.toml
-    /// then:    curl http://127.0.0.1:15900/truth
+    #[command(after_help = RUN_EXAMPLE)]
     Run {
         /// Scenario file (TOML).
         #[arg(long, value_name = "FILE")]
@@ -57,6 +67,7 @@ enum Command {
     },
     /// Check a scenario, name everything wrong with it (exit status 78), and say how the feeder
     /// stands at its start when nobody controls it.
+    #[command(after_help = CHECK_EXAMPLE)]
     Check {
         /// Scenario file (TOML).
         #[arg(long, value_name = "FILE")]
