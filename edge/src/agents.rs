@@ -1,4 +1,4 @@
-//! Built-in agents: one per generator and battery, with the price and preferences of the site
+//! Built-in agents: one per generator, battery and load, with the price and preferences of the site
 //! file. An agent orders when the gate closes, by the same rules as everybody, and only for a
 //! unit nobody else has ordered for.
 //!
@@ -6,12 +6,12 @@
 //! limit is held back by sun or wind and offers a little more than it delivers now; one that its
 //! limit holds back offers its nameplate (an award is a limit: what the sun does not give is not
 //! delivered, and settled so). A battery offers and bids what its state of charge allows over the
-//! interval. Loads do not choose: what each is estimated to take is bought for it at any price, and
-//! enters the clearing as fixed power.
+//! interval. A load's agent bids for what the load is estimated to take, at the highest price there
+//! is: nothing here can switch a load, so its bid is must-serve and enters the clearing as fixed power.
 
-use solver::market::{Direction, NewOrder, Step};
+use solver::market::{Direction, NewOrder, Order, OrderId, Price, Step};
 
-use crate::site::Unit;
+use crate::site::{Load, Unit};
 
 /// Below this share of its limit a generator is held back by sun or wind, not by the limit.
 const HELD_BY_RESOURCE: f64 = 0.97;
@@ -80,13 +80,33 @@ pub fn orders(unit: &Unit, range_w: (f64, f64), interval: i64) -> Vec<NewOrder> 
     sell.into_iter().chain(buy).collect()
 }
 
+/// The must-serve order of a load's agent, by what the load is expected to take, W; none when that
+/// is nothing.
+#[must_use]
+pub fn must_serve(
+    load: &Load,
+    p_w: f64,
+    price: Price,
+    interval: i64,
+    id: OrderId,
+) -> Option<Order> {
+    let quantity_w = p_w.round() as i64;
+    (quantity_w > 0).then(|| Order {
+        id,
+        client_id: format!("agent-{}-{interval}-buy", load.id),
+        participant: load.participant.clone(),
+        unit: load.id,
+        interval,
+        direction: Direction::Buy,
+        steps: vec![Step { quantity_w, price }],
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use protocols::point::DeviceId;
-    use solver::market::Price;
-
     use super::*;
     use crate::site::{Battery, UnitKind};
+    use protocols::point::DeviceId;
 
     fn unit(battery: Option<Battery>) -> Unit {
         Unit {
@@ -143,5 +163,30 @@ mod tests {
         let both = orders(&battery, at(Some(0.6), 10), 20);
         assert_eq!(both.len(), 2);
         assert_eq!(orders(&battery, at(None, 10), 20), []);
+    }
+
+    #[test]
+    fn a_load_bids_for_what_it_takes_at_the_highest_price() {
+        let load = Load {
+            id: 33,
+            node: 4,
+            name: "load".to_owned(),
+            participant: "retail".to_owned(),
+            expected_p_w: 1.0,
+            expected_q_var: 0.0,
+            sigma: 0.3,
+        };
+        let order = must_serve(&load, 1499.6, Price(9), 20, OrderId(5)).unwrap();
+        assert_eq!(order.direction, Direction::Buy);
+        assert_eq!(
+            order.steps,
+            [Step {
+                quantity_w: 1500,
+                price: Price(9)
+            }]
+        );
+        for nothing in [0.0, -7.0, f64::NAN] {
+            assert_eq!(must_serve(&load, nothing, Price(9), 20, OrderId(5)), None);
+        }
     }
 }

@@ -85,7 +85,36 @@ fn the_loop_closes_within_limits_at_near_optimal_cost() -> Result<()> {
         .flatten()
         .find(|i| i["phase"] == "settled");
     let settled = settled.context("no interval is settled")?;
-    accounts_close(settled)
+    accounts_close(settled)?;
+    loads_pay(&client, settled)
+}
+
+/// Each load bids by its agent and pays for what it takes.
+fn loads_pay(client: &busbar_tests::http::Client, interval: &Value) -> Result<()> {
+    let orders = client.json("/api/v1/market/orders")?;
+    let network = client.json("/api/v1/network")?;
+    let units = network["units"].as_array().context("no units")?;
+    let loads: Vec<&Value> = units.iter().filter(|u| u["kind"] == "load").collect();
+    ensure!(loads.len() == 18, "{} loads", loads.len());
+    for load in loads {
+        let id = &load["id"];
+        let bid = orders.as_array().into_iter().flatten().any(|o| {
+            o["unit"] == *id && o["interval"] == interval["start"] && o["direction"] == "buy"
+        });
+        ensure!(bid, "no bid of load {id}");
+        let lines = interval["settlement"].as_array().context("no settlement")?;
+        let line = lines.iter().find(|l| l["unit"] == *id);
+        let line = line.with_context(|| format!("load {id} is not settled: {interval}"))?;
+        ensure!(
+            line["account"] == load["participant"],
+            "{line} is not {load}'s"
+        );
+        ensure!(
+            line["amount_micro"].as_i64() < Some(0),
+            "load {id} did not pay: {line}"
+        );
+    }
+    Ok(())
 }
 
 /// Waits until three intervals were dispatched and says when the third began, UTC, ms.

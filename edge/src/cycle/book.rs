@@ -154,7 +154,7 @@ impl Book {
             LedgerEntry::OrderAccepted { order, .. } => self.place(order.clone(), PlacedBy::Api),
             LedgerEntry::OrderRejected { .. } | LedgerEntry::Metered { .. } => {}
             LedgerEntry::GateClosed { interval, case, .. } => {
-                for order in &case.orders {
+                for order in case.orders.iter().chain(must_serve(case)) {
                     if !self.orders.contains_key(&order.id.0) {
                         self.place(order.clone(), PlacedBy::Agent);
                     }
@@ -211,6 +211,13 @@ impl Book {
         let interval = self.interval(start);
         interval.view = None;
         if let Some(case) = interval.case.take() {
+            for order in must_serve(&case) {
+                if let Some(placed) = self.orders.get_mut(&order.id.0) {
+                    let asked = order.steps.iter().map(|step| step.quantity_w);
+                    placed.awarded_w = Some(asked.sum::<i64>() as f64);
+                }
+            }
+            let interval = self.interval(start);
             interval.outcome = Outcome::Cleared(Arc::new(Cleared {
                 case,
                 clearing,
@@ -245,4 +252,10 @@ impl Book {
         }
         asked
     }
+}
+
+/// Orders that a case serves without deciding on them.
+fn must_serve(case: &Case) -> impl Iterator<Item = &Order> {
+    let owners = case.fixed.iter().filter_map(|power| power.owner.as_ref());
+    owners.filter_map(|owner| owner.order.as_ref())
 }

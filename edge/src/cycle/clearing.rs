@@ -1,23 +1,21 @@
 //! Gate closure: who takes part with what, and the case that the clearing is computed from.
 //!
-//! Loads, and units that do not answer or do not obey, enter as fixed power at their estimated
-//! value (persistence forecast). Limits shrink by the estimate's uncertainty (invariant 6): a
+//! Loads enter by their agents' must-serve orders, and units that do not answer or do not obey by
+//! themselves, as fixed power at their estimated value (persistence forecast). Limits shrink by the estimate's uncertainty (invariant 6): a
 //! node's voltage band by `sigma_margin` standard deviations at either end, a line's rating by
 //! as many of its current. Ratings shrink besides by a margin of the site's choice, since the
 //! forecast is as uncertain as the loads behind it.
 
-use std::collections::BTreeMap;
-
 use solver::{
     estimation::{BranchEstimate, Estimate},
     market::{
-        Order, Unit as MarketUnit,
-        clearing::{BranchLimit, Case, Interface, LimitSet, NodeLimit, NodePower},
+        Order, OrderId, Price, Unit as MarketUnit,
+        clearing::{BranchLimit, Case, Interface, LimitSet, NodeLimit, NodePower, Owner},
     },
     network::{Grid, Id},
 };
 
-use crate::site::Site;
+use crate::{agents, site::Site};
 
 /// A voltage band never shrinks below this share of its width, a rating below this share: a limit
 /// that uncertainty alone makes impossible to keep says nothing.
@@ -31,6 +29,12 @@ pub(super) struct Entry<'a> {
     /// Units that take setpoints, with what they can do now.
     pub(super) units: Vec<MarketUnit>,
     pub(super) orders: Vec<Order>,
+    /// Start of the interval.
+    pub(super) interval: i64,
+    /// Price of a must-serve order.
+    pub(super) price_max: Price,
+    /// Number of the next order.
+    pub(super) next_id: OrderId,
 }
 
 /// The case of an interval.
@@ -47,32 +51,47 @@ pub(super) fn case(entry: Entry<'_>) -> Case {
     }
 }
 
-/// Everything that draws or feeds power but takes no setpoints, by node.
+/// Everything that draws or feeds power but takes no setpoints.
 fn fixed(entry: &Entry<'_>) -> Vec<NodePower> {
-    let mut at: BTreeMap<Id, (f64, f64)> = BTreeMap::new();
-    let mut add = |node, p_w: f64, q_var: f64| {
-        let sum = at.entry(node).or_default();
-        *sum = (sum.0 + p_w, sum.1 + q_var);
-    };
     let estimated = |id: Id| {
         let k = entry.grid.index_of_appliance(id)?;
         let appliance = entry.estimate.appliances.get(k)?;
         Some((appliance.p?.value, appliance.q?.value))
     };
+    let mut fixed = Vec::new();
+    let mut next_id = entry.next_id;
     for load in &entry.site.loads {
         // Load-positive in estimate and site file, generation-positive in the case.
         let (p, q) = estimated(load.id).unwrap_or((load.expected_p_w, load.expected_q_var));
-        add(load.node, -p, -q);
+        let order = agents::must_serve(load, p, entry.price_max, entry.interval, next_id);
+        next_id.0 += u64::from(order.is_some());
+        fixed.push(NodePower {
+            node: load.node,
+            p_w: -p,
+            q_var: -q,
+            owner: Some(Owner {
+                unit: load.id,
+                participant: load.participant.clone(),
+                order,
+            }),
+        });
     }
     for unit in &entry.site.units {
         if entry.units.iter().all(|able| able.id != unit.id) {
-            let (p, q) = estimated(unit.id).unwrap_or((unit.fallback_p_w, 0.0));
-            add(unit.node, p, q);
+            let (p_w, q_var) = estimated(unit.id).unwrap_or((unit.fallback_p_w, 0.0));
+            fixed.push(NodePower {
+                node: unit.node,
+                p_w,
+                q_var,
+                owner: Some(Owner {
+                    unit: unit.id,
+                    participant: unit.participant.clone(),
+                    order: None,
+                }),
+            });
         }
     }
-    at.into_iter()
-        .map(|(node, (p_w, q_var))| NodePower { node, p_w, q_var })
-        .collect()
+    fixed
 }
 
 fn limits(site: &Site, grid: &Grid, estimate: &Estimate) -> LimitSet {

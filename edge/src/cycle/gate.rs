@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use protocols::point::PointId;
 use solver::{
     market::{
-        Accepted, Imbalance, LedgerEntry, Order, Phase, Unit as MarketUnit,
+        Accepted, Imbalance, LedgerEntry, Order, OrderId, Phase, Unit as MarketUnit,
         clearing::{self, Status as ClearingStatus, clear},
         contracts, rules, settle,
     },
@@ -98,13 +98,17 @@ impl Cycle {
         };
         let site = Arc::clone(&self.site);
         let (units, ranges) = self.able(snapshot);
-        let orders = self.collect(start, &units, &ranges, now_us);
+        let mut next_id = self.book.next_order();
+        let orders = self.collect(start, &units, &ranges, now_us, &mut next_id);
         let case = case(Entry {
             site: &site,
             grid: &self.feeder.grid,
             estimate: &sound.estimate,
             units,
             orders,
+            interval: start,
+            price_max: self.bounds.price_max,
+            next_id,
         });
         self.record(
             LedgerEntry::GateClosed {
@@ -217,12 +221,12 @@ impl Cycle {
         units: &[MarketUnit],
         ranges: &BTreeMap<Id, (f64, f64)>,
         now_us: i64,
+        next_id: &mut OrderId,
     ) -> Vec<Order> {
         let able = |order: &Order| units.iter().any(|unit| unit.id == order.unit);
         let placed = self.book.orders_of(start).map(|p| p.order.clone());
         let mut orders: Vec<Order> = placed.filter(able).collect();
         let standing = orders.clone();
-        let mut next_id = self.book.next_order();
         for unit in &self.site.units {
             let Some(&range) = ranges.get(&unit.id) else {
                 continue;
@@ -238,7 +242,7 @@ impl Cycle {
                     standing: &[],
                     // Agents order in the gate's last moment, with what is known then.
                     now_us: now_us.min(self.book.product.gate_closure_us(start) - 1),
-                    next_id,
+                    next_id: *next_id,
                 };
                 match rules::accept(&request, &context) {
                     Ok(Accepted::New(order) | Accepted::Repeated(order)) => {
@@ -272,9 +276,7 @@ impl Cycle {
                 continue;
             };
             let over = (product.start_us(start), product.end_us(start));
-            let meters = self
-                .meters
-                .read(&self.site, &cleared.case, &self.node_of_source, over);
+            let meters = self.meters.read(&cleared.case, &self.node_of_source, over);
             let imbalance = Imbalance {
                 short_price: self.site.market.import_price,
                 long_price: self.site.market.export_price,

@@ -159,64 +159,52 @@ impl Meters {
     /// What the meters say of an interval, for every party of its case.
     pub(super) fn read(
         &self,
-        site: &Site,
         case: &Case,
         nodes_of_sources: &BTreeMap<Id, Id>,
         (from_us, to_us): (i64, i64),
     ) -> Vec<Meter> {
-        let mut meters = Vec::new();
         let over = |track: Option<&Track>| track.and_then(|t| t.between(from_us, to_us));
-        for unit in &case.units {
-            let register = over(self.registers.get(&unit.id));
-            let integral = over(self.integrals.get(&unit.id));
+        let meter = |participant: &str, unit: Id, node: Id| {
+            let register = over(self.registers.get(&unit));
+            let integral = over(self.integrals.get(&unit));
             let (delivered_wh, quality) = match (register, integral) {
                 (Some(wh), _) => (wh, MeterQuality::Metered),
                 (None, Some(wh)) => (wh, MeterQuality::Estimated),
                 (None, None) => (0, MeterQuality::Missing),
             };
-            meters.push(Meter {
-                party: Party::Participant(unit.participant.clone()),
-                unit: Some(unit.id),
-                node: unit.node,
+            Meter {
+                party: Party::Participant(participant.to_owned()),
+                unit: Some(unit),
+                node,
                 delivered_wh,
                 quality,
-            });
-        }
-        for fixed in &case.fixed {
-            let mut sum = Some(0);
-            let in_market = |id: Id| case.units.iter().any(|unit| unit.id == id);
-            let loads = site.loads.iter().map(|l| (l.id, l.node));
-            let units = site.units.iter().map(|u| (u.id, u.node));
-            for (id, node) in loads.chain(units) {
-                if node == fixed.node && !in_market(id) {
-                    sum = sum
-                        .zip(over(self.integrals.get(&id)))
-                        .map(|(sum, wh)| sum + wh);
-                }
             }
-            meters.push(estimated(Party::Residual, fixed.node, sum));
+        };
+        let units = case.units.iter();
+        let mut meters: Vec<Meter> = units
+            .map(|unit| meter(&unit.participant, unit.id, unit.node))
+            .collect();
+        for power in &case.fixed {
+            if let Some(owner) = &power.owner {
+                meters.push(meter(&owner.participant, owner.unit, power.node));
+            }
         }
         for interface in &case.interface {
             let wh = over(self.sources.get(&interface.source));
             if let Some(&node) = nodes_of_sources.get(&interface.source) {
-                meters.push(estimated(Party::Upstream, node, wh));
+                meters.push(Meter {
+                    party: Party::Upstream,
+                    unit: None,
+                    node,
+                    delivered_wh: wh.unwrap_or_default(),
+                    quality: match wh {
+                        Some(_) => MeterQuality::Estimated,
+                        None => MeterQuality::Missing,
+                    },
+                });
             }
         }
         meters
-    }
-}
-
-fn estimated(party: Party, node: Id, wh: Option<i64>) -> Meter {
-    Meter {
-        party,
-        unit: None,
-        node,
-        delivered_wh: wh.unwrap_or_default(),
-        quality: if wh.is_some() {
-            MeterQuality::Estimated
-        } else {
-            MeterQuality::Missing
-        },
     }
 }
 

@@ -536,7 +536,7 @@ fn account(party: &Party, node: i32) -> String {
     match party {
         Party::Participant(name) => name.clone(),
         Party::Upstream => "upstream".to_owned(),
-        Party::Residual => format!("loads at node {node}"),
+        Party::Residual => format!("residual at node {node}"),
         Party::Network => "network".to_owned(),
     }
 }

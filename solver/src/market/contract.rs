@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Money, Price, Unit,
-    clearing::{Case, Clearing},
+    clearing::{Case, Clearing, NodePower},
 };
 use crate::network::Id;
 
@@ -148,14 +148,18 @@ pub fn contracts(case: &Case, clearing: &Clearing) -> Contracts {
         let party = Party::Participant(participant.clone());
         book.trade(party, Some(*id), *node, award.p_w, nodal(*node));
     }
-    for fixed in &case.fixed {
-        book.trade(
-            Party::Residual,
-            None,
-            fixed.node,
-            fixed.p_w,
-            nodal(fixed.node),
-        );
+    for NodePower {
+        node, p_w, owner, ..
+    } in &case.fixed
+    {
+        let (party, unit) = match owner {
+            Some(owner) => (
+                Party::Participant(owner.participant.clone()),
+                Some(owner.unit),
+            ),
+            None => (Party::Residual, None),
+        };
+        book.trade(party, unit, *node, *p_w, nodal(*node));
     }
     for (interface, exchange) in case.interface.iter().zip(&clearing.exchange) {
         let price = if exchange.p_w >= 0.0 {

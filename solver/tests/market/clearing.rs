@@ -24,6 +24,7 @@ fn cost_with(case: &Case, node: Id, p_w: f64, q_var: f64) -> f64 {
         node,
         p_w: -p_w,
         q_var: -q_var,
+        owner: None,
     });
     let options = Options {
         tolerance: 1e-9,

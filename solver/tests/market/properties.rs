@@ -110,6 +110,7 @@ fn case(rng: &mut StdRng, network: &Network) -> Case {
             node,
             p_w,
             q_var: 0.3 * p_w,
+            owner: None,
         });
     }
     for id in 300..300 + rng.random_range(2..10) {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Power at a node that is not in the market; generation-positive, so loads are negative.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodePower {
     /// Node.
@@ -18,6 +18,22 @@ pub struct NodePower {
     pub p_w: f64,
     /// Reactive power, var.
     pub q_var: f64,
+    /// Whose it is, and pays or is paid for it; none: the residual supplier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+}
+
+/// Who answers for a power that the market does not decide on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    /// Load or generator.
+    pub unit: Id,
+    /// Participant.
+    pub participant: String,
+    /// The must-serve order behind it: served whatever the price, so not optimised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
 }
 
 /// The exchange with the grid above at one source, metered at the source's node.
@@ -85,7 +101,7 @@ pub struct LimitSet {
 pub struct Case {
     /// Length of the interval, s.
     pub duration_s: u32,
-    /// Power that is not in the market, taken as constant; nodes not named have none.
+    /// Power that the market does not decide on, taken as constant; nodes not named have none.
     pub fixed: Vec<NodePower>,
     /// Units. One without orders is awarded no active power, but may give reactive power.
     pub units: Vec<Unit>,

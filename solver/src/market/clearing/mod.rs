@@ -21,7 +21,7 @@ mod result;
 mod search;
 
 pub use case::{
-    BranchLimit, Case, ClearingError, Interface, LimitSet, NodeLimit, NodePower, Options,
+    BranchLimit, Case, ClearingError, Interface, LimitSet, NodeLimit, NodePower, Options, Owner,
 };
 pub use clear::clear;
 pub use result::{
