@@ -1,0 +1,188 @@
+//! Intervals with their prices, awards and settlements; orders.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A market interval.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct IntervalView {
+    /// Start.
+    pub start: String,
+    /// End.
+    pub end: String,
+    /// When its gate closes or closed.
+    pub gate_closure: String,
+    /// `open`, `gate_closed`, `cleared`, `delivering`, `delivered`, `settled`, or `failed`.
+    pub phase: String,
+    /// `optimal`, `feasible`, `least_violation`, or `null` before clearing.
+    pub status: Option<String>,
+    /// Why it failed, or what cannot be met.
+    pub message: Option<String>,
+    /// Orders taking part.
+    pub orders: u32,
+    /// Operating cost of the cleared dispatch (import at the import price, units at their orders), per hour.
+    pub cost_per_h: Option<f64>,
+    /// Power from the grid above, import-positive, W.
+    pub import_w: Option<f64>,
+    /// Reactive power from the grid above, import-positive, var.
+    pub import_var: Option<f64>,
+    /// Price at each node.
+    pub prices: Vec<PriceView>,
+    /// Limits that bind.
+    pub binding: Vec<BindingView>,
+    /// What each unit shall do.
+    pub awards: Vec<AwardView>,
+    /// The independent power flow of the result.
+    pub ac_check: Option<AcCheckView>,
+    /// Duration of the clearing, microseconds.
+    pub took_us: Option<u64>,
+    /// Who paid whom, once settled.
+    pub settlement: Vec<SettlementView>,
+}
+
+/// Price at a node: cost of one more unit of load there.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct PriceView {
+    /// Node id.
+    pub node: i32,
+    /// Active power, per MWh.
+    pub p_per_mwh: f64,
+    /// Reactive power, per Mvarh.
+    pub q_per_mvarh: f64,
+}
+
+/// A limit that binds.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct BindingView {
+    /// `u_max`, `u_min`, `current`, `apparent`, `import`, `export`.
+    pub kind: String,
+    /// Id of the node, branch or source.
+    pub element: i32,
+    /// In words.
+    pub text: String,
+    /// The limit: pu, A, VA or W.
+    pub bound: f64,
+    /// The value, same unit.
+    pub value: f64,
+    /// Saving per hour and unit of relief.
+    pub shadow_price: f64,
+}
+
+/// What a unit shall do in an interval.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct AwardView {
+    /// Unit id.
+    pub unit: i32,
+    /// Active power, generation-positive, W.
+    pub p_w: f64,
+    /// Reactive power, generation-positive, var.
+    pub q_var: f64,
+    /// Offered for sale, W.
+    pub offered_w: f64,
+    /// Bid for, W.
+    pub bid_w: f64,
+    /// Energy contracted, generation-positive, Wh.
+    pub energy_wh: i64,
+}
+
+/// What the independent power flow says of a clearing.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct AcCheckView {
+    /// Within every limit.
+    pub ok: bool,
+    /// Lowest voltage, pu.
+    pub u_min_pu: f64,
+    /// Highest voltage, pu.
+    pub u_max_pu: f64,
+    /// Highest loading, 1 is full.
+    pub loading_max: f64,
+    /// Difference of the grid exchange between market model and power flow, W.
+    pub gap_w: f64,
+    /// Times limits were tightened until it held.
+    pub tightened: u32,
+}
+
+/// One line of a settlement.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct SettlementView {
+    /// Participant, or `upstream`, or `network`.
+    pub account: String,
+    /// Unit, if one.
+    pub unit: Option<i32>,
+    /// Contracted energy, generation-positive, Wh.
+    pub contracted_wh: i64,
+    /// Metered energy, generation-positive, Wh.
+    pub metered_wh: i64,
+    /// `metered`, `estimated` or `missing`.
+    pub quality: String,
+    /// What the account receives (negative: pays), micro-currency.
+    pub amount_micro: i64,
+}
+
+/// An order to be placed.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "client_id": "a1", "node": 3, "unit": 93, "participant": "prosumers",
+    "interval": "2026-06-21T12:00:10Z", "direction": "sell",
+    "steps": [{ "quantity_w": 50000, "price_per_mwh": 20.0 }]
+}))]
+pub struct NewOrder {
+    /// The sender's own id for it; sending the same one again changes nothing.
+    pub client_id: String,
+    /// Node of the flexibility.
+    pub node: i32,
+    /// Unit, where the participant has more than one at the node.
+    pub unit: Option<i32>,
+    /// Participant it is placed for.
+    pub participant: String,
+    /// Start of the interval, RFC 3339.
+    pub interval: String,
+    /// `sell` or `buy`.
+    pub direction: String,
+    /// The curve.
+    pub steps: Vec<OrderStep>,
+}
+
+/// One step of an order's curve.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderStep {
+    /// Power added by this step, W.
+    pub quantity_w: i64,
+    /// Limit price, per MWh.
+    pub price_per_mwh: f64,
+}
+
+/// An accepted order.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": 41, "client_id": "a1", "participant": "prosumers", "unit": 93, "node": 3,
+    "interval": "2026-06-21T12:00:10Z", "direction": "sell",
+    "steps": [{ "quantity_w": 50000, "price_per_mwh": 20.0 }], "placed_by": "api",
+    "state": "accepted", "awarded_w": null
+}))]
+pub struct OrderView {
+    /// Number given on acceptance.
+    pub id: u64,
+    /// The sender's id.
+    pub client_id: String,
+    /// Participant.
+    pub participant: String,
+    /// Unit.
+    pub unit: i32,
+    /// Node.
+    pub node: i32,
+    /// Start of the interval.
+    pub interval: String,
+    /// `sell` or `buy`.
+    pub direction: String,
+    /// The curve.
+    pub steps: Vec<OrderStep>,
+    /// `api` or `agent`.
+    pub placed_by: String,
+    /// `accepted`, `cancelled`, `awarded`, `partly_awarded`, `not_awarded`.
+    pub state: String,
+    /// Power awarded, W.
+    pub awarded_w: Option<f64>,
+}

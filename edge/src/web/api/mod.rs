@@ -1,0 +1,64 @@
+//! The public HTTP API's data. The UI, the agents and scripts all use these and nothing else;
+//! `/api/openapi.json` and the UI's TypeScript types are generated from them.
+//!
+//! SI units; every power of a unit is generation-positive and every flow is positive into the
+//! branch. Times are RFC 3339 UTC. Prices are currency per MWh for people (`*_per_mwh`), amounts
+//! are integer micro-currency (`*_micro`), energies integer Wh.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+mod account;
+mod market;
+mod network;
+mod operation;
+
+pub use account::{Enrolment, Login, NewUser, Role, SessionView, UserAccount};
+pub use market::{
+    AcCheckView, AwardView, BindingView, IntervalView, NewOrder, OrderStep, OrderView, PriceView,
+    SettlementView,
+};
+pub use network::{
+    BranchState, BranchView, EstimateView, NetworkState, NetworkView, NodeState, NodeView,
+    RejectedView, UnitState, UnitView,
+};
+pub use operation::{
+    AlarmView, DeviceView, DispatchView, Health, Metrics, PointValue, PointView, Status,
+};
+
+/// What is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "error": "node", "message": "there is no node 99", "accepted": "a node of the network"
+}))]
+pub struct Problem {
+    /// Kind, e.g. `unknown_node`, `not_logged_in`.
+    pub error: String,
+    /// In words: what was wrong.
+    pub message: String,
+    /// What would have been accepted, where that can be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
+}
+
+/// The event stream's data, by name of the event. Only documents the stream: on connecting, each
+/// event comes once with everything; after that only when its part has changed.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Events {
+    /// Replaces the status.
+    pub status: Status,
+    /// Replaces all devices.
+    pub devices: Vec<DeviceView>,
+    /// Replaces the estimated state.
+    pub network_state: NetworkState,
+    /// Points that changed; the others stay.
+    pub points: Vec<PointView>,
+    /// Intervals that are new or changed, by `start`; the others stay.
+    pub intervals: Vec<IntervalView>,
+    /// Orders that are new or changed, by `id`; the others stay.
+    pub orders: Vec<OrderView>,
+    /// Replaces all setpoints.
+    pub dispatch: Vec<DispatchView>,
+    /// Replaces all alarms.
+    pub alarms: Vec<AlarmView>,
+}
