@@ -7,10 +7,11 @@
 
 use std::{
     fs,
-    os::unix::fs::DirBuilderExt as _,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -21,7 +22,7 @@ use protocols::{
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinHandle, spawn_blocking},
-    time::sleep,
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -40,8 +41,9 @@ use crate::{
 const EVENTS: usize = 1024;
 /// Requests that may wait for the loop.
 const REQUESTS: usize = 64;
-/// Records of the ledger that a restart looks at: some hundred intervals.
-const REMEMBERED: usize = 2000;
+/// A restart looks back on this many intervals: the ones that are still shown, and as long before
+/// as orders for them were taken.
+const REMEMBERED: i64 = 120;
 
 /// A running appliance.
 #[derive(Debug)]
@@ -86,7 +88,9 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
 
     make_directory(&site.state_dir)?;
     let ledger = Ledger::open(&site.state_dir)?;
-    for record in ledger.last(REMEMBERED)? {
+    let product = cycle.product();
+    let oldest = product.interval_of(started_us) - REMEMBERED * i64::from(product.length_s);
+    for record in ledger.since(oldest)? {
         cycle.restore(&record);
     }
     let (historian, aside) = Historian::open(&site.state_dir, started_us)?;
@@ -119,6 +123,7 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
         asks,
         done,
         not_sent: Vec::new(),
+        due: Instant::now(),
         requested,
         field,
         stop,
@@ -206,6 +211,9 @@ struct Loop {
     done: mpsc::Receiver<(u64, CommandStatus)>,
     /// Ends of commands that did not even reach their device's task.
     not_sent: Vec<(u64, CommandStatus)>,
+    /// When the next step begins, whatever is asked until then. Monotonic: a clock that is set
+    /// back shall not hold the loop up.
+    due: Instant,
     requested: mpsc::Receiver<Request>,
     field: Field,
     status_file: PathBuf,
@@ -214,11 +222,12 @@ struct Loop {
 
 impl Loop {
     async fn run(mut self) -> anyhow::Result<()> {
+        self.due = Instant::now() + self.until_next();
         let result = loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break Ok(()),
-                () = sleep(self.until_next()) => {
+                () = sleep_until(self.due) => {
                     self = match self.step().await {
                         Ok(next) => next,
                         // Whatever else runs cannot do without the loop.
@@ -284,6 +293,7 @@ impl Loop {
         self.cycle = cycle;
         kept.map_err(|error| fail(error.into()))?;
         self.act(output, snapshot);
+        self.due = Instant::now() + self.until_next();
         Ok(self)
     }
 
@@ -354,8 +364,13 @@ fn write_status(file: &Path, status: &Status) {
         }
     };
     let new = file.with_extension("json.new");
-    let written = fs::write(&new, text).and_then(|()| fs::rename(&new, file));
-    if let Err(error) = written {
+    let write = || {
+        let mut options = fs::OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(&new)?.write_all(&text)?;
+        fs::rename(&new, file)
+    };
+    if let Err(error) = write() {
         tracing::warn!(%error, file = %file.display(), "status not written");
     }
 }

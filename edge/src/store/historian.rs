@@ -13,7 +13,10 @@ use std::{
 use protocols::point::{PointId, Quality, Value};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::block::{Encoder, Sample, decode};
+use super::{
+    block::{Encoder, Sample, decode},
+    database,
+};
 use crate::table::{Snapshot, number};
 
 const NAMES: TableDefinition<'_, &str, u32> = TableDefinition::new("points");
@@ -52,13 +55,15 @@ impl Historian {
     /// A new one cannot be begun either.
     pub fn open(directory: &Path, now_us: i64) -> Result<(Self, Option<PathBuf>), HistorianError> {
         let file = directory.join("historian.redb");
-        let (db, aside) = match Database::create(&file) {
+        let (db, aside) = match database(&file) {
             Ok(db) => (db, None),
-            Err(error @ DatabaseError::DatabaseAlreadyOpen) => return Err(at(&file)(&error)),
+            Err(
+                error @ (DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch),
+            ) => return Err(at(&file)(&error)),
             Err(error) => {
                 tracing::error!(%error, file = %file.display(), "historian damaged");
                 let aside = set_aside(&file, now_us).map_err(|e| at(&file)(&e))?;
-                let db = Database::create(&file).map_err(|e| at(&file)(&e))?;
+                let db = database(&file).map_err(|e| at(&file)(&e))?;
                 (db, Some(aside))
             }
         };
@@ -104,7 +109,8 @@ impl Historian {
         written
     }
 
-    /// Writes the running minute; a part of it that is there already is replaced.
+    /// Writes the running minute, after what is there of it already: from before a restart, or from
+    /// before the clock was set back.
     ///
     /// # Errors
     /// It cannot be written.
@@ -139,9 +145,11 @@ impl Historian {
                         number
                     }
                 };
-                table
-                    .insert((number, minute_ms), bytes.as_slice())
-                    .map_err(|e| error(&e))?;
+                let key = (number, minute_ms);
+                let before = table.get(key).map_err(|e| error(&e))?;
+                let before = before.map(|before| joined(minute_ms, before.value(), bytes));
+                let bytes = before.as_ref().unwrap_or(bytes).as_slice();
+                table.insert(key, bytes).map_err(|e| error(&e))?;
             }
         }
         transaction.commit().map_err(|e| error(&e))
@@ -186,6 +194,17 @@ impl Historian {
     }
 }
 
+/// Two parts of a minute as one.
+fn joined(minute_ms: i64, first: &[u8], second: &[u8]) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    for part in [first, second] {
+        for sample in decode(minute_ms, part) {
+            encoder.push(minute_ms, sample);
+        }
+    }
+    encoder.bytes().to_vec()
+}
+
 fn at(file: &Path) -> impl Fn(&dyn fmt::Display) -> HistorianError {
     let file = file.display().to_string();
     move |reason| HistorianError {
@@ -214,12 +233,12 @@ mod tests {
 
     const BEGIN_US: i64 = 1_800_000_000_000_000;
 
-    fn seconds(historian: &mut Historian, count: i64) {
+    fn seconds(historian: &mut Historian, which: std::ops::Range<i64>) {
         let device = DeviceId::new("pv3");
         let promise = Promise::of(Duration::from_secs(1), Duration::from_secs(1));
         let mut table = Table::new([(device.clone(), promise)], [], BEGIN_US);
         table.state(&device, DeviceState::Online, BEGIN_US);
-        for k in 0..count {
+        for k in which {
             let now_us = BEGIN_US + k * 1_000_000;
             let update = Update {
                 point: PointId::new(&device, "p"),
@@ -238,7 +257,7 @@ mod tests {
         {
             let (mut historian, aside) = Historian::open(dir.path(), BEGIN_US).unwrap();
             assert_eq!(aside, None);
-            seconds(&mut historian, 150);
+            seconds(&mut historian, 0..150);
             historian.flush().unwrap();
         }
         let (historian, _) = Historian::open(dir.path(), BEGIN_US).unwrap();
@@ -257,6 +276,34 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_within_a_minute_or_a_clock_set_back_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let point = PointId::parse("pv3/p");
+        for which in [0..20, 25..30, 10..12] {
+            let (mut historian, _) = Historian::open(dir.path(), BEGIN_US).unwrap();
+            seconds(&mut historian, which);
+            historian.flush().unwrap();
+        }
+        let (historian, _) = Historian::open(dir.path(), BEGIN_US).unwrap();
+        let all = historian.values(&point, 0, i64::MAX).unwrap();
+        let values: Vec<f64> = all.iter().map(|v| v.1).collect();
+        let expected: Vec<f64> = (0..20).chain(25..30).chain(10..12).map(f64::from).collect();
+        assert_eq!(values, expected);
+        assert_eq!(all[24].0, BEGIN_US / 1000 + 29_000);
+        // What a clock set back says is noted at the last time that was noted.
+        assert_eq!(all[25].0, BEGIN_US / 1000 + 29_000);
+    }
+
+    #[test]
+    fn only_the_owner_can_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let _historian = Historian::open(dir.path(), BEGIN_US).unwrap();
+        let mode = fs::metadata(dir.path().join("historian.redb")).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
     fn a_damaged_historian_is_set_aside() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("historian.redb");
@@ -264,7 +311,7 @@ mod tests {
         let (mut historian, aside) = Historian::open(dir.path(), BEGIN_US).unwrap();
         let aside = aside.unwrap();
         assert_eq!(fs::read(aside).unwrap(), b"this is no history");
-        seconds(&mut historian, 3);
+        seconds(&mut historian, 0..3);
         historian.flush().unwrap();
     }
 }

@@ -1,11 +1,13 @@
 //! The ledger: an append-only sequence of [`Record`]s in `ledger.redb`. What is appended is on
 //! disk before anybody is told.
 
-use std::{fmt, path::Path};
+use std::{fmt, fs, path::Path};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 use solver::market::{LedgerEntry, OrderId};
+
+use super::database;
 
 const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
 
@@ -65,9 +67,11 @@ impl Ledger {
     pub fn open(directory: &Path) -> Result<Self, LedgerError> {
         let path = directory.join("ledger.redb");
         let file = path.display().to_string();
-        let db = match Database::create(&path) {
+        let db = match database(&path) {
             Ok(db) => db,
-            Err(DatabaseError::DatabaseAlreadyOpen) => return Err(LedgerError::InUse(file)),
+            Err(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) => {
+                return Err(LedgerError::InUse(file));
+            }
             Err(error) => {
                 return Err(LedgerError::Storage {
                     file,
@@ -78,6 +82,9 @@ impl Ledger {
         let ledger = Self { db, file };
         // The table exists from the start, so that reading an empty ledger is no special case.
         ledger.append(&[])?;
+        // A file that was just begun survives a power cut only if its directory knows it.
+        let known = fs::File::open(directory).and_then(|directory| directory.sync_all());
+        known.map_err(|e| ledger.storage(&e))?;
         Ok(ledger)
     }
 
@@ -103,22 +110,19 @@ impl Ledger {
         transaction.commit().map_err(|e| self.storage(&e))
     }
 
-    /// The last `count` records, oldest first.
+    /// What a restart has to know, oldest first: all records written since the gate of the interval
+    /// that began at `oldest` closed, and enough before them to know the last number of an order.
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn last(&self, count: usize) -> Result<Vec<Record>, LedgerError> {
+    pub fn since(&self, oldest: i64) -> Result<Vec<Record>, LedgerError> {
         let transaction = self.db.begin_read().map_err(|e| self.storage(&e))?;
         let table = transaction
             .open_table(RECORDS)
             .map_err(|e| self.storage(&e))?;
         let mut records = Vec::new();
-        for row in table
-            .iter()
-            .map_err(|e| self.storage(&e))?
-            .rev()
-            .take(count)
-        {
+        let (mut before, mut numbered) = (false, false);
+        for row in table.iter().map_err(|e| self.storage(&e))?.rev() {
             let (number, bytes) = row.map_err(|e| self.storage(&e))?;
             let record =
                 serde_json::from_slice(bytes.value()).map_err(|e| LedgerError::Record {
@@ -126,7 +130,12 @@ impl Ledger {
                     number: number.value(),
                     reason: e.to_string(),
                 })?;
+            before |= gate_closed(&record).is_some_and(|interval| interval < oldest);
+            numbered |= names_order(&record);
             records.push(record);
+            if before && numbered {
+                break;
+            }
         }
         records.reverse();
         Ok(records)
@@ -140,8 +149,29 @@ impl Ledger {
     }
 }
 
+/// The interval whose gate's closing the record notes; every interval has one, cleared or not, and
+/// unlike a settlement it never comes late.
+fn gate_closed(record: &Record) -> Option<i64> {
+    match record {
+        Record::Market(
+            LedgerEntry::GateClosed { interval, .. } | LedgerEntry::ClearingFailed { interval, .. },
+        ) => Some(*interval),
+        _ => None,
+    }
+}
+
+fn names_order(record: &Record) -> bool {
+    match record {
+        Record::Market(LedgerEntry::OrderAccepted { .. }) => true,
+        Record::Market(LedgerEntry::GateClosed { case, .. }) => !case.orders.is_empty(),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use solver::market::{Direction, Order, Price, Step};
 
     use super::*;
@@ -181,22 +211,53 @@ mod tests {
             ));
         }
         let ledger = Ledger::open(dir.path()).unwrap();
-        assert_eq!(
-            ledger.last(10).unwrap(),
-            [order(1), order(2), cancelled.clone()]
-        );
-        assert_eq!(ledger.last(2).unwrap(), [order(2), cancelled]);
+        assert_eq!(ledger.since(0).unwrap(), [order(1), order(2), cancelled]);
+        let file = fs::metadata(dir.path().join("ledger.redb")).unwrap();
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    }
+
+    fn failed(interval: i64) -> Record {
+        Record::Market(LedgerEntry::ClearingFailed {
+            interval,
+            reason: "no estimate".to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_restart_sees_every_order_however_many_and_no_more_than_it_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let old = [order(1), failed(100), order(2), failed(110)];
+        let new: Vec<Record> = (3..5000).map(order).collect();
+        ledger.append(&old).unwrap();
+        ledger.append(&new).unwrap();
+        ledger.append(&[failed(120)]).unwrap();
+        let since = ledger.since(120).unwrap();
+        assert_eq!(since[0], old[3], "the first from before");
+        assert_eq!(since.len(), 1 + new.len() + 1);
+        assert_eq!(ledger.since(110).unwrap()[0], old[1]);
+    }
+
+    /// Else a number would be given twice.
+    #[test]
+    fn a_restart_sees_the_last_number_however_old_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let failures: Vec<Record> = (0..3000).map(|k| failed(10 * k)).collect();
+        ledger.append(&[order(1), order(2)]).unwrap();
+        ledger.append(&failures).unwrap();
+        assert_eq!(ledger.since(29_000).unwrap()[0], order(2));
     }
 
     #[test]
     fn a_damaged_ledger_is_refused_not_emptied() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("ledger.redb");
-        std::fs::write(&file, b"this is no ledger").unwrap();
+        fs::write(&file, b"this is no ledger").unwrap();
         assert!(matches!(
             Ledger::open(dir.path()),
             Err(LedgerError::Storage { .. })
         ));
-        assert_eq!(std::fs::read(&file).unwrap(), b"this is no ledger");
+        assert_eq!(fs::read(&file).unwrap(), b"this is no ledger");
     }
 }

@@ -2,6 +2,8 @@
 //! the historian (values of points: may be set aside when damaged) and the users. Each in a file
 //! of its own in the state directory.
 
+use std::{fs, os::unix::fs::OpenOptionsExt as _, path::Path};
+
 mod block;
 pub mod historian;
 pub mod ledger;
@@ -9,3 +11,11 @@ pub mod users;
 
 pub use historian::Historian;
 pub use ledger::{Ledger, LedgerError, Record};
+
+/// Opens a database, or begins one that only its owner can read.
+fn database(path: &Path) -> Result<redb::Database, redb::DatabaseError> {
+    let mut options = fs::OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    options.mode(0o600).open(path)?;
+    redb::Database::create(path)
+}

@@ -1,0 +1,144 @@
+//! The appliance as a whole, without a field: its loop goes on whatever is asked of it, and what it
+//! accepted is there after a restart.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails here has failed")]
+
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
+
+use edge::{
+    clock::{now_us, rfc3339_s},
+    published::{Handle, Request},
+    run::{Running, start},
+    site::{self, Site},
+    web::api::{NewOrder, OrderStep, OrderView, Problem},
+};
+use tokio::{sync::oneshot, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The example, with intervals long enough that the test's orders stay open, and with nobody at
+/// its devices' addresses: a closed port of ours.
+fn example(state_dir: &Path) -> Site {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    let mut site = site::load(&file).unwrap();
+    let nobody: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .unwrap();
+    for device in &mut site.devices {
+        device.address = nobody;
+    }
+    site.market.interval_s = 900;
+    site.state_dir = state_dir.to_owned();
+    site.estimation_period = Duration::from_millis(200);
+    site
+}
+
+fn run(state_dir: &Path) -> (Running, CancellationToken) {
+    let stop = CancellationToken::new();
+    (start(example(state_dir), stop.clone()).unwrap(), stop)
+}
+
+fn order(client_id: &str, quantity_w: i64) -> NewOrder {
+    let next = (now_us() / 1_000_000 / 900 + 3) * 900;
+    NewOrder {
+        client_id: client_id.to_owned(),
+        node: 7,
+        unit: Some(101),
+        participant: "windpark".to_owned(),
+        interval: rfc3339_s(next),
+        direction: "sell".to_owned(),
+        steps: vec![OrderStep {
+            quantity_w,
+            price_per_mwh: 30.0,
+        }],
+    }
+}
+
+async fn place(handle: &Handle, order: NewOrder) -> Result<OrderView, Problem> {
+    let (answer, answered) = oneshot::channel();
+    let request = Request::PlaceOrder { order, answer };
+    handle.requests.send(request).await.unwrap();
+    timeout(PATIENCE, answered).await.unwrap().unwrap()
+}
+
+/// Each step writes the status file anew, and nothing else does.
+async fn steps(state_dir: &Path, count: usize) {
+    let read = || fs::read_to_string(state_dir.join("status.json")).unwrap_or_default();
+    for _ in 0..count {
+        let before = read();
+        let changed = async {
+            while read() == before {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, changed)
+            .await
+            .expect("the loop still steps");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_requests_does_not_hold_up_the_loop() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, stop) = run(dir.path());
+    steps(dir.path(), 1).await;
+    // Without waiting for answers, so that there is always another request.
+    let flood: Vec<_> = (0..2)
+        .map(|_| {
+            let requests = running.handle.requests.clone();
+            tokio::spawn(async move {
+                loop {
+                    let (answer, _) = oneshot::channel();
+                    let request = Request::PlaceOrder {
+                        order: order("negative", -1),
+                        answer,
+                    };
+                    if requests.send(request).await.is_err() {
+                        return;
+                    }
+                }
+            })
+        })
+        .collect();
+    steps(dir.path(), 3).await;
+    for task in flood {
+        task.abort();
+    }
+    stop.cancel();
+    running.stopped().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_accepted_order_outlives_a_restart_and_numbers_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, stop) = run(dir.path());
+    let first = place(&running.handle, order("a", 1000)).await.unwrap();
+    let second = place(&running.handle, order("b", 2000)).await.unwrap();
+    let refused = place(&running.handle, order("c", -1)).await.unwrap_err();
+    assert_eq!(refused.error, "quantity");
+    stop.cancel();
+    running.stopped().await.unwrap();
+
+    let (running, stop) = run(dir.path());
+    let orders = running.handle.published.borrow().orders.clone();
+    let ids: Vec<u64> = orders.iter().map(|order| order.id).collect();
+    assert_eq!(ids, [second.id, first.id]);
+    let again = place(&running.handle, order("a", 1000)).await.unwrap();
+    assert_eq!(again.id, first.id, "known by its client id");
+    let third = place(&running.handle, order("c", 3000)).await.unwrap();
+    assert!(third.id > second.id);
+    stop.cancel();
+    running.stopped().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_kept_is_not_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("ledger.redb"), b"this is no ledger").unwrap();
+    let stop = CancellationToken::new();
+    let error = start(example(dir.path()), stop.clone()).unwrap_err();
+    let text = format!("{error:#}");
+    assert!(text.contains("ledger.redb"), "{text}");
+    stop.cancel();
+}
