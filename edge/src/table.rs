@@ -1,4 +1,4 @@
-//! The live point table: one writer, immutable snapshots, subscription to changes.
+//! The live point table: one writer, immutable snapshots.
 //!
 //! The writer notes what devices deliver and judges age when a snapshot is taken: a value older
 //! than three polls and a time-out is `OLD`, one of a device that does not answer `COMM_LOST`. A
@@ -15,7 +15,6 @@ use protocols::{
     device::{Description, DeviceState},
     point::{DeviceId, PointId, Quality, Timestamp, Update, Value},
 };
-use tokio::sync::watch;
 
 use crate::clock::US;
 
@@ -166,7 +165,6 @@ pub struct Table {
     /// Points that carry noise, so that an exact repetition is suspect.
     noisy: BTreeSet<PointId>,
     now: Snapshot,
-    snapshots: watch::Sender<Arc<Snapshot>>,
 }
 
 impl Table {
@@ -200,14 +198,7 @@ impl Table {
                 links,
                 ..Snapshot::default()
             },
-            snapshots: watch::Sender::new(Arc::new(Snapshot::default())),
         }
-    }
-
-    /// Snapshots as they are taken.
-    #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
-        self.snapshots.subscribe()
     }
 
     /// Notes a device's new state.
@@ -282,14 +273,15 @@ impl Table {
         );
     }
 
-    /// Takes a snapshot, with the age of every value judged, and shows it to subscribers.
+    /// Takes a snapshot, with the age of every value judged.
     pub fn snapshot(&mut self, now_us: i64) -> Arc<Snapshot> {
         self.now.now_us = now_us;
         let mut shown = self.now.clone();
         for point in shown.points.values_mut() {
             if let Some(promise) = self.promises.get(&point.device) {
-                let max_age = i64::try_from(promise.max_age.as_micros()).unwrap_or(i64::MAX);
-                if now_us.saturating_sub(point.received_us) > max_age {
+                // Of a value from the future, since the clock was set back, the age is not known.
+                let age_us = now_us.abs_diff(point.received_us);
+                if u128::from(age_us) > promise.max_age.as_micros() {
                     point.quality |= Quality::OLD;
                 }
             }
@@ -297,9 +289,7 @@ impl Table {
                 point.quality |= Quality::COMM_LOST;
             }
         }
-        let shown = Arc::new(shown);
-        self.snapshots.send_replace(Arc::clone(&shown));
-        shown
+        Arc::new(shown)
     }
 }
 
@@ -308,7 +298,7 @@ fn rate(before: &Point, update: &Update) -> f64 {
     let (Value::Analog(a), Value::Analog(b)) = (before.value, update.value) else {
         return 0.0;
     };
-    let dt = (update.time.unix_us - before.time.unix_us) as f64 / US as f64;
+    let dt = update.time.unix_us.saturating_sub(before.time.unix_us) as f64 / US as f64;
     if dt > 0.0 && a.is_finite() && b.is_finite() {
         (b - a) / dt
     } else {
@@ -359,6 +349,24 @@ mod tests {
         assert_eq!(quality(&mut table, &device, "p", 4 * US + 1), Quality::OLD);
         say(&mut table, &device, "p", 2.0, 5 * US);
         assert_eq!(quality(&mut table, &device, "p", 5 * US), Quality::GOOD);
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_keep_a_silent_device_young() {
+        let (mut table, device) = table();
+        say(&mut table, &device, "p", 1.0, 3600 * US);
+        assert_eq!(quality(&mut table, &device, "p", 10 * US), Quality::OLD);
+        say(&mut table, &device, "p", 2.0, 11 * US);
+        assert_eq!(quality(&mut table, &device, "p", 11 * US), Quality::GOOD);
+    }
+
+    #[test]
+    fn times_that_no_clock_says_do_not_overflow() {
+        let (mut table, device) = table();
+        for (value, at_us) in [(1.0, i64::MIN), (2.0, i64::MAX), (3.0, i64::MIN)] {
+            say(&mut table, &device, "p", value, at_us);
+        }
+        assert_eq!(quality(&mut table, &device, "p", i64::MAX), Quality::OLD);
     }
 
     #[test]

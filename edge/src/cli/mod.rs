@@ -5,7 +5,11 @@ mod check;
 mod run;
 mod status;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -68,14 +72,12 @@ fn openapi() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints what the program was asked for.
-#[expect(clippy::print_stdout, reason = "the command line's own answer")]
+/// Prints what the program was asked for. Nobody may be there to read it: that stops nothing.
 fn say(text: &str) {
-    println!("{text}");
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 /// Prints what went wrong.
-#[expect(clippy::print_stderr, reason = "the command line's own answer")]
 fn say_error(text: &str) {
-    eprintln!("{text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }

@@ -10,7 +10,7 @@ use super::{check::load, say, say_error};
 use crate::clock::{US, now_us, parse_rfc3339_s};
 
 /// A status older than this is of an appliance that no longer runs, s.
-const MAX_AGE_S: i64 = 10;
+const MAX_AGE_S: u64 = 10;
 
 pub(super) fn status(site: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let site = match load(site) {
@@ -28,7 +28,8 @@ pub(super) fn status(site: &Path, json: bool) -> anyhow::Result<ExitCode> {
     }
     let written = status["now"].as_str().map(whole_second);
     let written = written.and_then(|text| parse_rfc3339_s(&text));
-    let age_s = written.map_or(i64::MAX, |written| now_us() / US - written);
+    // A clock that was set back shall not make an old status young.
+    let age_s = written.map_or(u64::MAX, |written| (now_us() / US).abs_diff(written));
     if age_s > MAX_AGE_S {
         say_error(&format!(
             "the appliance does not run: this is of {}",
