@@ -67,6 +67,12 @@ fn every_problem_is_named_with_its_place() {
             "ISO 4217",
         ),
         (
+            "period_s = 1",
+            "period_s = 30",
+            "estimation.period_s",
+            "from 0.2 to 5",
+        ),
+        (
             "gate_s = 3 ",
             "gate_s = 30 ",
             "market.gate_s",
@@ -182,4 +188,16 @@ fn no_spoiled_byte_panics() {
         bytes[at] = b"]\"=x\n0"[at % 6];
         let _ = site::parse(Path::new("site.toml"), &String::from_utf8_lossy(&bytes));
     }
+}
+
+#[test]
+fn a_gate_that_no_step_fits_into_is_refused() {
+    let mut text = example();
+    spoil(&mut text, "period_s = 1", "period_s = 3");
+    let found = problems(&text);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("market.gate_s: must be above estimation.period_s, which is 3"));
+    spoil(&mut text, "period_s = 3", "period_s = 2.9");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    assert!(site::parse(&file, &text).is_ok());
 }

@@ -63,14 +63,14 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
         listen
     });
     let period = root.table("estimation").and_then(|t| {
-        let period = seconds(&t, "period_s", 0.2..=60.0);
+        let period = seconds(&t, "period_s", 0.2..=5.0);
         t.finish();
         period
     });
     let limits = root.table("limits").and_then(|t| read_limits(&t));
     let (market, interval_s) = root
         .table("market")
-        .map(|t| read_market(&t))
+        .map(|t| read_market(&t, period))
         .unwrap_or_default();
     let lease = root
         .table("dispatch")
@@ -148,7 +148,7 @@ fn read_limits(table: &Table<'_, '_>) -> Option<Limits> {
 }
 
 /// The market, and the length of its interval, which is known even where something else is wrong.
-fn read_market(table: &Table<'_, '_>) -> (Option<Market>, Option<i64>) {
+fn read_market(table: &Table<'_, '_>, period: Option<Duration>) -> (Option<Market>, Option<i64>) {
     let currency = table.text("currency").filter(|text| {
         let fit = text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
         if !fit {
@@ -176,6 +176,17 @@ fn read_market(table: &Table<'_, '_>) -> (Option<Market>, Option<i64>) {
                 format!("must be below interval_s, which is {interval}"),
             );
         }
+    }
+    if let (Some(gate), Some(period)) = (gate, period)
+        && gate as f64 <= period.as_secs_f64()
+    {
+        table.problem(
+            "gate_s",
+            format!(
+                "must be above estimation.period_s, which is {}: a step has to come between gate closure and delivery",
+                period.as_secs_f64()
+            ),
+        );
     }
     if let (Some(import), Some(export)) = (import, export)
         && export > import

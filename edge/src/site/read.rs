@@ -5,7 +5,7 @@
 //! asked for are problems too, so a typo cannot silently become a default.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::BTreeSet,
     fmt,
     net::SocketAddr,
@@ -101,7 +101,6 @@ pub(super) struct Table<'s, 'd> {
     pub(super) span: Range<usize>,
     entries: &'d DeTable<'d>,
     asked: RefCell<BTreeSet<&'static str>>,
-    whole: Cell<bool>,
 }
 
 impl<'s, 'd> Table<'s, 'd> {
@@ -117,13 +116,11 @@ impl<'s, 'd> Table<'s, 'd> {
             span,
             entries,
             asked: RefCell::default(),
-            whole: Cell::new(true),
         }
     }
 
     /// Notes a problem with the value of `key`.
     pub(super) fn problem(&self, key: &str, message: String) {
-        self.whole.set(false);
         let span = self
             .entries
             .get(key)
@@ -318,7 +315,6 @@ impl<'s, 'd> Table<'s, 'd> {
                     path,
                 }),
                 None => {
-                    self.whole.set(false);
                     self.source.problem(
                         Some(value.span()),
                         &path,
@@ -366,7 +362,6 @@ impl<'s, 'd> Table<'s, 'd> {
         self.asked.borrow_mut().insert(key);
         let value = self.entries.get(key);
         if value.is_none() {
-            self.whole.set(false);
             self.source.problem(
                 Some(self.span.clone()),
                 &self.path_of(key),

@@ -29,7 +29,7 @@ const PASSWORD_MIN: usize = 10;
 /// Most bytes of a password: hashing time shall not be the sender's choice.
 const PASSWORD_MAX: usize = 256;
 /// Most characters of a user name.
-const NAME_MAX: usize = 32;
+pub(crate) const NAME_MAX: usize = 32;
 
 /// Why a user could not be stored, added or enrolled.
 #[derive(Debug, thiserror::Error)]
