@@ -214,22 +214,23 @@ async fn comes_back_after_every_kind_of_absence() {
 
 #[tokio::test]
 async fn pauses_grow_up_to_their_limit_and_start_over() {
-    // Nothing listens here: the port was free a moment ago.
-    let address = TcpListener::bind(ANY_PORT)
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let mut rtu = start("rtu", quick(address), MAP);
+    let station = station();
+    let server = serve(&station).await;
+    server.set_fault(Fault::Gone);
+    let mut rtu = start("rtu", quick(server.address()), MAP);
+    let pause = |event| match event {
+        DeviceEvent::State(DeviceState::Offline { retry_in, .. }) => Some(retry_in.as_millis()),
+        _ => None,
+    };
     let mut pauses = Vec::new();
     while pauses.len() < 5 {
-        let pause = rtu.until(|event| match event {
-            DeviceEvent::State(DeviceState::Offline { retry_in, .. }) => Some(retry_in.as_millis()),
-            _ => None,
-        });
-        pauses.push(pause.await);
+        pauses.push(rtu.until(pause).await);
     }
     assert_eq!(pauses, [20, 40, 80, 100, 100]);
+    server.set_fault(Fault::None);
+    rtu.until_online().await;
+    server.set_fault(Fault::Gone);
+    assert_eq!(rtu.until(pause).await, 20);
 }
 
 /// The PDU of the next request and its header.

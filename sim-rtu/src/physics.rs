@@ -239,6 +239,13 @@ mod tests {
         physics.step(4.0);
         physics.step(60.0);
         assert_eq!(physics.tap(91), Some(-2));
+        // Another order takes the place of the one under way.
+        physics.order_tap(91, 2, 60.0).expect("within its taps");
+        physics.order_tap(91, -2, 61.0).expect("within its taps");
+        for now_s in 62..70 {
+            physics.step(f64::from(now_s));
+        }
+        assert_eq!(physics.tap(91), Some(-2));
         // Fewer turns on the high-voltage side: 2 x 1.1 % more on the other.
         assert!((physics.u_pu(1) / before - 1.0225).abs() < 2e-3);
     }

@@ -82,6 +82,9 @@ fn wrmp_slows_increases_only() {
     der.write(FunctionId::Limit704, on(90e3), 2.5);
     run(&mut der, 2.5, 6.5, 100e3);
     assert_eq!(der.p_w(), 70e3, "up at 5 kW/s");
+    der.ramp_up_w_per_s = Some(100e3);
+    run(&mut der, 6.5, 7.0, 100e3);
+    assert_eq!(der.p_w(), 80e3, "never faster than its own 20 kW/s");
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
             ("profile = \"wind\"", "profile = \"windy\""),
             ("p_rated_w = 200000", "p_rated_w = -1"),
             ("soc = 0.6", "soc = 6.0"),
+            ("autonomous_p_w = -200000", "autonomous_p_w = -200001"),
             ("device = \"rtu5\"", "device = \"pv3\""),
             (
                 "branch = 91, side = \"from\"",
@@ -93,6 +94,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
         "there is no profile \"windy\"",
         "p_rated_w: -1",
         "soc 6 is not",
+        "autonomous_p_w -200001 is beyond",
         "is named \"pv3\" too",
         "branch 15 has no tap changer",
         "bays are numbered 1 to 8",
@@ -103,7 +105,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
             "{named:?} is not among:\n{error}"
         );
     }
-    assert_eq!(problems.len(), 19, "{error}");
+    assert_eq!(problems.len(), 20, "{error}");
 }
 
 #[test]

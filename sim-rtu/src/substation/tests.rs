@@ -183,6 +183,28 @@ fn energy_counts_real_time_and_charge_moves_with_the_day() {
 }
 
 #[test]
+fn each_side_of_a_line_counts_energy_by_its_own_direction() {
+    let mut substation = built("noon.toml");
+    run(&mut substation, 36.0, 0.25);
+    let truth = substation.truth(substation.now_s);
+    let line = truth.branches.iter().find(|b| b.id == 20).unwrap();
+    // Wind flows from node 7 to node 8; a hundredth of an hour of it, losses left out.
+    let wh = line.p_from_w / 100.0;
+    assert!(wh > 50e3, "{wh}");
+    for (device, carries, other) in [
+        ("rtu7", "bay1_energy_in", "bay1_energy_out"),
+        ("rtu8", "bay1_energy_out", "bay1_energy_in"),
+    ] {
+        let counted = number(rtu_value(&substation, device, carries));
+        assert!(
+            (counted / wh - 1.0).abs() < 0.05,
+            "{device}: {counted} of {wh}"
+        );
+        assert_eq!(number(rtu_value(&substation, device, other)), 0.0);
+    }
+}
+
+#[test]
 fn faults_show_in_the_registers_and_go_away_again() {
     let mut substation = built("noon.toml");
     run(&mut substation, 1.0, 0.25);

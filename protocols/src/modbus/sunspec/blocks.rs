@@ -160,3 +160,43 @@ impl Blocks {
         Some(sum / 3.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::modbus::sunspec::tables::find;
+
+    fn block(model: u16, numbers: &[(&str, f64)]) -> Block {
+        let mut block = Block::new(find(model).unwrap(), 40_000);
+        for &(point, number) in numbers {
+            block.set(point, number).unwrap();
+        }
+        block
+    }
+
+    #[test]
+    fn reactive_ratings_are_those_of_the_direction_and_settings_come_before_nameplates() {
+        let nameplate = [
+            ("VArRtg_SF", 0.0),
+            ("VArRtgQ1", 500.0),
+            ("VArRtgQ4", -300.0),
+            ("WRtg_SF", 0.0),
+            ("WRtg", 1000.0),
+        ];
+        let mut blocks = Blocks(vec![block(120, &nameplate)]);
+        assert_eq!(blocks.var_max(1.0), Some(500.0));
+        assert_eq!(blocks.var_max(-1.0), Some(300.0));
+        assert_eq!(blocks.w_max(), Some(1000.0));
+        let settings = [
+            ("VArMax_SF", 0.0),
+            ("VArMaxQ1", 400.0),
+            ("WMax_SF", 0.0),
+            ("WMax", 900.0),
+        ];
+        blocks.0.push(block(121, &settings));
+        assert_eq!(blocks.var_max(1.0), Some(400.0));
+        assert_eq!(blocks.var_max(-1.0), Some(300.0));
+        assert_eq!(blocks.w_max(), Some(900.0));
+        assert_eq!(blocks.describe(vec![]).p_rated_w, Some(1000.0));
+    }
+}

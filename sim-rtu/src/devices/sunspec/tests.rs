@@ -152,6 +152,35 @@ fn a_leased_limit_of_704_ends_in_its_reversion_value() {
 }
 
 #[test]
+fn every_leased_set_value_of_704_shows_what_it_reverted_to() {
+    for (function, mode, value, back) in [
+        ("WSet", 1.0, 70e3, 20e3),
+        ("VarSet", 4.0, -9e3, 3e3),
+        ("WSetPct", 0.0, 70.0, 20.0),
+        ("VarSetPct", 1.0, -9.0, 3.0),
+    ] {
+        let (mut r, mut der) = device(&FULL);
+        let name = function.trim_end_matches("Pct");
+        let point = |end: &str| format!("{name}{end}");
+        let lease = [
+            (point("Mod"), mode),
+            (format!("{function}Rvrt"), back),
+            (point("EnaRvrt"), 1.0),
+            (point("RvrtTms"), 15.0),
+            (function.to_owned(), value),
+            (point("Ena"), 1.0),
+        ];
+        let lease: Vec<_> = lease.iter().map(|(name, v)| (name.as_str(), *v)).collect();
+        write(&mut r, &mut der, 704, &lease, 0.0).unwrap();
+        r.tick(&mut der, 14.9).unwrap();
+        assert_eq!(r.image.get(704, function), Some(value), "{function}");
+        r.tick(&mut der, 15.0).unwrap();
+        assert_eq!(r.image.get(704, function), Some(back), "{function}");
+        assert_eq!(r.image.get(704, &point("Ena")), Some(1.0), "{function}");
+    }
+}
+
+#[test]
 fn a_leased_limit_of_123_ends_in_no_limit() {
     let (mut r, mut der) = device(&[1, 103, 123]);
     let lease = [
