@@ -17,6 +17,7 @@ mod phase_grid;
 mod real;
 mod scenario;
 mod schema;
+mod taps;
 mod three_winding;
 mod topology;
 mod two_port;
@@ -35,6 +36,7 @@ pub use matrix3::{Matrix3, Phases};
 pub use model::{Id, Line, LoadKind, Network, Node, Shunt, Source, SymGen, SymLoad, Transformer};
 pub use phase_grid::{PhaseBranch, PhaseGrid, balanced};
 pub use scenario::{Change, Scenario};
+pub use taps::RegulatedTaps;
 
 /// Base power of the per-unit system, three-phase, VA (power-grid-model's).
 pub const S_BASE_VA: f64 = 1e6;

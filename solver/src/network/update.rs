@@ -7,17 +7,30 @@ use super::build::{ApplianceRow, BranchRow};
 use super::{Element, Grid, Id, UpdateError};
 
 impl Grid {
-    /// Moves a transformer's tap changer.
+    /// Moves the tap changer of a transformer, also of one with three windings.
     ///
     /// # Errors
     /// No such transformer, or a position outside its taps.
     pub fn set_tap(&mut self, id: Id, pos: i8) -> Result<(), UpdateError> {
+        let within = |(low, high): (i8, i8)| {
+            if (low..=high).contains(&pos) {
+                return Ok(());
+            }
+            Err(UpdateError::TapOutOfRange { id, pos, low, high })
+        };
+        if let Some(Element::ThreeWinding(k)) = self.element(id) {
+            let transformer = &mut self.network.three_winding_transformer[k];
+            within(transformer.tap_range())?;
+            transformer.tap_pos = pos;
+            for side in 0..3 {
+                let arm = self.network.branch_index(BranchRow::ThreeWinding(k, side));
+                self.recompute_branch(arm);
+            }
+            return Ok(());
+        }
         let (branch, k) = self.transformer_at(id)?;
         let transformer = &mut self.network.transformer[k];
-        let (low, high) = transformer.tap_range();
-        if !(low..=high).contains(&pos) {
-            return Err(UpdateError::TapOutOfRange { id, pos, low, high });
-        }
+        within(transformer.tap_range())?;
         transformer.tap_pos = pos;
         self.recompute_branch(branch);
         Ok(())

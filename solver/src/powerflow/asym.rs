@@ -10,10 +10,11 @@
 use num_complex::Complex64;
 
 use super::appliances::Zip;
+use super::asym_output::ends;
 use super::structure::{YBus, add};
 use super::{Method, Options, PowerFlowError, STIFF_RATIO, STIFF_Y, node_id, worse};
 use crate::network::{
-    Grid, Id, LoadKind, Matrix3, NetworkError, PhaseGrid, Phases, S_BASE_VA, balanced,
+    Grid, Id, LoadKind, Matrix3, NetworkError, PhaseGrid, Phases, S_BASE_VA, Side, balanced,
 };
 use crate::sparse::{Block, BlockLu, Slot};
 
@@ -117,6 +118,7 @@ impl AsymPowerFlow {
         }
         let start = start.unwrap_or(&[]);
         check_start(grid, start)?;
+        self.regulated(grid)?;
         self.prepare(grid);
         self.start(grid, start);
         let mut fresh = method == Method::Newton || !self.keep_factor();
@@ -149,6 +151,42 @@ impl AsymPowerFlow {
     #[must_use]
     pub fn phases(&self) -> &PhaseGrid {
         &self.phases
+    }
+
+    /// Refuses what only the symmetric power flow computes.
+    fn regulated(&self, grid: &Grid) -> Result<(), PowerFlowError> {
+        let mut regulators = grid
+            .network()
+            .voltage_regulator
+            .iter()
+            .filter(|r| r.status != 0);
+        let held = regulators.find_map(|r| {
+            let a = &grid.appliances[grid.index_of_appliance(r.regulated_object)?];
+            (a.closed && grid.energised[a.node]).then_some(a.node)
+        });
+        match held {
+            None => Ok(()),
+            Some(node) => Err(PowerFlowError::Regulation {
+                node: grid.node_id[node],
+                reason: "voltage regulators are computed by the symmetric power flow only",
+            }),
+        }
+    }
+
+    /// Current entering a branch at an end, pu, in a solution of the last run's grid.
+    pub(super) fn current(
+        &self,
+        grid: &Grid,
+        solution: &AsymSolution,
+        end: (usize, Side),
+    ) -> Phases {
+        let b = &grid.branches[end.0];
+        let [from, to] = ends(
+            &self.phases.branches[end.0],
+            &solution.u[b.from],
+            &solution.u[b.to],
+        );
+        if end.1 == Side::From { from.i } else { to.i }
     }
 
     /// Values of this run: admittances, injections, sources and the nodes' roles.

@@ -61,7 +61,7 @@ fn power(u: &Phases, i: &Phases) -> Phases {
 
 /// Powers and currents entering a branch; from the voltages' difference, so that what a link
 /// carries does not drown in rounding.
-fn ends(y: &PhaseBranch, u_from: &Phases, u_to: &Phases) -> [End<Phases>; 2] {
+pub(super) fn ends(y: &PhaseBranch, u_from: &Phases, u_to: &Phases) -> [End<Phases>; 2] {
     let end = |own: Matrix3, mutual: &Matrix3, u: &Phases, other: &Phases| {
         let difference = [0, 1, 2].map(|p| other[p] - u[p]);
         let mut i = (own + *mutual).apply(u);

@@ -11,7 +11,9 @@ mod asym_output;
 mod flows;
 mod newton;
 mod output;
+mod regulation;
 mod structure;
+mod tap_changing;
 
 use num_complex::Complex64;
 use thiserror::Error;
@@ -20,8 +22,11 @@ pub use asym::{AsymPowerFlow, AsymSolution};
 pub use flows::{BranchFlow, Flows, flows, source_powers};
 pub use newton::PowerFlow;
 pub use output::{
-    ApplianceOutput, AsymOutput, BranchOutput, NodeOutput, Output, SymOutput, ThreeWindingOutput,
+    ApplianceOutput, AsymOutput, BranchOutput, NodeOutput, Output, SymOutput, TapRegulatorOutput,
+    ThreeWindingOutput, VoltageRegulatorOutput,
 };
+
+pub use tap_changing::{AsymTapSolver, SymTapSolver, TapSolver, TapStrategy, change_taps};
 
 use crate::network::{Grid, Id};
 
@@ -68,6 +73,11 @@ pub struct Solution {
     pub u: Vec<Complex64>,
     /// What each source of the grid delivers, pu, generation-positive.
     pub sources: Vec<Complex64>,
+    /// What each appliance of the grid delivers, pu, generation-positive.
+    pub appliances: Vec<Complex64>,
+    /// Whether each voltage regulator of the network works, and whether its node is at the lower
+    /// (-1) or upper (1) limit of reactive power, so that its voltage is not held.
+    pub regulators: Vec<(bool, i8)>,
     /// Newton iterations needed.
     pub iterations: usize,
 }
@@ -107,6 +117,23 @@ pub enum PowerFlowError {
         worst: Id,
         /// Apparent power by which its balance fails, W.
         mismatch_w: f64,
+    },
+    /// Automatic tap changing does not come to rest.
+    #[error(
+        "tap regulator {regulator} does not come to rest: no position keeps the voltage in its \
+         band; is the band narrower than a tap?"
+    )]
+    TapsNotSettled {
+        /// Regulator that moved last.
+        regulator: Id,
+    },
+    /// A regulated voltage that can't be held as it is asked for.
+    #[error("the voltage of node {node} can't be held: {reason}")]
+    Regulation {
+        /// Node.
+        node: Id,
+        /// Why.
+        reason: &'static str,
     },
     /// The grid is not of the structure the power flow was built from.
     #[error("the grid has other nodes or branches than the one this power flow was built for")]

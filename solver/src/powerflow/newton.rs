@@ -10,6 +10,7 @@ use num_complex::Complex64;
 
 use super::appliances::{self, Zip};
 use super::flows::{Thevenin, source_powers, thevenin};
+use super::regulation::Regulation;
 use super::structure::YBus;
 use super::{Options, PowerFlowError, STIFF_RATIO, STIFF_Y, Solution, node_id, worse};
 use crate::network::{Grid, Id, S_BASE_VA};
@@ -22,8 +23,16 @@ enum Role {
     Dead,
     /// Solved for.
     Free,
+    /// Solved for, its magnitude held by a regulator instead of its reactive power.
+    Held,
     /// At a nearly ideal source.
     Stiff,
+}
+
+impl Role {
+    fn is_solved(self) -> bool {
+        matches!(self, Self::Free | Self::Held)
+    }
 }
 
 /// A power flow of one structure, run with whatever values and switch states.
@@ -36,6 +45,7 @@ pub struct PowerFlow {
     zip: Vec<Zip>,
     source: Vec<Option<Thevenin>>,
     role: Vec<Role>,
+    regulation: Regulation,
     u: Vec<Complex64>,
     /// Mismatch, then step.
     step: Vec<[f64; 2]>,
@@ -63,6 +73,7 @@ impl PowerFlow {
             zip: vec![Zip::default(); n],
             source: vec![None; n],
             role: vec![Role::Dead; n],
+            regulation: Regulation::default(),
             u: vec![Complex64::ZERO; n],
             step: vec![[0.0; 2]; n],
         }
@@ -90,20 +101,38 @@ impl PowerFlow {
         if let Some(start) = start {
             check(grid, "start", start)?;
         }
-        self.prepare(grid, injections);
+        self.prepare(grid, injections)?;
         match start {
             Some(start) if !start.is_empty() => self.start_from(grid, start),
             _ => self.start_linear(grid),
         }
         self.settle_sources();
+        let mut iterations = 0;
+        loop {
+            iterations += self.converge(grid, options)?;
+            if !self.stop_at_limits() {
+                break;
+            }
+        }
+        let sources = source_powers(grid, &self.u, injections);
+        let appliances = self
+            .regulation
+            .powers(grid, &self.u, |node| self.held_q(node));
+        Ok(Solution {
+            u: self.u.clone(),
+            sources,
+            appliances,
+            regulators: self.regulation.states(grid),
+            iterations,
+        })
+    }
+
+    /// Iterates until the steps are small; how often.
+    fn converge(&mut self, grid: &Grid, options: &Options) -> Result<usize, PowerFlowError> {
         for iteration in 1..=options.max_iterations {
             let change = self.iterate(grid, iteration)?;
             if change < options.tolerance {
-                return Ok(Solution {
-                    u: self.u.clone(),
-                    sources: source_powers(grid, &self.u, injections),
-                    iterations: iteration,
-                });
+                return Ok(iteration);
             }
         }
         let (node, mismatch_w, u_pu) = self.worst(grid);
@@ -115,10 +144,34 @@ impl PowerFlow {
         })
     }
 
+    /// Reactive power the regulators of a node supply, pu.
+    fn held_q(&self, i: usize) -> f64 {
+        let stopped = self.regulation.hold[i].is_some_and(|h| h.limit != 0);
+        let q = (self.u[i] * self.taken(i).conj()).im;
+        if stopped { q + self.zip[i].power.im } else { q }
+    }
+
+    /// Frees the voltages that would need more reactive power than there is; whether there are any.
+    fn stop_at_limits(&mut self) -> bool {
+        let mut stopped = false;
+        for i in 0..self.role.len() {
+            if self.role[i] != Role::Held {
+                continue;
+            }
+            if let Some(limit) = self.regulation.stop(i, self.held_q(i)) {
+                self.zip[i].power.im += limit;
+                self.role[i] = Role::Free;
+                stopped = true;
+            }
+        }
+        stopped
+    }
+
     /// Values of this run: admittances, injections, sources and the nodes' roles.
-    fn prepare(&mut self, grid: &Grid, injections: &[Complex64]) {
+    fn prepare(&mut self, grid: &Grid, injections: &[Complex64]) -> Result<(), PowerFlowError> {
         self.y.assemble(grid);
         appliances::collect(grid, injections, &mut self.zip);
+        self.regulation.follow(grid, &mut self.zip)?;
         thevenin(grid, &mut self.source);
         for i in 0..self.role.len() {
             let others = self.y.value[self.y.diagonal[i]].norm();
@@ -126,9 +179,11 @@ impl PowerFlow {
             self.role[i] = match &self.source[i] {
                 _ if !grid.energised[i] => Role::Dead,
                 Some(s) if stiff(s) => Role::Stiff,
+                None if self.regulation.hold[i].is_some() => Role::Held,
                 _ => Role::Free,
             };
         }
+        Ok(())
     }
 
     fn start_from(&mut self, grid: &Grid, start: &[Complex64]) {
@@ -180,7 +235,9 @@ impl PowerFlow {
             // A voltage without a magnitude has no direction to start from either.
             let usable = solved && u.is_finite() && u.norm() > 0.05;
             self.u[i] = match self.role[i] {
-                Role::Free if !usable => Complex64::from_polar(1.0, grid.clock_angle[i]),
+                Role::Free | Role::Held if !usable => {
+                    Complex64::from_polar(1.0, grid.clock_angle[i])
+                }
                 _ => u,
             };
         }
@@ -195,7 +252,7 @@ impl PowerFlow {
     fn iterate(&mut self, grid: &Grid, iteration: usize) -> Result<f64, PowerFlowError> {
         self.lu.clear();
         for i in 0..self.role.len() {
-            if self.role[i] == Role::Free {
+            if self.role[i].is_solved() {
                 self.linearise(i);
             } else {
                 self.pin(i);
@@ -208,7 +265,7 @@ impl PowerFlow {
         self.lu.solve(&mut self.step);
         let mut change: f64 = 0.0;
         for (i, &[angle, relative]) in self.step.iter().enumerate() {
-            if self.role[i] == Role::Free {
+            if self.role[i].is_solved() {
                 let before = self.u[i];
                 self.u[i] = before * Complex64::from_polar(1.0 + relative, angle);
                 change = worse(change, (self.u[i] - before).norm());
@@ -267,6 +324,13 @@ impl PowerFlow {
         ];
         let mismatch = self.zip[i].at(magnitude) - s;
         self.step[i] = [mismatch.re, mismatch.im];
+        if let (Role::Held, Some(hold)) = (self.role[i], &self.regulation.hold[i]) {
+            for (entry, column) in self.y.row(i) {
+                let magnitude = if column == i { magnitude } else { 0.0 };
+                self.lu.block_mut(self.slot[entry])[1] = [0.0, magnitude];
+            }
+            self.step[i][1] = hold.u_ref - magnitude;
+        }
     }
 
     /// Current that everything but the sources takes at a node.
@@ -279,14 +343,18 @@ impl PowerFlow {
     fn worst(&self, grid: &Grid) -> (Id, f64, f64) {
         let mut worst = (0, 0.0);
         for i in 0..self.role.len() {
-            if self.role[i] != Role::Free {
+            if !self.role[i].is_solved() {
                 continue;
             }
             let from_source = match self.source[i] {
                 Some(s) => s.y * (s.u - self.u[i]),
                 None => Complex64::ZERO,
             };
-            let mismatch = (self.u[i] * (from_source - self.taken(i)).conj()).norm();
+            let mismatch = self.u[i] * (from_source - self.taken(i)).conj();
+            let mismatch = match self.role[i] {
+                Role::Held => mismatch.re.abs(),
+                _ => mismatch.norm(),
+            };
             if mismatch > worst.1 {
                 worst = (i, mismatch);
             }

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::flows::{self, flows};
 use super::{Options, PowerFlow, PowerFlowError, Solution};
-use crate::network::{Appliance, ApplianceKind, BranchKind, Grid, Id, Phases, S_BASE_VA};
+use crate::network::{
+    Appliance, ApplianceKind, BranchKind, Grid, Id, Phases, S_BASE_VA, TransformerTapRegulator,
+};
 
 /// The data set, one table per component; `V` is a number, or one for each phase.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -52,6 +54,12 @@ pub struct Output<V> {
     /// Generators by phase; powers generation-positive.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub asym_gen: Vec<ApplianceOutput<V>>,
+    /// Automatic tap changers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub transformer_tap_regulator: Vec<TapRegulatorOutput>,
+    /// Generators and loads that hold a voltage.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub voltage_regulator: Vec<VoltageRegulatorOutput>,
 }
 
 /// The symmetric data set.
@@ -147,6 +155,28 @@ pub struct ThreeWindingOutput<V = f64> {
     pub s_3: V,
 }
 
+/// State of an automatic tap changer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct TapRegulatorOutput {
+    /// Regulator.
+    pub id: Id,
+    /// 1: working on an energised transformer.
+    pub energized: i8,
+    /// Position of the transformer's tap.
+    pub tap_pos: i8,
+}
+
+/// State of a voltage regulator.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct VoltageRegulatorOutput {
+    /// Regulator.
+    pub id: Id,
+    /// 1: working at an energised node.
+    pub energized: i8,
+    /// -1, 1: the voltage is not held, the reactive power being at its lower, upper limit.
+    pub limit_violated: i8,
+}
+
 /// State of something connected to one node.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ApplianceOutput<V = f64> {
@@ -194,9 +224,19 @@ impl SymOutput {
             nodes: flows.nodes,
             shunts: shunts.collect(),
             sources: &solution.sources,
-            appliances: flows.appliances,
+            appliances: solution.appliances.clone(),
         };
-        state.output(grid)
+        let mut output = state.output(grid);
+        let regulators = grid.network().voltage_regulator.iter();
+        output.voltage_regulator = regulators
+            .zip(&solution.regulators)
+            .map(|(r, &(working, limit))| VoltageRegulatorOutput {
+                id: r.id,
+                energized: i8::from(working),
+                limit_violated: limit,
+            })
+            .collect();
+        output
     }
 
     /// As power-grid-model's JSON.
@@ -325,6 +365,8 @@ impl<Q: Quantity> State<'_, Q> {
             sym_gen: take(network.sym_gen.len()),
             asym_load: take(network.asym_load.len()),
             asym_gen: take(network.asym_gen.len()),
+            transformer_tap_regulator: tap_regulators(grid),
+            voltage_regulator: Vec::new(),
         }
     }
 
@@ -449,4 +491,22 @@ impl<Q: Quantity> State<'_, Q> {
             pf: s.real(|s| s.re * scale * ratio(s.norm() * scale.abs())),
         }
     }
+}
+
+/// Positions as the grid has them: they are set before a solution is put out.
+fn tap_regulators(grid: &Grid) -> Vec<TapRegulatorOutput> {
+    let output = |r: &TransformerTapRegulator| {
+        let regulated = grid.regulated(r)?;
+        let live = regulated.arms.iter().flatten().any(|&k| {
+            let b = &grid.branches[k];
+            b.from_closed && grid.energised[b.from] || b.to_closed && grid.energised[b.to]
+        });
+        Some(TapRegulatorOutput {
+            id: r.id,
+            energized: i8::from(r.status != 0 && live),
+            tap_pos: regulated.pos,
+        })
+    };
+    let regulators = grid.network().transformer_tap_regulator.iter();
+    regulators.filter_map(output).collect()
 }
