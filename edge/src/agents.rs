@@ -13,8 +13,10 @@ use solver::market::{Direction, NewOrder, Order, OrderId, Price, Step};
 
 use crate::site::{Load, Unit};
 
-/// Below this share of its limit a generator is held back by sun or wind, not by the limit.
-const HELD_BY_RESOURCE: f64 = 0.97;
+/// Below its limit by this share of it, and by this share of nameplate (its meter is noisy), a
+/// generator is held back by sun or wind, not by the limit.
+const BELOW_LIMIT: f64 = 0.03;
+const BELOW_RATED: f64 = 0.005;
 /// Sun and wind may rise by this share, and this share of nameplate, until the interval ends.
 const RISE: f64 = 1.05;
 const RISE_RATED: f64 = 0.01;
@@ -36,7 +38,7 @@ pub fn range_w(unit: &Unit, known: &Knowledge, interval_s: u32) -> (f64, f64) {
     let rated = unit.p_rated_w;
     let Some(battery) = unit.battery else {
         let limit = known.limit_w.map_or(rated, |limit| limit.min(rated));
-        let by_resource = known.p_w < HELD_BY_RESOURCE * limit;
+        let by_resource = known.p_w < (1.0 - BELOW_LIMIT) * limit - BELOW_RATED * rated;
         let most = if by_resource {
             (RISE * known.p_w.max(0.0) + RISE_RATED * rated).min(rated)
         } else {
@@ -137,6 +139,7 @@ mod tests {
             (39_000.0, Some(80_000.0), 41_950.0),  // held by the sun
             (0.0, None, 1_000.0),                  // night
             (99_000.0, None, 100_000.0),
+            (-200.0, Some(0.0), 100_000.0), // held at nothing, by a noisy meter
         ] {
             let range = range_w(&pv, &known(p_w, limit_w, None), 10);
             assert_eq!(range, (0.0, most), "{p_w} W of {limit_w:?}");

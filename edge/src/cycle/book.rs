@@ -203,6 +203,11 @@ impl Book {
     }
 
     fn cleared_now(&mut self, start: i64, clearing: Clearing, took_us: i64) {
+        for placed in self.orders.values_mut() {
+            if placed.order.interval == start {
+                placed.awarded_w = Some(0.0);
+            }
+        }
         for fill in &clearing.fills {
             if let Some(placed) = self.orders.get_mut(&fill.order.0) {
                 placed.awarded_w = Some(fill.quantity_w);

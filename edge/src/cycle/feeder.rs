@@ -171,7 +171,7 @@ impl Feeder {
         let measured = self.plan.measure(site, &self.profile, snapshot);
         let metered = measured.points.iter().flatten().count();
         if metered == 0 {
-            self.fail("no measurement has come yet".to_owned());
+            self.fail("there is no measurement that can be believed".to_owned());
             return;
         }
         let begun = stopwatch();

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use protocols::point::PointId;
 use solver::{
     market::{
-        Accepted, Imbalance, LedgerEntry, Order, OrderId, Phase, Unit as MarketUnit,
+        Accepted, Direction, Imbalance, LedgerEntry, Order, OrderId, Phase, Unit as MarketUnit,
         clearing::{self, Status as ClearingStatus, clear},
         contracts, rules, settle,
     },
@@ -145,8 +145,8 @@ impl Cycle {
                 .raise(Severity::Critical, "limit_violated", "market", text, now_us);
         } else {
             self.alarms.clear("limit_violated", "market", now_us);
-            self.alarms.clear_quiet("clearing_failed", 0, now_us);
         }
+        self.alarms.clear_quiet("clearing_failed", 0, now_us);
         let contracts = contracts(&case, &clearing);
         self.record(
             LedgerEntry::Cleared {
@@ -223,10 +223,12 @@ impl Cycle {
         now_us: i64,
         next_id: &mut OrderId,
     ) -> Vec<Order> {
-        let able = |order: &Order| units.iter().any(|unit| unit.id == order.unit);
-        let placed = self.book.orders_of(start).map(|p| p.order.clone());
-        let mut orders: Vec<Order> = placed.filter(able).collect();
-        let standing = orders.clone();
+        let standing: Vec<Order> = self
+            .book
+            .orders_of(start)
+            .map(|placed| placed.order.clone())
+            .collect();
+        let mut orders = within_capability(&standing, units);
         for unit in &self.site.units {
             let Some(&range) = ranges.get(&unit.id) else {
                 continue;
@@ -292,5 +294,87 @@ impl Cycle {
             self.record(LedgerEntry::Settled(settlement), records);
             self.book.settled += 1;
         }
+    }
+}
+
+/// Orders as far as their units can serve them now: a battery may hold less than its nameplate
+/// promises. The first accepted is served first, its steps in the curve's order; what is cut off is
+/// not awarded.
+fn within_capability(standing: &[Order], units: &[MarketUnit]) -> Vec<Order> {
+    let mut left: BTreeMap<(Id, Direction), i64> = BTreeMap::new();
+    for MarketUnit { id, capability, .. } in units {
+        let most = |watts: f64| watts.max(0.0).floor() as i64;
+        left.insert((*id, Direction::Sell), most(capability.p_max_w));
+        left.insert((*id, Direction::Buy), most(-capability.p_min_w));
+    }
+    let mut served = Vec::new();
+    for order in standing {
+        let Some(left) = left.get_mut(&(order.unit, order.direction)) else {
+            continue;
+        };
+        let mut order = order.clone();
+        for step in &mut order.steps {
+            step.quantity_w = step.quantity_w.min(*left);
+            *left -= step.quantity_w;
+        }
+        order.steps.retain(|step| step.quantity_w > 0);
+        if !order.steps.is_empty() {
+            served.push(order);
+        }
+    }
+    served
+}
+
+#[cfg(test)]
+mod tests {
+    use solver::market::{Capability, OrderId, Price, Step};
+
+    use super::*;
+
+    #[test]
+    fn orders_are_cut_to_what_a_battery_holds_in_order_of_acceptance() {
+        let unit = MarketUnit {
+            id: 106,
+            participant: "p".to_owned(),
+            node: 5,
+            capability: Capability {
+                p_min_w: -50.5,
+                p_max_w: 250.9,
+                q_max_var: 0.0,
+                s_max_va: None,
+            },
+            dispatchable: true,
+        };
+        let order = |id, unit, direction, quantities: &[i64]| Order {
+            id: OrderId(id),
+            client_id: id.to_string(),
+            participant: "p".to_owned(),
+            unit,
+            interval: 0,
+            direction,
+            steps: quantities
+                .iter()
+                .map(|&quantity_w| Step {
+                    quantity_w,
+                    price: Price(1),
+                })
+                .collect(),
+        };
+        let standing = [
+            order(1, 106, Direction::Sell, &[100, 100]),
+            order(2, 106, Direction::Buy, &[80]),
+            order(3, 106, Direction::Sell, &[40, 40]),
+            order(4, 106, Direction::Sell, &[10]),
+            order(5, 999, Direction::Sell, &[10]),
+        ];
+        let served = within_capability(&standing, &[unit]);
+        assert_eq!(
+            served,
+            [
+                order(1, 106, Direction::Sell, &[100, 100]),
+                order(2, 106, Direction::Buy, &[50]),
+                order(3, 106, Direction::Sell, &[40, 10]),
+            ]
+        );
     }
 }

@@ -29,14 +29,13 @@ struct Track {
 }
 
 impl Track {
-    /// `rising`: a register that only counts up.
-    fn register(&mut self, at_us: i64, wh: f64, rising: bool, keep_us: i64) {
+    fn register(&mut self, at_us: i64, wh: f64, keep_us: i64) {
         if let Some(&(last_us, last_wh)) = self.readings.back() {
             if at_us <= last_us {
                 return;
             }
             // It restarted or jumped: what was before cannot be compared.
-            if rising && wh < last_wh {
+            if wh < last_wh {
                 self.readings.clear();
             }
         }
@@ -96,8 +95,8 @@ impl Track {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meters {
     keep_us: i64,
-    /// Registers of units.
-    registers: BTreeMap<Id, Track>,
+    /// Registers of units: what each delivered and, of a battery, what it took.
+    registers: BTreeMap<Id, Vec<Track>>,
     /// Integrals of appliances' power, generation-positive.
     integrals: BTreeMap<Id, Track>,
     /// Integral of the power from the grid above, by source.
@@ -123,17 +122,18 @@ impl Meters {
                 let good = point.quality.is_good();
                 good.then_some((point.time.unix_us, wh as f64))
             };
-            let net = match (counter("energy"), unit.battery) {
-                (Some((at_us, out)), Some(_)) => {
-                    counter("energy_absorbed").map(|(_, taken)| (at_us, out - taken))
-                }
-                (delivered, None) => delivered,
-                (None, Some(_)) => None,
+            // Without a register of what it took, a battery's other one says nothing.
+            let names: &[&str] = match unit.battery {
+                Some(_) => &["energy", "energy_absorbed"],
+                None => &["energy"],
             };
-            if let Some((at_us, wh)) = net {
-                let track = self.registers.entry(unit.id).or_default();
-                let rising = unit.battery.is_none();
-                track.register(at_us, wh, rising, self.keep_us);
+            let read: Vec<_> = names.iter().filter_map(|name| counter(name)).collect();
+            if read.len() == names.len() {
+                let tracks = self.registers.entry(unit.id).or_default();
+                tracks.resize_with(names.len(), Track::default);
+                for (track, (at_us, wh)) in tracks.iter_mut().zip(read) {
+                    track.register(at_us, wh, self.keep_us);
+                }
             }
         }
         let Some(estimated) = estimated else { return };
@@ -165,7 +165,14 @@ impl Meters {
     ) -> Vec<Meter> {
         let over = |track: Option<&Track>| track.and_then(|t| t.between(from_us, to_us));
         let meter = |participant: &str, unit: Id, node: Id| {
-            let register = over(self.registers.get(&unit));
+            let register = match self.registers.get(&unit).map(Vec::as_slice) {
+                Some([delivered]) => over(Some(delivered)),
+                Some([delivered, taken]) => {
+                    let both = over(Some(delivered)).zip(over(Some(taken)));
+                    both.map(|(delivered, taken)| delivered - taken)
+                }
+                _ => None,
+            };
             let integral = over(self.integrals.get(&unit));
             let (delivered_wh, quality) = match (register, integral) {
                 (Some(wh), _) => (wh, MeterQuality::Metered),
@@ -218,12 +225,7 @@ mod tests {
         for k in 0..40 {
             // 100.5 kW, polled at 0.3 s past each second: 27.9 Wh a second
             let at_us = k * US + 300_000;
-            track.register(
-                at_us,
-                (k as f64 * 100_500.0 / 3600.0).floor(),
-                true,
-                100 * US,
-            );
+            track.register(at_us, (k as f64 * 100_500.0 / 3600.0).floor(), 100 * US);
         }
         let whole = track.between(5 * US, 35 * US).unwrap();
         let parts: i64 = (0..3)
@@ -241,10 +243,10 @@ mod tests {
     #[test]
     fn a_register_that_restarts_or_stops_is_not_bridged() {
         let mut track = Track::default();
-        track.register(0, 100.0, true, 100 * US);
-        track.register(US, 5.0, true, 100 * US);
+        track.register(0, 100.0, 100 * US);
+        track.register(US, 5.0, 100 * US);
         assert_eq!(track.between(0, US), None);
-        track.register(20 * US, 50.0, true, 100 * US);
+        track.register(20 * US, 50.0, 100 * US);
         assert_eq!(track.at(10 * US), None);
     }
 

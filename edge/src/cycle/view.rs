@@ -163,6 +163,7 @@ const SUNSPEC_UNITS: &[(&str, &str)] = &[
     ("i", "A"),
     ("f", "Hz"),
     ("energy", "Wh"),
+    ("energy_absorbed", "Wh"),
     ("lease_left", "s"),
 ];
 

@@ -40,7 +40,7 @@ impl Price {
     /// The price in currency per MWh.
     #[must_use]
     pub fn per_mwh(self) -> f64 {
-        self.0 as f64 * 1e-6
+        self.0 as f64 / 1e6
     }
 }
 
@@ -56,7 +56,7 @@ impl fmt::Display for OrderId {
 }
 
 /// Whether energy is offered or asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Delivers energy to the grid (generation, discharge) for at least the price.
