@@ -201,3 +201,45 @@ fn a_gate_that_no_step_fits_into_is_refused() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
     assert!(site::parse(&file, &text).is_ok());
 }
+
+#[test]
+fn a_lease_as_long_as_an_interval_is_refused() {
+    let mut text = example();
+    spoil(&mut text, "lease_s = 15", "lease_s = 10");
+    let found = problems(&text);
+    assert!(
+        found[0].contains("dispatch.lease_s: must be above"),
+        "{found:?}"
+    );
+    spoil(&mut text, "lease_s = 10", "lease_s = 11");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    assert!(site::parse(&file, &text).is_ok());
+}
+
+/// The stressed noon that the market is there for: pandapower has 1.109 pu at the worst node, and a
+/// line above its rating.
+#[test]
+fn a_fallback_that_breaks_limits_is_named() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    let mut site = site::load(&file).unwrap();
+    for unit in &mut site.units {
+        unit.fallback_p_w = unit.p_rated_w;
+    }
+    let states = site::fallback::states(&site).unwrap();
+    let noon = &states[1];
+    assert_eq!(noon.assumption, "units at fallback, no load");
+    assert!(noon.u_max.1 > 1.1, "{noon:?}");
+    assert!(noon.loading.unwrap().1 > 1.0, "{noon:?}");
+    let node = format!("node {} at {:.4} pu, outside", noon.u_max.0, noon.u_max.1);
+    assert!(
+        noon.violations.iter().any(|v| v.starts_with(&node)),
+        "{noon:?}"
+    );
+    let line = format!("line {} at", noon.loading.unwrap().0);
+    assert!(
+        noon.violations.iter().any(|v| v.starts_with(&line)),
+        "{noon:?}"
+    );
+    let at_rest = &states[2];
+    assert_eq!(at_rest.violations, Vec::<String>::new(), "no unit feeds in");
+}
