@@ -101,7 +101,9 @@ async fn a_flood_of_requests_does_not_hold_up_the_loop() {
             })
         })
         .collect();
-    steps(dir.path(), 3).await;
+    // At 0.2 s each; where requests go first, a step comes about each 10 s by luck.
+    let stepped = timeout(PATIENCE, steps(dir.path(), 20)).await;
+    stepped.expect("the loop steps in time");
     for task in flood {
         task.abort();
     }
