@@ -1,7 +1,8 @@
-//! The command line. Exit status 0: done; 1: failed; 2: wrong usage; 78: the configuration is
-//! wrong (`EX_CONFIG` of sysexits.h).
+//! The command line. Exit status 0: done; 1: failed; 2: wrong usage; 65: the input is wrong
+//! (`EX_DATAERR` of sysexits.h); 78: the configuration is wrong (`EX_CONFIG`).
 
 mod check;
+mod powerflow;
 mod run;
 mod status;
 
@@ -48,6 +49,9 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Solve a network's power flow, from and to power-grid-model's JSON. Exit status 1 without a
+    /// solution, 65 if the input is wrong.
+    Powerflow(powerflow::PowerFlowArguments),
     /// Print the OpenAPI document of the HTTP interface.
     Openapi,
 }
@@ -59,6 +63,7 @@ pub fn main() -> ExitCode {
         Verb::Run { site } => run::run(&site),
         Verb::Check { site } => check::check(&site),
         Verb::Status { site, json } => status::status(&site, json),
+        Verb::Powerflow(arguments) => powerflow::powerflow(&arguments),
         Verb::Openapi => openapi(),
     };
     result.unwrap_or_else(|error| {

@@ -1,0 +1,234 @@
+//! `busbar powerflow`: a network in power-grid-model's JSON solved, the answer in its JSON. Exit
+//! status 0: solved; 1: no solution; 65: the input is wrong (`EX_DATAERR` of sysexits.h).
+
+use std::{fs, io, path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+use solver::{
+    network::{Grid, NetworkError, pgm_json},
+    powerflow::{
+        AsymOutput, AsymPowerFlow, AsymTapSolver, Method, Options, PowerFlow, PowerFlowError,
+        SymOutput, SymTapSolver, TapStrategy, change_taps,
+    },
+};
+
+use super::say_error;
+
+/// Exit status for a wrong input file.
+const EX_DATAERR: u8 = 65;
+
+/// Iterations of a method that converges linearly.
+const CURRENT_ITERATIONS: usize = 200;
+
+#[derive(Args)]
+pub(super) struct PowerFlowArguments {
+    /// The network: an `input` data set.
+    #[arg(value_name = "INPUT.json")]
+    input: PathBuf,
+    /// Scenarios, each a change to the network on its own: an `update` data set.
+    #[arg(long, value_name = "BATCH.json")]
+    update: Option<PathBuf>,
+    /// By phase.
+    #[arg(long)]
+    asymmetric: bool,
+    /// How to iterate by phase; the symmetric power flow is always Newton's.
+    #[arg(long, value_enum, default_value_t = MethodName::Newton, requires_if("current", "asymmetric"))]
+    method: MethodName,
+    /// Which taps automatic tap changers choose.
+    #[arg(long, value_enum, default_value_t = TapName::Off)]
+    tap_changing: TapName,
+    /// Largest change of a voltage in the last iteration, pu.
+    #[arg(long, default_value_t = 1e-8, value_parser = positive)]
+    tolerance: f64,
+    /// Where the answer goes; standard output without it.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum MethodName {
+    Newton,
+    Current,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TapName {
+    Off,
+    Any,
+    Min,
+    Max,
+    FastAny,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if value.is_finite() && value > 0.0 {
+        return Ok(value);
+    }
+    Err("must be above zero".to_owned())
+}
+
+/// A power flow of either kind.
+enum Solver {
+    Symmetric(Box<PowerFlow>),
+    ByPhase(Box<AsymPowerFlow>, Method),
+}
+
+pub(super) fn powerflow(arguments: &PowerFlowArguments) -> anyhow::Result<ExitCode> {
+    let read = |file: &PathBuf| {
+        fs::read_to_string(file).map_err(|error| {
+            say_error(&format!("can't read {}: {error}", file.display()));
+            ExitCode::from(EX_DATAERR)
+        })
+    };
+    let input = match read(&arguments.input) {
+        Ok(input) => input,
+        Err(exit) => return Ok(exit),
+    };
+    let update = match arguments.update.as_ref().map(read).transpose() {
+        Ok(update) => update,
+        Err(exit) => return Ok(exit),
+    };
+    let data = match solve(arguments, &input, update.as_deref()) {
+        Ok(data) => data,
+        Err(Failure::Input(error)) => {
+            for problem in error.problems() {
+                say_error(&problem);
+            }
+            return Ok(ExitCode::from(EX_DATAERR));
+        }
+        Err(Failure::Unsolved { scenario, error }) => {
+            let place = scenario.map_or_else(String::new, |k| format!("scenario {k}: "));
+            say_error(&format!("{place}{error}"));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let symmetry = if arguments.asymmetric {
+        "asym_output"
+    } else {
+        "sym_output"
+    };
+    let document = serde_json::json!({
+        "version": "1.0",
+        "type": symmetry,
+        "is_batch": arguments.update.is_some(),
+        "attributes": {},
+        "data": data,
+    });
+    match &arguments.output {
+        Some(file) => {
+            let text = serde_json::to_vec(&document)?;
+            fs::write(file, text).with_context(|| format!("can't write {}", file.display()))?;
+        }
+        None => serde_json::to_writer_pretty(io::stdout().lock(), &document)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Why there is no answer.
+enum Failure {
+    Input(NetworkError),
+    Unsolved {
+        scenario: Option<usize>,
+        error: PowerFlowError,
+    },
+}
+
+impl From<NetworkError> for Failure {
+    fn from(error: NetworkError) -> Self {
+        Self::Input(error)
+    }
+}
+
+/// The `data` of the output: of the input, or of each scenario.
+fn solve(
+    arguments: &PowerFlowArguments,
+    input: &str,
+    update: Option<&str>,
+) -> Result<Value, Failure> {
+    let network = pgm_json::read(input)?;
+    let mut grid = Grid::new(&network)?;
+    let mut solver = if arguments.asymmetric {
+        let method = match arguments.method {
+            MethodName::Newton => Method::Newton,
+            MethodName::Current => Method::Current,
+        };
+        Solver::ByPhase(Box::new(AsymPowerFlow::new(&grid)?), method)
+    } else {
+        Solver::Symmetric(Box::new(PowerFlow::new(&grid)))
+    };
+    let mut run = |grid: &mut Grid, scenario: Option<usize>| {
+        solver
+            .run(grid, arguments)
+            .map_err(|error| Failure::Unsolved { scenario, error })
+    };
+    let Some(update) = update else {
+        return run(&mut grid, None);
+    };
+    let scenarios = pgm_json::read_update(update, &network)?;
+    let mut solved = Vec::with_capacity(scenarios.len());
+    for (k, mut scenario) in scenarios.into_iter().enumerate() {
+        let mut changed = grid.clone();
+        changed
+            .exchange(&mut scenario)
+            .expect("the scenario was read for this network");
+        solved.push(run(&mut changed, Some(k))?);
+    }
+    Ok(Value::Array(solved))
+}
+
+impl Solver {
+    fn run(
+        &mut self,
+        grid: &mut Grid,
+        arguments: &PowerFlowArguments,
+    ) -> Result<Value, PowerFlowError> {
+        let strategy = match arguments.tap_changing {
+            TapName::Off => None,
+            TapName::Any => Some(TapStrategy::Any),
+            TapName::Min => Some(TapStrategy::Min),
+            TapName::Max => Some(TapStrategy::Max),
+            TapName::FastAny => Some(TapStrategy::FastAny),
+        };
+        let mut options = Options {
+            tolerance: arguments.tolerance,
+            ..Options::default()
+        };
+        let value = match self {
+            Self::Symmetric(solver) => {
+                let solution = match strategy {
+                    None => solver.run(grid, &[], None, &options)?,
+                    Some(strategy) => {
+                        let mut taps = SymTapSolver {
+                            solver: &mut *solver,
+                            options,
+                        };
+                        change_taps(grid, strategy, &mut taps)?
+                    }
+                };
+                serde_json::to_value(SymOutput::new(grid, &solution))
+            }
+            Self::ByPhase(solver, method) => {
+                let method = *method;
+                if method == Method::Current {
+                    options.max_iterations = CURRENT_ITERATIONS;
+                }
+                let solution = match strategy {
+                    None => solver.run(grid, None, method, &options)?,
+                    Some(strategy) => {
+                        let mut taps = AsymTapSolver {
+                            solver: &mut *solver,
+                            method,
+                            options,
+                        };
+                        change_taps(grid, strategy, &mut taps)?
+                    }
+                };
+                serde_json::to_value(AsymOutput::new(grid, solver.phases(), &solution))
+            }
+        };
+        Ok(value.expect("a data set holds plain numbers, which always serialise"))
+    }
+}

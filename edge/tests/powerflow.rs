@@ -1,0 +1,88 @@
+//! `busbar powerflow` as a program: its answers and exit statuses.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+fn case(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/cases/power_flow")
+        .join(name)
+}
+
+fn busbar(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_busbar"))
+        .arg("powerflow")
+        .args(arguments)
+        .output()
+        .expect("the program was built for this test")
+}
+
+/// A path as an argument.
+fn text(path: &Path) -> &str {
+    path.to_str().expect("the repository's paths are text")
+}
+
+#[test]
+fn a_batch_by_phase_goes_to_a_file() {
+    let folder = case("mixed-by-phase");
+    let (input, update) = (folder.join("input.json"), folder.join("update_batch.json"));
+    let file = std::env::temp_dir().join(format!("busbar-powerflow-{}.json", std::process::id()));
+    let output = busbar(&[
+        text(&input),
+        "--update",
+        text(&update),
+        "--asymmetric",
+        "--output",
+        text(&file),
+    ]);
+    assert!(output.status.success(), "{output:?}");
+    let written = std::fs::read_to_string(&file).expect("the program wrote it");
+    std::fs::remove_file(&file).expect("it is ours");
+    let document: Value = serde_json::from_str(&written).expect("it is JSON");
+    assert_eq!(document["type"], "asym_output");
+    assert_eq!(document["is_batch"], true);
+    assert_eq!(document["data"].as_array().map(Vec::len), Some(6));
+    let u_pu = &document["data"][0]["node"][0]["u_pu"];
+    assert_eq!(u_pu.as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn taps_change_by_the_strategy_asked_for() {
+    let input = case("tap-single-trafo-min-voltage-tap").join("input.json");
+    let output = busbar(&[text(&input), "--tap-changing", "min"]);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let expected = case("tap-single-trafo-min-voltage-tap").join("sym_output.json");
+    let expected = std::fs::read_to_string(expected).expect("the case has it");
+    let expected: Value = serde_json::from_str(&expected).expect("it is JSON");
+    let position = |d: &Value| d["data"]["transformer_tap_regulator"][0]["tap_pos"].clone();
+    assert_eq!(position(&found), position(&expected));
+}
+
+#[test]
+fn exit_statuses_say_what_is_wrong() {
+    let input = case("1os2msr").join("input.json");
+    let status = |arguments: &[&str]| busbar(arguments).status.code();
+    assert_eq!(status(&[text(&input)]), Some(0));
+    assert_eq!(status(&[text(&input), "--tolerance", "-1"]), Some(2));
+    assert_eq!(status(&[text(&input), "--method", "current"]), Some(2));
+    assert_eq!(status(&["/nowhere/input.json"]), Some(65));
+    let updates = case("non-existent-id-update-batch");
+    let (base, batch) = (
+        updates.join("input.json"),
+        updates.join("update_batch.json"),
+    );
+    let output = busbar(&[text(&base), "--update", text(&batch)]);
+    assert_eq!(output.status.code(), Some(65));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("scenario 0: sym_load") && said.contains("is not in the input"),
+        "{said}"
+    );
+    // Voltages that two set at once.
+    let input = case("pv-node-source").join("input.json");
+    assert_eq!(status(&[text(&input)]), Some(1));
+}
