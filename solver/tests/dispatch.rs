@@ -109,6 +109,10 @@ fn what_must_not_be_dispatched_is_refused() {
             late_s: 2.5
         })
     );
+    assert_eq!(
+        at(START_US + 12_500_000).unwrap_err().to_string(),
+        "award of unit 7 is stale: interval 2027-01-15T08:00:00Z ended 2.5 s ago"
+    );
     assert!(matches!(
         at(START_US + 10_000_000),
         Err(DispatchError::Stale { .. })
@@ -141,6 +145,18 @@ fn what_must_not_be_dispatched_is_refused() {
             },
         );
         assert!(matches!(error, DispatchError::NoLease { .. }), "{error}");
+    }
+    for (ramp_w_per_s, p_w) in [(0.0, 0.0), (f64::NAN, 0.0), (500.0, f64::NAN)] {
+        let control = UnitControl {
+            ramp_w_per_s: Some(ramp_w_per_s),
+            fallback: Fallback {
+                p: ActivePower::Set(p_w),
+                q_var: 0.0,
+            },
+            ..battery()
+        };
+        let error = with(award(0.0, 0.0), control);
+        assert!(matches!(error, DispatchError::BadControl { .. }), "{error}");
     }
     let mut crossed = battery();
     crossed.capability.p_min_w = 5000.0;

@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    market::{Capability, Product, clearing::Award},
+    market::{
+        Capability, Product,
+        clearing::Award,
+        utc::{span, utc},
+    },
     network::Id,
 };
 
@@ -113,7 +117,7 @@ pub struct Clamp {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DispatchError {
     /// Its interval is over.
-    #[error("award of unit {unit} is stale: interval {interval} ended {late_s:.1} s ago")]
+    #[error("award of unit {unit} is stale: interval {} ended {} ago", utc(*interval), span(*late_s))]
     Stale {
         /// Unit.
         unit: Id,
@@ -138,6 +142,20 @@ pub enum DispatchError {
         /// Active power.
         p_w: f64,
         /// Reactive power.
+        q_var: f64,
+    },
+    /// A ramp or fallback that no device can follow.
+    #[error(
+        "unit {unit} has a ramp of {ramp_w_per_s} W/s and falls back to {p_w} W and {q_var} var; all should be finite and the ramp above 0"
+    )]
+    BadControl {
+        /// Unit.
+        unit: Id,
+        /// Ramp, W/s.
+        ramp_w_per_s: f64,
+        /// Active power that it falls back to, W.
+        p_w: f64,
+        /// Reactive power that it falls back to, var.
         q_var: f64,
     },
     /// A lease that ends at once would make the device fall back at once.
@@ -199,6 +217,7 @@ pub fn setpoint(
             lease_s: control.lease_s,
         });
     }
+    check_control(control)?;
     check(unit, &control.capability)?;
     let mut clamped = Vec::new();
     let p = clamp_p(p_w, control, &mut clamped);
@@ -213,6 +232,20 @@ pub fn setpoint(
         fallback: control.fallback,
         expires_us: end_us,
         clamped,
+    })
+}
+
+fn check_control(control: &UnitControl) -> Result<(), DispatchError> {
+    let Fallback { p, q_var } = control.fallback;
+    let ramp_ok = |ramp: f64| ramp > 0.0 && ramp.is_finite();
+    if p.watts().is_finite() && q_var.is_finite() && control.ramp_w_per_s.is_none_or(ramp_ok) {
+        return Ok(());
+    }
+    Err(DispatchError::BadControl {
+        unit: control.unit,
+        ramp_w_per_s: control.ramp_w_per_s.unwrap_or(f64::INFINITY),
+        p_w: p.watts(),
+        q_var,
     })
 }
 

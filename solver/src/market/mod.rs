@@ -13,6 +13,7 @@ mod order;
 pub mod rules;
 mod settlement;
 mod unit;
+pub(crate) mod utc;
 
 pub use contract::{Contract, Contracts, Party, amount, contracts, energy_wh};
 pub use gate::{Phase, Product, ProductError};

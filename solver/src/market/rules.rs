@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, NewOrder, Order, OrderId, Phase, Price, Product, Registry, Unit};
+use super::{
+    Direction, NewOrder, Order, OrderId, Phase, Price, Product, Registry, Unit,
+    utc::{span, utc},
+};
 use crate::network::Id;
 
 /// Bounds that every order keeps.
@@ -266,7 +269,8 @@ fn interval_aligned(request: &NewOrder, context: &Context<'_>) -> Result<(), Fau
     Err(fault(
         format!(
             "no interval starts at {}: intervals are {} s long",
-            request.interval, product.length_s
+            utc(request.interval),
+            product.length_s
         ),
         open_intervals(context),
     ))
@@ -277,12 +281,13 @@ fn gate(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
     if product.phase(request.interval, context.now_us) == Phase::Open {
         return Ok(());
     }
-    let late_us = context.now_us - product.gate_closure_us(request.interval);
+    let closure_us = product.gate_closure_us(request.interval);
+    let late_us = context.now_us.saturating_sub(closure_us);
     Err(fault(
         format!(
-            "the gate of interval {} closed {:.1} s ago",
-            request.interval,
-            late_us as f64 * 1e-6
+            "the gate of interval {} closed {} ago",
+            utc(request.interval),
+            span(late_us as f64 * 1e-6)
         ),
         open_intervals(context),
     ))
@@ -295,19 +300,21 @@ fn horizon(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
     }
     Err(fault(
         format!(
-            "interval {} is too far ahead: the last one open is {last}",
-            request.interval
+            "interval {} is too far ahead: the last one open is {}",
+            utc(request.interval),
+            utc(last)
         ),
         open_intervals(context),
     ))
 }
 
 fn open_intervals(context: &Context<'_>) -> String {
-    let open = context.product.open_intervals(context.now_us);
-    match open.min() {
+    let mut open = context.product.open_intervals(context.now_us);
+    match open.next() {
         Some(first) => format!(
-            "an interval start from {first} to {}, in steps of {} s",
-            context.product.last_open(context.now_us),
+            "an interval start from {} to {}, in steps of {} s",
+            utc(first),
+            utc(context.product.last_open(context.now_us)),
             context.product.length_s
         ),
         None => "an order once an interval has opened".to_owned(),

@@ -2,11 +2,12 @@
 
 use solver::{
     market::{
-        Capability, Direction, Order, OrderId, Price, Step, Unit,
+        Capability, Direction, Order, OrderId, Party, Price, Step, Unit,
         clearing::{
             BranchLimit, Case, Clearing, ClearingError, Limit, NodeLimit, NodePower, Options,
             Status, clear,
         },
+        contracts,
     },
     network::Id,
 };
@@ -174,6 +175,160 @@ fn a_budget_of_one_still_ends_with_a_checked_dispatch() {
     assert_eq!(clearing.iterations, 1);
     assert_ne!(clearing.status, Status::Optimal);
     assert_eq!(clearing.awards.len(), case.units.len());
+}
+
+/// No programme, no promise: the record still has to be readable (JSON has no infinity).
+#[test]
+fn a_budget_of_nothing_ends_with_nothing_awarded() {
+    let options = Options {
+        max_iterations: 0,
+        ..Options::default()
+    };
+    let case = feeder::stressed().case;
+    let clearing = clear(&feeder::network(), &case, &options).unwrap();
+    assert!(clearing.awards.iter().all(|award| award.p_w == 0.0));
+    let Status::Feasible { gap_per_h } = clearing.status else {
+        panic!("{:?}", clearing.status);
+    };
+    // It cannot promise less than what there is to gain: the optimum is 585.58 per h.
+    assert!(gap_per_h.is_finite() && gap_per_h > clearing.cost_per_h - 585.58);
+    let text = serde_json::to_string(&clearing).unwrap();
+    assert_eq!(serde_json::from_str::<Clearing>(&text).unwrap(), clearing);
+}
+
+fn unit(id: Id, node: Id, p_min_w: f64, p_max_w: f64) -> Unit {
+    Unit {
+        id,
+        participant: "storage".to_owned(),
+        node,
+        capability: Capability {
+            p_min_w,
+            p_max_w,
+            q_max_var: 0.0,
+            s_max_va: None,
+        },
+        dispatchable: true,
+    }
+}
+
+fn order(id: u64, unit: Id, direction: Direction, steps: &[(i64, i64)]) -> Order {
+    Order {
+        id: OrderId(id),
+        client_id: id.to_string(),
+        participant: "storage".to_owned(),
+        unit,
+        interval: 0,
+        direction,
+        steps: steps
+            .iter()
+            .map(|&(quantity_w, price)| Step {
+                quantity_w,
+                price: Price(price * 1_000_000),
+            })
+            .collect(),
+    }
+}
+
+/// A battery that has been ordered for at its nameplate and is nearly empty, or full, at the gate.
+/// By hand: energy is worth about 50 per MWh everywhere, so that all of these would be taken.
+#[test]
+fn a_unit_is_awarded_no_more_than_it_can_do_now() {
+    let mut case = feeder::der_all().case;
+    case.units.extend([
+        unit(301, 5, -100e3, 400e3),
+        unit(302, 6, -100e3, 0.0),
+        unit(303, 7, 0.0, 0.5),
+    ]);
+    case.orders.extend([
+        order(301, 301, Direction::Sell, &[(300_000, 20), (300_000, 25)]),
+        order(302, 301, Direction::Sell, &[(100_000, 25)]),
+        order(303, 302, Direction::Buy, &[(70_000, 90), (200_000, 80)]),
+        order(304, 302, Direction::Sell, &[(50_000, 1)]),
+        order(305, 303, Direction::Sell, &[(i64::MAX, 1)]),
+    ]);
+    let clearing = run(&case);
+    assert_eq!(clearing.status, Status::Optimal);
+    let fill = |id| {
+        let found = clearing.fills.iter().find(|of| of.order == OrderId(id));
+        found.unwrap().quantity_w
+    };
+    // The better price whole; 100 kW are left for 400 kW at the other.
+    for (id, expected) in [
+        (301, 375e3),
+        (302, 25e3),
+        (303, 100e3),
+        (304, 0.0),
+        (305, 0.0),
+    ] {
+        assert!((fill(id) - expected).abs() < 1e-3, "{id}: {}", fill(id));
+    }
+    for (award, expected) in clearing.awards.iter().rev().zip([0.0, -100e3, 400e3]) {
+        assert!((award.p_w - expected).abs() < 1e-3, "{award:?}");
+    }
+}
+
+#[test]
+fn who_takes_no_setpoints_is_asked_for_no_reactive_power() {
+    let mut case = feeder::stressed().case;
+    let wind = case.units.iter().position(|unit| unit.id == 101).unwrap();
+    assert!(run(&case).awards[wind].q_var.abs() > 1e3);
+    case.units[wind].dispatchable = false;
+    assert_eq!(run(&case).awards[wind].q_var, 0.0);
+}
+
+/// No load, and the grid above pays 48 where it takes 50.
+fn exporting() -> Case {
+    let mut case = feeder::stressed().case;
+    case.fixed.clear();
+    case.interface[0].export_price = Price(48_000_000);
+    case
+}
+
+#[test]
+fn what_is_exported_earns_the_export_price() {
+    let case = exporting();
+    let clearing = run(&case);
+    assert_eq!(clearing.status, Status::Optimal);
+    let export_w = -clearing.exchange[0].p_w;
+    assert!(export_w > 1e6, "{export_w}");
+    let made = contracts(&case, &clearing);
+    let upstream = made.contracts.iter().find(|of| of.buyer == Party::Upstream);
+    let upstream = upstream.unwrap();
+    assert_eq!(upstream.price, Price(48_000_000));
+    // 15 min of it, at 48 per MWh in micro-currency.
+    assert!((upstream.energy_wh as f64 - export_w / 4.0).abs() <= 0.5);
+    assert_eq!(upstream.amount.0, 48 * upstream.energy_wh);
+    let orders: f64 = (case.orders.iter().zip(&clearing.fills))
+        .map(|(order, fill)| {
+            (
+                order.steps[0].price.per_mwh(),
+                order,
+                fill.quantity_w * 1e-6,
+            )
+        })
+        .map(|(price, order, mw)| match order.direction {
+            Direction::Sell => price * mw,
+            Direction::Buy => -price * mw,
+        })
+        .sum();
+    let cost = orders - 48e-6 * export_w;
+    assert!((clearing.cost_per_h - cost).abs() < 1e-3, "{cost}");
+}
+
+#[test]
+fn an_export_limit_that_can_be_met_is_met() {
+    let mut case = exporting();
+    case.interface[0].export_max_w = Some(1e6);
+    let clearing = run(&case);
+    assert_eq!(clearing.status, Status::Optimal);
+    let export_w = -clearing.exchange[0].p_w;
+    assert!((export_w / 1e6 - 1.0).abs() < 1e-3, "{export_w}");
+    let limit = Limit::Export { source: 30 };
+    assert!(
+        clearing.binding.iter().any(|of| of.limit == limit),
+        "{:?}",
+        clearing.binding
+    );
 }
 
 #[test]
@@ -346,12 +501,28 @@ fn contradictions_are_refused_by_name() {
             id: 1
         }
     );
+    assert_eq!(
+        refused(&|case| {
+            for u_max_pu in [1.04, 1.2] {
+                case.limits.nodes.push(NodeLimit {
+                    node: 5,
+                    u_min_pu: 0.95,
+                    u_max_pu,
+                });
+            }
+        }),
+        ClearingError::Duplicate {
+            what: "voltage limit of node",
+            id: 5
+        }
+    );
     for text in [
         refused(&|case| case.fixed[0].p_w = f64::NAN).to_string(),
         refused(&|case| case.limits.u_max_pu = f64::INFINITY).to_string(),
         refused(&|case| case.orders[0].steps[0].quantity_w = -5).to_string(),
-        refused(&|case| case.orders[0].steps[0].quantity_w = i64::MAX).to_string(),
         refused(&|case| case.units[0].capability.q_max_var = -1.0).to_string(),
+        refused(&|case| case.units[0].capability.p_min_w = 1.0).to_string(),
+        refused(&|case| case.units[0].capability.p_max_w = f64::NAN).to_string(),
         refused(&|case| case.start = Some(Vec::new())).to_string(),
     ] {
         assert!(text.contains("it should be"), "{text}");

@@ -138,16 +138,27 @@ fn every_rule_refuses_with_its_name_and_a_way_out() {
         (
             "interval_aligned",
             "10 s long",
-            "from 1800000010 to 1800000060",
+            "from 2027-01-15T08:00:10Z to 2027-01-15T08:01:00Z, in steps of 10 s",
             |o| o.interval += 5,
         ),
-        ("gate", "closed 4.0 s ago", "from 1800000010", |o| {
-            o.interval -= 10
-        }),
-        ("horizon", "too far ahead", "to 1800000060", |o| {
+        (
+            "gate",
+            "the gate of interval 2027-01-15T08:00:00Z closed 4.0 s ago",
+            "from 2027-01-15T08:00:10Z",
+            |o| o.interval -= 10,
+        ),
+        (
+            "gate",
+            "2020-01-01T00:00:00Z closed 2571 days ago",
+            "from",
+            |o| o.interval = 1_577_836_800,
+        ),
+        // before any calendar
+        ("gate", "days ago", "from", |o| o.interval = i64::MIN + 8),
+        ("horizon", "too far ahead", "to 2027-01-15T08:01:00Z", |o| {
             o.interval += 60
         }),
-        ("horizon", "too far ahead", "to 1800000060", |o| {
+        ("horizon", "too far ahead", "to 2027-01-15T08:01:00Z", |o| {
             o.interval = i64::MAX - 7
         }),
         ("step_count", "0 steps", "1 to 4", |o| o.steps.clear()),

@@ -105,7 +105,8 @@ pub struct Case {
     pub fixed: Vec<NodePower>,
     /// Units. One without orders is awarded no active power, but may give reactive power.
     pub units: Vec<Unit>,
-    /// Orders of the units. Their sequence does not matter.
+    /// Orders of the units. Their sequence does not matter. What a unit cannot serve within its
+    /// capability is not taken: its worst prices, equal ones alike.
     pub orders: Vec<Order>,
     /// Network limits.
     pub limits: LimitSet,

@@ -33,7 +33,9 @@ const SNAP: f64 = 1e-5;
 /// Curtailment order, where the optimum found violates a limit: sales to 3/4, 1/2, 1/4 and none of
 /// what the optimum took, all alike; then purchases the same way; then no reactive power. The
 /// first of those (the optimum itself included) with the least excess is the answer, where 0.01 pu
-/// of voltage counts as much as a tenth of a rating, and as all of an exchange limit.
+/// of voltage counts as much as a tenth of a rating, and as all of an exchange limit. The prices of
+/// the optimum that had to be left are cut to the greatest price, either sign, of any order or
+/// interface.
 ///
 /// # Errors
 /// The case contradicts itself or the network, or has no AC power flow to start from.
@@ -65,32 +67,54 @@ pub fn clear(grid: &Grid, case: &Case, options: &Options) -> Result<Clearing, Cl
         ended = search.run(options);
         found = finish(&mut search);
     }
-    let violated = violated(&search, &found.checked, options);
-    let curtailed = if violated.is_empty() {
+    let holds = violated(&search, &found.checked, options).is_empty();
+    let curtailed = if holds {
         None
     } else {
         curtail(&mut search, &found)
     };
     let is_curtailed = curtailed.is_some();
     let found = curtailed.unwrap_or(found);
-    let status = if violated.is_empty() {
-        match ended {
-            Ended::Converged => Status::Optimal,
-            Ended::Early(gap_per_h) => Status::Feasible {
-                gap_per_h: gap_per_h.max(0.0),
-            },
+    let status = status(&search, &found, ended, is_curtailed, options);
+    let mut clearing = result(&search, &found, status, tightened, options);
+    if !holds {
+        // The multipliers are those of a penalty, not of anybody's price.
+        let most = search.problem.price_scale;
+        for at in &mut clearing.prices {
+            at.p_per_mwh = at.p_per_mwh.clamp(-most, most);
+            at.q_per_mvarh = at.q_per_mvarh.clamp(-most, most);
         }
-    } else {
-        let limits = self::violated(&search, &found.checked, options);
-        Status::LeastViolation {
-            violated: limits
-                .iter()
-                .map(|&k| binding(&search, &found.checked, k))
+    }
+    Ok(clearing)
+}
+
+fn status(
+    search: &Search<'_, '_>,
+    found: &Found,
+    ended: Ended,
+    is_curtailed: bool,
+    options: &Options,
+) -> Status {
+    let violated = violated(search, &found.checked, options);
+    if !violated.is_empty() {
+        let violated = violated.into_iter();
+        return Status::LeastViolation {
+            violated: violated
+                .map(|k| binding(search, &found.checked, k))
                 .collect(),
             curtailed: is_curtailed,
-        }
+        };
+    }
+    let promised = match ended {
+        _ if is_curtailed => f64::INFINITY,
+        Ended::Converged => return Status::Optimal,
+        Ended::Early(promised) => promised,
     };
-    Ok(result(&search, &found, status, tightened, options))
+    // Nothing saves more than all power in play is worth, whatever was or was not promised.
+    let most = search.problem.price_scale * search.problem.size();
+    Status::Feasible {
+        gap_per_h: promised.clamp(0.0, most),
+    }
 }
 
 /// Final awards with their independent check.
@@ -195,7 +219,7 @@ fn total_harm(search: &Search<'_, '_>, checked: &Checked) -> f64 {
         .sum()
 }
 
-/// The first step of the curtailment order that violates less than what was found.
+/// The step of the curtailment order that violates least, if less than what was found.
 fn curtail(search: &mut Search<'_, '_>, from: &Found) -> Option<Found> {
     let shares = [0.75, 0.5, 0.25, 0.0];
     let sales = shares.map(|share| (share, 1.0, 1.0));
@@ -250,7 +274,7 @@ fn result(
         awards: awards(problem, &quantities, &point.q),
         fills: fills(problem.case, &quantities),
         exchange: exchange(problem, &point.source),
-        prices: prices(problem, &search.multipliers.row, &status),
+        prices: prices(problem, &search.multipliers.row),
         binding: bindings(search, &found.checked, options),
         cost_per_h: point.cost,
         ac_check,
@@ -342,12 +366,7 @@ fn exchange(problem: &Problem<'_>, source: &[Complex64]) -> Vec<Exchange> {
     found.collect()
 }
 
-fn prices(problem: &Problem<'_>, row: &[Complex64], status: &Status) -> Vec<NodePrice> {
-    // Where a limit is violated the multipliers are those of a penalty, not of anybody's price.
-    let most = match status {
-        Status::LeastViolation { .. } => problem.price_scale,
-        Status::Optimal | Status::Feasible { .. } => f64::INFINITY,
-    };
+fn prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<NodePrice> {
     // S_BASE is 1 MVA, so that a multiplier per pu and h is a price per MWh.
     let nodes = problem.grid.node_id.iter().zip(&problem.equations.row);
     nodes
@@ -355,8 +374,8 @@ fn prices(problem: &Problem<'_>, row: &[Complex64], status: &Status) -> Vec<Node
             let price = at.map_or(Complex64::ZERO, |at| row[at]);
             NodePrice {
                 node,
-                p_per_mwh: price.re.clamp(-most, most),
-                q_per_mvarh: (-price.im).clamp(-most, most),
+                p_per_mwh: price.re,
+                q_per_mvarh: -price.im,
             }
         })
         .collect()

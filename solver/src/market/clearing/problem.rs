@@ -180,12 +180,53 @@ fn units(grid: &Grid, case: &Case, equations: &Equations) -> Result<Vec<UnitAt>,
         let at = UnitAt {
             index,
             row,
-            q_max: unit.capability.q_max_var / S_BASE_VA,
+            // One that takes no setpoints cannot be asked for reactive power.
+            q_max: if unit.dispatchable {
+                unit.capability.q_max_var / S_BASE_VA
+            } else {
+                0.0
+            },
             s_max: unit.capability.s_max_va.map(|s| s / S_BASE_VA),
         };
         by_id.insert(unit.id, at);
     }
     Ok(by_id.into_values().collect())
+}
+
+/// Share of the steps of a unit, direction (whether it buys) and price that the unit can serve.
+///
+/// What it could do when its orders were accepted it may not be able to do now: a battery near
+/// empty sells less than its nameplate. Its best prices are served first, equal ones alike; that is
+/// also what the optimum under a limit on its total would take.
+fn servable(case: &Case) -> BTreeMap<(Id, bool, Price), f64> {
+    let mut asked: BTreeMap<(Id, bool, Price), f64> = BTreeMap::new();
+    for order in &case.orders {
+        let buys = order.direction == Direction::Buy;
+        for step in &order.steps {
+            // Exact: the sum of watts is far below 2^53, or far above what any unit can do.
+            *asked.entry((order.unit, buys, step.price)).or_default() += step.quantity_w as f64;
+        }
+    }
+    let mut servable = asked.clone();
+    for unit in &case.units {
+        let of = &unit.capability;
+        for (buys, most_w) in [(false, of.p_max_w), (true, -of.p_min_w)] {
+            let key = |price| (unit.id, buys, price);
+            let levels = asked.range(key(Price(i64::MIN))..=key(Price(i64::MAX)));
+            let mut levels: Vec<_> = levels.collect();
+            if buys {
+                levels.reverse();
+            }
+            let mut left_w = most_w;
+            for (level, asked_w) in levels {
+                // Less than a watt is no quantity.
+                let served_w = Some(asked_w.min(left_w)).filter(|&w| w >= 1.0);
+                left_w -= asked_w;
+                servable.insert(*level, served_w.map_or(0.0, |w| w / asked_w));
+            }
+        }
+    }
+    servable
 }
 
 /// Blocks, so ordered and summed that the sequence of orders and units makes no difference.
@@ -196,6 +237,7 @@ fn blocks(case: &Case, units: &[UnitAt]) -> Vec<Block> {
         .enumerate()
         .map(|(k, unit)| (case.units[unit.index].id, k))
         .collect();
+    let servable = servable(case);
     let mut by_order: Vec<usize> = (0..case.orders.len()).collect();
     by_order.sort_by_key(|&k| case.orders[k].id);
     let mut blocks: BTreeMap<Key, Block> = BTreeMap::new();
@@ -211,8 +253,12 @@ fn blocks(case: &Case, units: &[UnitAt]) -> Vec<Block> {
         };
         let own = units[k].s_max.is_some().then_some(k);
         for step in steps {
-            let quantity = step.quantity_w as f64 / S_BASE_VA;
             let buys = direction == Direction::Buy;
+            let share = servable.get(&(unit, buys, step.price)).copied();
+            let Some(share) = share.filter(|&share| share > 0.0) else {
+                continue;
+            };
+            let quantity = share * step.quantity_w as f64 / S_BASE_VA;
             let block = blocks
                 .entry((units[k].row, own, buys, step.price))
                 .or_insert_with(|| Block {
@@ -352,8 +398,17 @@ fn check_case(grid: &Grid, case: &Case) -> Result<(), ClearingError> {
         }
     }
     for unit in &case.units {
-        check_unit(case, unit)?;
+        check_unit(unit)?;
     }
+    let limits = &case.limits;
+    unique(
+        "voltage limit of node",
+        limits.nodes.iter().map(|of| of.node),
+    )?;
+    unique(
+        "loading limit of branch",
+        limits.branches.iter().map(|of| of.branch),
+    )?;
     check_orders(case)?;
     if let Some(start) = &case.start {
         if start.len() != grid.node_id.len() {
@@ -385,29 +440,19 @@ fn check_orders(case: &Case) -> Result<(), ClearingError> {
     Ok(())
 }
 
-fn check_unit(case: &Case, unit: &Unit) -> Result<(), ClearingError> {
+fn check_unit(unit: &Unit) -> Result<(), ClearingError> {
     let id = unit.id;
     let of = &unit.capability;
-    finite(|| format!("lowest active power of unit {id}"), of.p_min_w)?;
-    finite(|| format!("highest active power of unit {id}"), of.p_max_w)?;
-    not_negative(|| format!("reactive power of unit {id}"), of.q_max_var)?;
+    // A unit without orders is awarded nothing, so nothing has to be within what it can do. What
+    // must run is fixed power.
+    not_negative(|| format!("power that unit {id} can take, W"), -of.p_min_w)?;
+    not_negative(
+        || format!("power that unit {id} can deliver, W"),
+        of.p_max_w,
+    )?;
+    not_negative(|| format!("reactive power of unit {id}, var"), of.q_max_var)?;
     if let Some(s) = of.s_max_va {
-        not_negative(|| format!("apparent power of unit {id}"), s)?;
-    }
-    for (direction, verb, most) in [
-        (Direction::Sell, "sale", of.p_max_w),
-        (Direction::Buy, "purchase", -of.p_min_w),
-    ] {
-        let steps = case
-            .orders
-            .iter()
-            .filter(|order| order.unit == id && order.direction == direction)
-            .flat_map(|order| &order.steps);
-        let total = steps.map(|step| i128::from(step.quantity_w)).sum::<i128>() as f64;
-        if total > most.max(0.0) {
-            let what = format!("power ordered for {verb} of unit {id}, W");
-            return Err(bad(what, total, "within its capability"));
-        }
+        not_negative(|| format!("apparent power of unit {id}, VA"), s)?;
     }
     Ok(())
 }

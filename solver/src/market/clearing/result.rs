@@ -16,13 +16,14 @@ use crate::{
 pub enum Status {
     /// Converged; every limit holds.
     Optimal,
-    /// Every limit holds, but the last steps still promised to improve cost.
+    /// Every limit holds, but there may be a better dispatch: the last step still promised to
+    /// improve cost, or the awards are those of the curtailment order.
     Feasible {
-        /// Improvement promised by the last step, currency per h.
+        /// Improvement promised by the last step, currency per h. Where none was promised: what
+        /// all power in play is worth at the highest price.
         gap_per_h: f64,
     },
-    /// No dispatch found that holds every limit; this one violates least. Its prices are cut to
-    /// the greatest price, either sign, of any order or interface.
+    /// No dispatch found that holds every limit; this one violates least.
     LeastViolation {
         /// The limits that it does not hold.
         violated: Vec<Binding>,
