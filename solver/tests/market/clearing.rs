@@ -142,6 +142,27 @@ fn an_impossible_import_limit_is_named() {
 }
 
 #[test]
+fn an_impossible_export_limit_is_named() {
+    let mut case = exporting();
+    case.units.clear();
+    case.orders.clear();
+    case.fixed.push(NodePower {
+        node: 1,
+        p_w: 5e6,
+        q_var: 0.0,
+    });
+    case.interface[0].export_max_w = Some(1e6);
+    let clearing = run(&case);
+    let Status::LeastViolation { violated, .. } = &clearing.status else {
+        panic!("{:?}", clearing.status);
+    };
+    assert_eq!(violated.len(), 1, "{violated:?}");
+    assert_eq!(violated[0].limit, Limit::Export { source: 30 });
+    // 5 MW less what the network loses on the way.
+    assert!((4.8e6..5e6).contains(&violated[0].value), "{violated:?}");
+}
+
+#[test]
 fn an_import_limit_that_can_be_met_is_met() {
     let mut case = feeder::stressed().case;
     case.interface[0].import_max_w = Some(7.23e6);

@@ -66,7 +66,7 @@ pub struct NodeLimit {
     pub u_max_pu: f64,
 }
 
-/// Loading limit of one branch.
+/// Loading limit of one branch; of each arm, for a three-winding transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BranchLimit {

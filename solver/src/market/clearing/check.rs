@@ -4,52 +4,26 @@
 use num_complex::Complex64;
 
 use super::{
-    AcCheck, Limit,
-    limits::LimitRow,
+    AcCheck,
+    limits::{LimitRow, On},
     problem::Problem,
     search::{Physics, Point},
 };
 use crate::{
-    network::{Grid, Id, S_BASE_VA, Side},
+    network::{Grid, Id, S_BASE_VA},
     powerflow::{Flows, flows},
 };
 
 /// Value of a limit in the flows of a power flow, pu.
-fn value(
-    limit: Limit,
-    grid: &Grid,
-    u: &[Complex64],
-    flows: &Flows,
-    point: &Point,
-    problem: &Problem<'_>,
-) -> f64 {
-    let node = |id: Id| grid.index_of_node(id).map_or(0.0, |k| u[k].norm());
-    let branch = |id: Id, of: &dyn Fn(usize) -> f64| grid.index_of_branch(id).map_or(0.0, of);
-    let source = |id: Id| {
-        let mut sources = problem.equations.sources.iter().zip(&point.source);
-        let found = sources.find(|(at, _)| grid.sources[at.index].id == id);
-        found.map_or(0.0, |(_, s)| s.re)
-    };
-    match limit {
-        Limit::UMax { node: id } | Limit::UMin { node: id } => node(id),
-        Limit::Current {
-            branch: id,
-            side: Side::From,
-        } => branch(id, &|k| flows.branches[k].i_from),
-        Limit::Current {
-            branch: id,
-            side: Side::To,
-        } => branch(id, &|k| flows.branches[k].i_to),
-        Limit::Apparent {
-            branch: id,
-            side: Side::From,
-        } => branch(id, &|k| flows.branches[k].s_from.norm()),
-        Limit::Apparent {
-            branch: id,
-            side: Side::To,
-        } => branch(id, &|k| flows.branches[k].s_to.norm()),
-        Limit::Import { source: id } => source(id),
-        Limit::Export { source: id } => -source(id),
+fn value(on: On, u: &[Complex64], flows: &Flows, point: &Point) -> f64 {
+    match on {
+        On::UMax(bus) | On::UMin(bus) => u[bus].norm(),
+        On::Current(branch, 0) => flows.branches[branch].i_from,
+        On::Current(branch, _) => flows.branches[branch].i_to,
+        On::Apparent(branch, 0) => flows.branches[branch].s_from.norm(),
+        On::Apparent(branch, _) => flows.branches[branch].s_to.norm(),
+        On::Import(source) => point.source[source].re,
+        On::Export(source) => -point.source[source].re,
     }
 }
 
@@ -71,7 +45,7 @@ impl Checked {
         let values: Vec<f64> = problem
             .limits
             .iter()
-            .map(|limit| value(limit.limit, grid, u, &flows, point, problem))
+            .map(|limit| value(limit.on, u, &flows, point))
             .collect();
         let worst = |wanted: bool| {
             let rows = problem.limits.iter().zip(&values);

@@ -3,7 +3,7 @@
 use num_complex::Complex64;
 
 use super::{Case, ClearingError, Limit, physics::Equations, problem::SourcePrice};
-use crate::network::{BranchKind, Grid, Id, S_BASE_VA, Side};
+use crate::network::{Grid, Id, S_BASE_VA, Side};
 
 /// A bound below this (pu) is no yardstick for its own excess.
 const LEAST_NORM: f64 = 0.01;
@@ -188,18 +188,28 @@ fn branch_rows(
     equations: &Equations,
     rows: &mut Vec<LimitRow>,
 ) -> Result<(), ClearingError> {
-    let mut loading = vec![1.0; grid.branches.len()];
+    let mut loading: Vec<Option<f64>> = vec![None; grid.branches.len()];
     for own in &case.limits.branches {
         let branch: Id = own.branch;
         check(
             || format!("loading limit of branch {branch}"),
             own.loading_max,
         )?;
-        let at = grid.branches.iter().position(|of| of.id == branch);
-        loading[at.ok_or(ClearingError::UnknownBranch { branch })?] = own.loading_max;
+        let mut is_known = false;
+        // A three-winding transformer has three rows. Of several limits the lowest holds.
+        for (of, loading) in grid.branches.iter().zip(&mut loading) {
+            if of.id == branch {
+                is_known = true;
+                *loading = Some(loading.map_or(own.loading_max, |l| l.min(own.loading_max)));
+            }
+        }
+        if !is_known {
+            return Err(ClearingError::UnknownBranch { branch });
+        }
     }
     for (k, of) in grid.branches.iter().enumerate() {
         let branch = of.id;
+        let loading = loading[k].unwrap_or(1.0);
         for (end, side) in [Side::From, Side::To].into_iter().enumerate() {
             let node = equations.links[k].bus[end];
             if equations.links[k].row[end].is_none() {
@@ -208,12 +218,12 @@ fn branch_rows(
             if let Some(rated) = of.i_max {
                 let base_a = S_BASE_VA / (3f64.sqrt() * grid.u_rated[node]);
                 let limit = Limit::Current { branch, side };
-                let bound = rated[end] * loading[k];
+                let bound = rated[end] * loading;
                 rows.push(LimitRow::new(limit, On::Current(k, end), bound, base_a));
             }
-            if let (Some(rated), BranchKind::Transformer) = (of.s_max, of.kind) {
+            if let Some(rated) = of.s_max {
                 let limit = Limit::Apparent { branch, side };
-                let bound = rated * loading[k];
+                let bound = rated * loading;
                 rows.push(LimitRow::new(limit, On::Apparent(k, end), bound, S_BASE_VA));
             }
         }

@@ -400,15 +400,8 @@ fn check_case(grid: &Grid, case: &Case) -> Result<(), ClearingError> {
     for unit in &case.units {
         check_unit(unit)?;
     }
-    let limits = &case.limits;
-    unique(
-        "voltage limit of node",
-        limits.nodes.iter().map(|of| of.node),
-    )?;
-    unique(
-        "loading limit of branch",
-        limits.branches.iter().map(|of| of.branch),
-    )?;
+    let limited = case.limits.nodes.iter();
+    unique("voltage limit of node", limited.map(|of| of.node))?;
     check_orders(case)?;
     if let Some(start) = &case.start {
         if start.len() != grid.node_id.len() {
