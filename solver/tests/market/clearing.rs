@@ -150,6 +150,7 @@ fn an_impossible_export_limit_is_named() {
         node: 1,
         p_w: 5e6,
         q_var: 0.0,
+        owner: None,
     });
     case.interface[0].export_max_w = Some(1e6);
     let clearing = run(&case);

@@ -241,3 +241,29 @@ fn check(what: impl Fn() -> String, value: f64) -> Result<(), ClearingError> {
         expected: "finite and at least 0",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whichever side a limit is on, tightening leaves less room, and an excess is above nothing.
+    #[test]
+    fn tightening_leaves_less_room() {
+        let node = 7;
+        let current = Limit::Current {
+            branch: 8,
+            side: Side::From,
+        };
+        for (limit, on, bound, target, beyond) in [
+            (Limit::UMin { node }, On::UMin(0), 0.95, 0.96, 0.94),
+            (Limit::UMax { node }, On::UMax(0), 1.05, 1.04, 1.06),
+            (current, On::Current(0, 0), 2.0, 1.99, 2.02),
+        ] {
+            let mut row = LimitRow::new(limit, on, bound, 1.0);
+            row.tightening = 0.01;
+            assert!((row.target() - target).abs() < 1e-12, "{limit}");
+            assert!((row.excess(beyond, bound) - 0.01).abs() < 1e-12, "{limit}");
+            assert!(row.excess(target, bound) < 0.0 && row.harm(target, bound) == 0.0);
+        }
+    }
+}
