@@ -20,6 +20,8 @@ use crate::clock::US;
 
 /// Repeats of a noisy value after which it counts as frozen.
 pub const FROZEN_AFTER: u32 = 8;
+/// And only if they took this long, µs: a device may be polled more often than it measures.
+const FROZEN_US: u64 = 5_000_000;
 
 /// A point as last heard.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +40,8 @@ pub struct Point {
     pub rate_per_s: f64,
     /// The same value has come this many times in a row, the first not counted.
     repeats: u32,
+    /// When the first of them came, µs since 1970.
+    same_since_us: i64,
 }
 
 /// A device as last heard.
@@ -249,14 +253,14 @@ impl Table {
             quality |= Quality::INVALID;
         }
         let before = self.now.points.get(&update.point);
-        let (repeats, rate_per_s) = before.map_or((0, 0.0), |before| {
-            let same = before.value == update.value;
-            let repeats = if same { before.repeats + 1 } else { 0 };
-            (repeats, rate(before, &update))
-        });
+        let rate_per_s = before.map_or(0.0, |before| rate(before, &update));
+        let (repeats, same_since_us) = before
+            .filter(|before| before.value == update.value)
+            .map_or((0, now_us), |same| (same.repeats + 1, same.same_since_us));
+        let repeating = repeats >= FROZEN_AFTER && now_us.abs_diff(same_since_us) >= FROZEN_US;
         // A generator at rest reads exactly nothing, and rightly so.
         let at_rest = number(update.value) == Some(0.0);
-        if repeats >= FROZEN_AFTER && !at_rest && self.noisy.contains(&update.point) {
+        if repeating && !at_rest && self.noisy.contains(&update.point) {
             quality |= Quality::FROZEN;
         }
         self.now.points.insert(
@@ -269,6 +273,7 @@ impl Table {
                 received_us: now_us,
                 rate_per_s,
                 repeats,
+                same_since_us,
             },
         );
     }
@@ -405,6 +410,17 @@ mod tests {
         }
         say(&mut table, &device, "p", 70_001.0, 20 * US);
         assert!(quality(&mut table, &device, "p", 20 * US).is_good());
+    }
+
+    #[test]
+    fn a_device_polled_more_often_than_it_measures_is_not_frozen() {
+        let (mut table, device) = table();
+        // Polled each 0.2 s, measures each 4 s.
+        for k in 0..100_i64 {
+            let now_us = k * US / 5;
+            say(&mut table, &device, "p", (k / 20 + 1) as f64, now_us);
+            assert!(quality(&mut table, &device, "p", now_us).is_good(), "{k}");
+        }
     }
 
     #[test]
