@@ -308,8 +308,7 @@ fn rejected(estimated: &Estimated) -> Vec<RejectedView> {
         .map(|bad| RejectedView {
             point: bad.point.to_string(),
             measured: bad.measured,
-            // Where the others say nothing, nothing speaks against the value but itself.
-            estimated: bad.estimated.unwrap_or(bad.measured),
+            estimated: bad.estimated,
             normalised_residual: bad.normalised_residual,
             reason: bad.reason.to_owned(),
             text: bad.text.clone(),

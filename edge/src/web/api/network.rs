@@ -173,8 +173,8 @@ pub struct RejectedView {
     pub point: String,
     /// What it says, SI.
     pub measured: f64,
-    /// What the others say, SI.
-    pub estimated: f64,
+    /// What the others say, SI; `null` where they say nothing.
+    pub estimated: Option<f64>,
     /// How many standard deviations of the residual they are apart.
     pub normalised_residual: f64,
     /// `gross_error`, `sign_flipped`, `scale_factor`, `frozen`.
