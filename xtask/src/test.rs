@@ -249,6 +249,8 @@ fn check(command: &mut Command, count: &mut Count) -> Result<()> {
 fn counted(command: &mut Command, count: &mut Count) -> Result<()> {
     say(shown(command));
     let mut child = command
+        // Colours would hide the closing lines.
+        .env("NO_COLOR", "1")
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| shown(command))?;
