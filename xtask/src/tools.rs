@@ -3,6 +3,7 @@
 
 use std::{
     env, fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -63,6 +64,16 @@ fn own_node() -> Result<PathBuf> {
             "the Node of {NODE_WHEEL} in {} does not run here",
             bin.display()
         );
+    }
+    // A wheel cannot carry links: its `bin/npm` is a copy that no longer finds what it starts.
+    let npm = bin.join("npm");
+    if !npm.is_symlink() {
+        fs::remove_file(&npm)?;
+        let cli = bin
+            .with_file_name("lib")
+            .join("node_modules/npm/bin/npm-cli.js");
+        fs::set_permissions(&cli, fs::Permissions::from_mode(0o755))?;
+        symlink(&cli, &npm)?;
     }
     Ok(bin)
 }
