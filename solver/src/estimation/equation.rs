@@ -103,8 +103,11 @@ impl Port {
         }
     }
 
+    /// From the voltages' difference, as in the power flow: what a short line carries would drown
+    /// in the rounding of its admittance times either voltage.
     fn current(&self, state: &State) -> Complex64 {
-        self.y_own * state.u(self.own) + self.y_mutual * state.u(self.other)
+        let (own, other) = (state.u(self.own), state.u(self.other));
+        (self.y_own + self.y_mutual) * own + self.y_mutual * (other - own)
     }
 
     /// Power into the branch, adding its derivatives to `row`.
@@ -125,7 +128,7 @@ impl Port {
             layout.v(self.other),
             part.of(u * self.y_mutual.conj() * unit),
         ));
-        part.of(v * v * self.y_own.conj() + mutual)
+        part.of(u * self.current(state).conj())
     }
 }
 

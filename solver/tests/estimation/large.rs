@@ -113,7 +113,7 @@ fn check(network: &Network) {
         .run(&grid, &measurements, None, &Options::default())
         .unwrap();
     assert!(estimate.unobservable.is_empty() && estimate.rejected.is_empty());
-    assert!(estimate.objective < 1e-5, "{}", estimate.objective);
+    assert!(estimate.objective < 1e-6, "{}", estimate.objective);
     for (found, expected) in estimate.u.iter().zip(&u) {
         let turned = expected * u[0].conj() / u[0].norm();
         assert!((found - turned).norm() < 1e-8, "{found} {turned}");
