@@ -17,6 +17,7 @@ mod phase_grid;
 mod real;
 mod scenario;
 mod schema;
+mod spelling;
 mod taps;
 mod three_winding;
 mod topology;

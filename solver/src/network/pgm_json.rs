@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::model::with_tables;
 use super::scenario::{Change, Scenario};
 use super::schema::{self, Attribute, Kind};
+use super::spelling::resembles;
 use super::validate::{Check, Component};
 use super::{Fault, Id, Network, NetworkError, Problem, real};
 
@@ -566,27 +567,6 @@ fn may_be_infinite(name: &str) -> bool {
         name,
         "q_min" | "q_max" | "power_sigma" | "u_sigma" | "i_sigma" | "i_angle_sigma"
     )
-}
-
-/// Whether a name is a likely misspelling of another: one edit away, two where it is long.
-fn resembles(name: &str, of: &str) -> bool {
-    let allowed = if of.len() > 4 { 2 } else { 1 };
-    let (a, b): (Vec<char>, Vec<char>) = (name.chars().collect(), of.chars().collect());
-    if a.len().abs_diff(b.len()) > allowed {
-        return false;
-    }
-    // Levenshtein's distance, row by row.
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(!x.eq_ignore_ascii_case(y));
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()] <= allowed
 }
 
 fn wrong_type(expected: &'static str, found: &Value) -> Fault {
