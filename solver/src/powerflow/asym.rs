@@ -9,12 +9,13 @@
 
 use num_complex::Complex64;
 
-use super::appliances::Zip;
+use super::asym_injection::Injections;
 use super::asym_output::ends;
+use super::asym_sources::{Thevenin, thevenin};
 use super::structure::{YBus, add};
-use super::{Method, Options, PowerFlowError, STIFF_RATIO, STIFF_Y, node_id, worse};
+use super::{Method, Options, PowerFlowError, node_id, worse};
 use crate::network::{
-    Grid, Id, LoadKind, Matrix3, NetworkError, PhaseGrid, Phases, S_BASE_VA, Side, balanced,
+    Grid, Id, Matrix3, NetworkError, PhaseGrid, Phases, S_BASE_VA, Side, balanced,
 };
 use crate::sparse::{Block, BlockLu, Slot};
 
@@ -32,14 +33,6 @@ enum Role {
     Free,
     /// At a nearly ideal source.
     Stiff,
-}
-
-/// The sources of one node as one.
-#[derive(Clone, Copy, Debug)]
-struct Thevenin {
-    y: Matrix3,
-    z: Matrix3,
-    u: Phases,
 }
 
 /// A solved power flow by phase.
@@ -61,7 +54,7 @@ pub struct AsymPowerFlow {
     /// Slot in the factor of each entry of `y`.
     slot: Vec<Slot>,
     lu: BlockLu<6>,
-    zip: Vec<[Zip; 3]>,
+    injections: Injections,
     source: Vec<Option<Thevenin>>,
     role: Vec<Role>,
     u: Vec<Phases>,
@@ -92,7 +85,7 @@ impl AsymPowerFlow {
             y,
             slot,
             lu,
-            zip: vec![[Zip::default(); 3]; n],
+            injections: Injections::new(n),
             source: vec![None; n],
             role: vec![Role::Dead; n],
             u: vec![[ZERO; 3]; n],
@@ -193,38 +186,13 @@ impl AsymPowerFlow {
     fn prepare(&mut self, grid: &Grid) {
         self.phases.follow(grid);
         self.y.assemble(&self.phases);
-        self.zip.fill([Zip::default(); 3]);
-        let closed = |a: &(&crate::network::Appliance, &Phases)| a.0.closed;
-        for (a, s) in grid
-            .appliances
-            .iter()
-            .zip(&self.phases.appliances)
-            .filter(closed)
-        {
-            for (zip, &s) in self.zip[a.node].iter_mut().zip(s) {
-                match a.load_kind {
-                    LoadKind::Power => zip.power += s,
-                    LoadKind::Current => zip.current += s,
-                    LoadKind::Impedance => zip.impedance += s,
-                }
-            }
-        }
-        self.source.fill(None);
-        for (s, y) in grid
-            .sources
-            .iter()
-            .zip(&self.phases.sources)
-            .filter(|(s, _)| s.closed)
-        {
-            let own = balanced(s.u_ref);
-            self.source[s.node] = Some(combined(self.source[s.node], y, own));
-        }
+        self.injections.follow(grid, &self.phases);
+        thevenin(grid, &self.phases, &mut self.source);
         for i in 0..self.role.len() {
-            let others = size(&self.y.value[self.y.diagonal[i]]);
-            let stiff = |s: &Thevenin| size(&s.y) >= STIFF_Y.max(STIFF_RATIO * others);
+            let others = &self.y.value[self.y.diagonal[i]];
             self.role[i] = match &self.source[i] {
                 _ if !grid.energised[i] => Role::Dead,
-                Some(s) if stiff(s) => Role::Stiff,
+                Some(s) if s.is_stiff(others) => Role::Stiff,
                 _ => Role::Free,
             };
         }
@@ -303,9 +271,7 @@ impl AsymPowerFlow {
                 }
             }
             if method == Method::Newton {
-                for (p, zip) in self.zip[i].iter().enumerate() {
-                    subtract_slope(block, p, zip, self.u[i][p]);
-                }
+                self.injections.subtract_slope(i, &self.u[i], block);
             }
         }
         self.lu.factor().map_err(|singular| {
@@ -374,8 +340,9 @@ impl AsymPowerFlow {
     /// Current that everything but the sources takes at a node.
     fn taken(&self, i: usize) -> Phases {
         let mut current = self.y.current(i, &self.u);
-        for (p, current) in current.iter_mut().enumerate() {
-            *current -= injected(&self.zip[i][p], self.u[i][p]);
+        let injected = self.injections.current(i, &self.u[i]);
+        for (current, injected) in current.iter_mut().zip(&injected) {
+            *current -= injected;
         }
         current
     }
@@ -420,10 +387,7 @@ impl AsymPowerFlow {
             if self.role[s.node] == Role::Dead {
                 return [ZERO; 3];
             }
-            let share = all.z.apply(&self.taken(s.node));
-            let ideal = balanced(s.u_ref);
-            let beyond = [0, 1, 2].map(|p| share[p] + (ideal[p] - all.u[p]));
-            let current = y.apply(&beyond);
+            let current = all.share(&self.taken(s.node), y, s.u_ref);
             [0, 1, 2].map(|p| self.u[s.node][p] * current[p].conj())
         };
         grid.sources
@@ -432,33 +396,6 @@ impl AsymPowerFlow {
             .map(own)
             .collect()
     }
-}
-
-/// Largest own admittance of a phase.
-fn size(y: &Matrix3) -> f64 {
-    (0..3).map(|p| y.0[p][p].norm()).fold(0.0, f64::max)
-}
-
-/// The sources so far and one more.
-fn combined(so_far: Option<Thevenin>, y: &Matrix3, u: Phases) -> Thevenin {
-    let Some(before) = so_far else {
-        let z = y.inverse().unwrap_or(Matrix3::ZERO);
-        return Thevenin { y: *y, z, u };
-    };
-    let all = before.y + *y;
-    let z = all.inverse().unwrap_or(Matrix3::ZERO);
-    let difference = [0, 1, 2].map(|p| u[p] - before.u[p]);
-    let shift = z.apply(&y.apply(&difference));
-    let u = [0, 1, 2].map(|p| before.u[p] + shift[p]);
-    Thevenin { y: all, z, u }
-}
-
-/// Current a phase's appliances inject.
-fn injected(zip: &Zip, u: Complex64) -> Complex64 {
-    if u == ZERO {
-        return ZERO;
-    }
-    (zip.at(u.norm()) / u).conj()
 }
 
 /// A complex matrix as a real one on real and imaginary parts.
@@ -474,21 +411,6 @@ fn real(y: &Matrix3) -> Block<6> {
         }
     }
     block
-}
-
-/// Takes the derivative of a phase's injected current, `a du + b conj(du)`, off the diagonal block.
-fn subtract_slope(block: &mut Block<6>, p: usize, zip: &Zip, u: Complex64) {
-    if u == ZERO {
-        return;
-    }
-    let magnitude = u.norm();
-    let half_current = zip.current.conj() * 0.5;
-    let a = zip.impedance.conj() + half_current / magnitude;
-    let b = -(zip.power.conj() + half_current * magnitude) / (u.conj() * u.conj());
-    block[p][p] -= a.re + b.re;
-    block[p][p + 3] -= b.im - a.im;
-    block[p + 3][p] -= a.im + b.im;
-    block[p + 3][p + 3] -= a.re - b.re;
 }
 
 fn check_start(grid: &Grid, start: &[Phases]) -> Result<(), PowerFlowError> {

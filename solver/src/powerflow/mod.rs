@@ -7,7 +7,9 @@
 
 mod appliances;
 mod asym;
+mod asym_injection;
 mod asym_output;
+mod asym_sources;
 mod flows;
 mod newton;
 mod output;
