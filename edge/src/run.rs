@@ -89,8 +89,7 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
     make_directory(&site.state_dir)?;
     let ledger = Ledger::open(&site.state_dir)?;
     let product = cycle.product();
-    let oldest = product.interval_of(started_us) - REMEMBERED * i64::from(product.length_s);
-    for record in ledger.since(oldest)? {
+    for record in ledger.recent(REMEMBERED * i64::from(product.length_s))? {
         cycle.restore(&record);
     }
     let (historian, aside) = Historian::open(&site.state_dir, started_us)?;

@@ -360,6 +360,98 @@ fn a_restart_dispatches_nothing_stale() {
     assert_eq!(output.commands.len(), 15);
 }
 
+fn noted(records: &[Record], wanted: impl Fn(&LedgerEntry) -> bool) -> bool {
+    let entry = |r: &Record| matches!(r, Record::Market(entry) if wanted(entry));
+    records.iter().any(entry)
+}
+
+fn begins(start: i64) -> impl Fn(&LedgerEntry) -> bool {
+    move |e| matches!(e, LedgerEntry::Delivering { interval, .. } if *interval == start)
+}
+
+#[test]
+fn that_delivery_begins_is_on_record_with_the_first_setpoint() {
+    let mut bench = Bench::new();
+    let mut begun = false;
+    while bench.now_us <= (START + 12) * US {
+        let output = bench.tick();
+        begun |= noted(&output.records, begins(START + 10));
+        assert!(begun || output.commands.is_empty(), "at {}", bench.now_us);
+    }
+    assert!(begun);
+}
+
+#[test]
+fn what_was_cleared_but_not_begun_in_time_is_void() {
+    // Killed at 8 s, with 10..20 cleared; back while it would be running, or long after.
+    for down_s in [6, 10, 30, 5000] {
+        let (mut bench, before, _) = restarted(8, down_s);
+        assert!(noted(
+            &before,
+            |e| matches!(e, LedgerEntry::Cleared { interval, .. } if *interval == START + 10)
+        ));
+        let end_us = bench.now_us + 15 * US;
+        let mut records = Vec::new();
+        let first = bench.tick();
+        let of = interval(&first, START + 10);
+        assert_eq!(of.phase, "void", "down for {down_s} s");
+        assert!(of.message.unwrap().contains("not running"));
+        assert!(first.commands.is_empty());
+        assert!(alarm(&first, "not_delivered").is_some());
+        let mut orders = first.published.orders.iter();
+        assert!(orders.all(|o| o.interval != of.start || o.state == "not_awarded"));
+        records.extend(first.records);
+        while bench.now_us < end_us {
+            let output = bench.tick();
+            assert!(
+                output
+                    .published
+                    .dispatch
+                    .iter()
+                    .all(|d| d.interval != of.start),
+                "{down_s}"
+            );
+            records.extend(output.records);
+        }
+        let voided = |e: &LedgerEntry| matches!(e, LedgerEntry::Voided { interval, .. } if *interval == START + 10);
+        let times = records
+            .iter()
+            .filter(|r| matches!(r, Record::Market(e) if voided(e)));
+        assert_eq!(times.count(), 1, "down for {down_s} s");
+        assert!(!noted(&records, begins(START + 10)));
+        assert!(!noted(
+            &records,
+            |e| matches!(e, LedgerEntry::Settled(s) if s.interval == START + 10)
+        ));
+    }
+}
+
+#[test]
+fn a_short_stop_around_the_start_loses_nothing() {
+    // Killed at 8 s, back before, at and shortly after the start of 10..20.
+    for down_s in [1, 2, 4, 5] {
+        let (mut bench, _, _) = restarted(8, down_s);
+        let output = bench.until(23);
+        assert_eq!(interval(&output, START + 10).phase, "settled", "{down_s}");
+    }
+}
+
+#[test]
+fn what_was_begun_is_settled_however_late() {
+    // Killed at 12 s, while 10..20 runs; devices went on by their leases.
+    for down_s in [12, 40, 5000] {
+        let (mut bench, _, _) = restarted(12, down_s);
+        let first = bench.tick();
+        assert!(first.commands.is_empty(), "{down_s}");
+        let of = interval(&first, START + 10);
+        assert_eq!(of.phase, "settled", "down for {down_s} s");
+        let wind = of.settlement.iter().find(|s| s.unit == Some(101)).unwrap();
+        assert_eq!(wind.quality, "missing");
+        assert_eq!(wind.metered_wh, wind.contracted_wh);
+        assert!(wind.amount_micro > 0);
+    }
+}
+
 #[test]
 fn setpoints_are_leased_ramped_and_within_nameplate() {
     let mut bench = Bench::new();

@@ -44,6 +44,17 @@ pub(super) enum Outcome {
     Failed(String),
 }
 
+/// What became of a cleared interval's delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// It has not begun.
+    Due,
+    /// Its setpoints went out.
+    Begun,
+    /// It did not begin in time, and why; nothing is owed.
+    Void(String),
+}
+
 /// A cleared interval.
 #[derive(Clone, Debug)]
 pub(super) struct Cleared {
@@ -57,6 +68,7 @@ pub(super) struct Cleared {
 pub(super) struct Interval {
     pub(super) start: i64,
     pub(super) outcome: Outcome,
+    pub(super) delivery: Delivery,
     case: Option<Case>,
     pub(super) contracts: Option<Contracts>,
     pub(super) settlement: Option<Settlement>,
@@ -69,10 +81,23 @@ impl Interval {
         Self {
             start,
             outcome: Outcome::Pending,
+            delivery: Delivery::Due,
             case: None,
             contracts: None,
             settlement: None,
             view: None,
+        }
+    }
+
+    /// The clearing, while its contracts are neither settled nor void.
+    pub(super) fn owed(&self) -> Option<&Arc<Cleared>> {
+        match &self.outcome {
+            Outcome::Cleared(cleared)
+                if self.settlement.is_none() && !matches!(self.delivery, Delivery::Void(_)) =>
+            {
+                Some(cleared)
+            }
+            _ => None,
         }
     }
 }
@@ -111,11 +136,12 @@ impl Book {
             .or_insert_with(|| Interval::new(start))
     }
 
-    /// The clearing of an interval, if there is one.
-    pub(super) fn cleared(&self, start: i64) -> Option<Arc<Cleared>> {
-        match &self.intervals.get(&start)?.outcome {
-            Outcome::Cleared(cleared) => Some(Arc::clone(cleared)),
-            Outcome::Pending | Outcome::Failed(_) => None,
+    /// The clearing of an interval whose delivery has begun.
+    pub(super) fn begun(&self, start: i64) -> Option<Arc<Cleared>> {
+        let interval = self.intervals.get(&start)?;
+        match (&interval.outcome, &interval.delivery) {
+            (Outcome::Cleared(cleared), Delivery::Begun) => Some(Arc::clone(cleared)),
+            _ => None,
         }
     }
 
@@ -173,12 +199,28 @@ impl Book {
                 interval,
                 contracts,
             } => self.interval(*interval).contracts = Some(contracts.clone()),
+            LedgerEntry::Delivering { interval, .. } => {
+                let interval = self.interval(*interval);
+                interval.delivery = Delivery::Begun;
+                interval.view = None;
+            }
+            LedgerEntry::Voided { interval, reason } => self.void(*interval, reason),
             LedgerEntry::Settled(settlement) => {
                 let interval = self.interval(settlement.interval);
                 interval.settlement = Some(settlement.clone());
                 interval.view = None;
             }
         }
+    }
+
+    fn void(&mut self, start: i64, reason: &str) {
+        let of_it = |placed: &&mut Placed| placed.order.interval == start;
+        for placed in self.orders.values_mut().filter(of_it) {
+            placed.awarded_w = Some(0.0);
+        }
+        let interval = self.interval(start);
+        interval.delivery = Delivery::Void(reason.to_owned());
+        interval.view = None;
     }
 
     /// Notes how long the clearing took, which no record says.
@@ -239,7 +281,9 @@ impl Book {
         }
         self.interval(product.interval_of(now_us));
         let oldest = product.interval_of(now_us) - RECENT * i64::from(product.length_s);
-        self.intervals = self.intervals.split_off(&oldest);
+        // After a long stop there may be older ones that somebody is owed for.
+        self.intervals
+            .retain(|&start, interval| start >= oldest || interval.owed().is_some());
         self.orders
             .retain(|_, placed| placed.order.interval >= oldest);
     }

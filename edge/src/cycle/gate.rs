@@ -1,14 +1,13 @@
-//! From gate closure to settlement: who takes part, the clearing, its contracts and what the
-//! meters say of them afterwards.
+//! Gate closure: who takes part, the clearing and its contracts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use protocols::point::PointId;
 use solver::{
     market::{
-        Accepted, Direction, Imbalance, LedgerEntry, Order, OrderId, Phase, Unit as MarketUnit,
-        clearing::{self, Status as ClearingStatus, clear},
-        contracts, rules, settle,
+        Accepted, Direction, LedgerEntry, Order, OrderId, Phase, Unit as MarketUnit,
+        clearing::{self, Case, Status as ClearingStatus, clear},
+        contracts, rules,
     },
     network::Id,
 };
@@ -85,7 +84,7 @@ impl Cycle {
         );
     }
 
-    fn record(&mut self, entry: LedgerEntry, records: &mut Vec<Record>) {
+    pub(super) fn record(&mut self, entry: LedgerEntry, records: &mut Vec<Record>) {
         let record = Record::Market(entry);
         self.book.apply(&record);
         records.push(record);
@@ -93,23 +92,9 @@ impl Cycle {
 
     fn clear(&mut self, start: i64, snapshot: &Snapshot, records: &mut Vec<Record>) {
         let now_us = snapshot.now_us;
-        let Some(sound) = self.feeder.sound.clone() else {
+        let Some(case) = self.close_gate(start, snapshot) else {
             return;
         };
-        let site = Arc::clone(&self.site);
-        let (units, ranges) = self.able(snapshot);
-        let mut next_id = self.book.next_order();
-        let orders = self.collect(start, &units, &ranges, now_us, &mut next_id);
-        let case = case(Entry {
-            site: &site,
-            grid: &self.feeder.grid,
-            estimate: &sound.estimate,
-            units,
-            orders,
-            interval: start,
-            price_max: self.bounds.price_max,
-            next_id,
-        });
         self.record(
             LedgerEntry::GateClosed {
                 interval: start,
@@ -134,19 +119,7 @@ impl Cycle {
                 return;
             }
         };
-        if let ClearingStatus::LeastViolation { violated, .. } = &clearing.status {
-            let named: Vec<String> = violated.iter().map(|v| v.limit.to_string()).collect();
-            let text = format!(
-                "no dispatch keeps every limit in interval {}: {}",
-                rfc3339_s(start),
-                named.join("; ")
-            );
-            self.alarms
-                .raise(Severity::Critical, "limit_violated", "market", text, now_us);
-        } else {
-            self.alarms.clear("limit_violated", "market", now_us);
-        }
-        self.alarms.clear_quiet("clearing_failed", 0, now_us);
+        self.judge_clearing(start, &clearing.status, now_us);
         let contracts = contracts(&case, &clearing);
         self.record(
             LedgerEntry::Cleared {
@@ -165,6 +138,40 @@ impl Cycle {
         self.book.timed(start, took_us);
         self.book.clearings += 1;
         remember(&mut self.clearing_us, took_us);
+    }
+
+    /// The case of an interval: who can take part, with which orders, around the sound estimate.
+    fn close_gate(&self, start: i64, snapshot: &Snapshot) -> Option<Case> {
+        let sound = self.feeder.sound.as_ref()?;
+        let (units, ranges) = self.able(snapshot);
+        let mut next_id = self.book.next_order();
+        let orders = self.collect(start, &units, &ranges, snapshot.now_us, &mut next_id);
+        Some(case(Entry {
+            site: &self.site,
+            grid: &self.feeder.grid,
+            estimate: &sound.estimate,
+            units,
+            orders,
+            interval: start,
+            price_max: self.bounds.price_max,
+            next_id,
+        }))
+    }
+
+    fn judge_clearing(&mut self, start: i64, status: &ClearingStatus, now_us: i64) {
+        self.alarms.clear_quiet("clearing_failed", 0, now_us);
+        let ClearingStatus::LeastViolation { violated, .. } = status else {
+            self.alarms.clear("limit_violated", "market", now_us);
+            return;
+        };
+        let named: Vec<String> = violated.iter().map(|v| v.limit.to_string()).collect();
+        let text = format!(
+            "no dispatch keeps every limit in interval {}: {}",
+            rfc3339_s(start),
+            named.join("; ")
+        );
+        self.alarms
+            .raise(Severity::Critical, "limit_violated", "market", text, now_us);
     }
 
     /// Switch and tap positions in words, for the record.
@@ -258,42 +265,6 @@ impl Cycle {
             }
         }
         orders
-    }
-
-    pub(super) fn settle_due(&mut self, now_us: i64, records: &mut Vec<Record>) {
-        let product = self.book.product;
-        let due: Vec<i64> = self
-            .book
-            .intervals
-            .values()
-            .filter(|i| i.settlement.is_none() && matches!(i.outcome, Outcome::Cleared(_)))
-            .map(|i| i.start)
-            .filter(|&start| product.phase(start, now_us) == Phase::Settled)
-            .collect();
-        for start in due {
-            let Some(cleared) = self.book.cleared(start) else {
-                continue;
-            };
-            let Some(contracts) = self.book.interval(start).contracts.clone() else {
-                continue;
-            };
-            let over = (product.start_us(start), product.end_us(start));
-            let meters = self.meters.read(&cleared.case, &self.node_of_source, over);
-            let imbalance = Imbalance {
-                short_price: self.site.market.import_price,
-                long_price: self.site.market.export_price,
-            };
-            let settlement = settle(start, &contracts, &meters, &imbalance);
-            self.record(
-                LedgerEntry::Metered {
-                    interval: start,
-                    meters,
-                },
-                records,
-            );
-            self.record(LedgerEntry::Settled(settlement), records);
-            self.book.settled += 1;
-        }
     }
 }
 

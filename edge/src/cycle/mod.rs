@@ -5,12 +5,15 @@
 //!   interval fails, an alarm stands, nothing is dispatched; leases run out and devices fall back;
 //! - no dispatch keeps every limit: the least violating one is dispatched (it reduces the
 //!   violation), and a critical alarm names what cannot be kept;
+//! - the appliance was not there when an interval's delivery was to begin: the interval is void,
+//!   nothing is dispatched and nothing is owed;
 //! - a device does not answer or does not obey: its unit takes no part in the next interval and
 //!   counts as fixed power at its estimated value.
 
 mod alarms;
 mod book;
 mod clearing;
+mod delivery;
 mod dispatch;
 mod feeder;
 mod gate;

@@ -61,7 +61,7 @@ pub struct Input {
 /// What comes out of a step.
 #[derive(Debug)]
 pub struct Output {
-    /// For the field.
+    /// For the field, once the records are durable: that delivery begins is one of them.
     pub commands: Vec<(DeviceId, Command)>,
     /// For the ledger, in order.
     pub records: Vec<Record>,
@@ -196,6 +196,7 @@ impl Cycle {
         self.dispatch
             .verify(&site, &product, &snapshot, &mut self.alarms);
         self.clear_due(&snapshot, &mut records);
+        self.deliver_due(now_us, &mut records);
         let commands = self.send(&snapshot);
         self.settle_due(now_us, &mut records);
         Output {
@@ -288,7 +289,7 @@ impl Cycle {
     fn send(&mut self, snapshot: &Snapshot) -> Vec<(DeviceId, Command)> {
         let product = self.book.product;
         let current = product.interval_of(snapshot.now_us);
-        let Some(cleared) = self.book.cleared(current) else {
+        let Some(cleared) = self.book.begun(current) else {
             return Vec::new();
         };
         let awards: Vec<_> = cleared

@@ -16,7 +16,7 @@ use solver::{
 };
 
 use super::{
-    book::{Book, Cleared, Interval, Outcome, Placed, PlacedBy},
+    book::{Book, Cleared, Delivery, Interval, Outcome, Placed, PlacedBy},
     feeder::{Estimated, Feeder},
 };
 use crate::{
@@ -392,23 +392,22 @@ pub(super) fn interval(site: &Site, book: &Book, of: &Interval, phase: Phase) ->
         Outcome::Failed(reason) => view.message = Some(reason.clone()),
         Outcome::Cleared(cleared) => show_clearing(site, cleared, &mut view),
     }
+    if let Delivery::Void(reason) = &of.delivery {
+        view.message = Some(reason.clone());
+    }
     view
 }
 
 fn phase_word(of: &Interval, phase: Phase) -> &'static str {
-    match (&of.outcome, phase) {
+    match (&of.outcome, &of.delivery) {
         (Outcome::Failed(_), _) => "failed",
-        (_, Phase::Open) => "open",
+        (Outcome::Pending, _) if phase == Phase::Open => "open",
         (Outcome::Pending, _) => "gate_closed",
-        (Outcome::Cleared(_), Phase::GateClosed | Phase::Cleared) => "cleared",
-        (Outcome::Cleared(_), Phase::Delivering) => "delivering",
-        (Outcome::Cleared(_), Phase::Delivered | Phase::Settled) => {
-            if of.settlement.is_some() {
-                "settled"
-            } else {
-                "delivered"
-            }
-        }
+        (Outcome::Cleared(_), Delivery::Void(_)) => "void",
+        (Outcome::Cleared(_), Delivery::Due) => "cleared",
+        (Outcome::Cleared(_), Delivery::Begun) if of.settlement.is_some() => "settled",
+        (Outcome::Cleared(_), Delivery::Begun) if phase >= Phase::Delivered => "delivered",
+        (Outcome::Cleared(_), Delivery::Begun) => "delivering",
     }
 }
 

@@ -111,17 +111,18 @@ impl Ledger {
     }
 
     /// What a restart has to know, oldest first: all records written since the gate of the interval
-    /// that began at `oldest` closed, and enough before them to know the last number of an order.
+    /// closed that began `lookback_s` before the newest one, and enough before them to know the last
+    /// number of an order. However long the stop was: what was owed then is owed still.
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn since(&self, oldest: i64) -> Result<Vec<Record>, LedgerError> {
+    pub fn recent(&self, lookback_s: i64) -> Result<Vec<Record>, LedgerError> {
         let transaction = self.db.begin_read().map_err(|e| self.storage(&e))?;
         let table = transaction
             .open_table(RECORDS)
             .map_err(|e| self.storage(&e))?;
         let mut records = Vec::new();
-        let (mut before, mut numbered) = (false, false);
+        let (mut oldest, mut before, mut numbered) = (None, false, false);
         for row in table.iter().map_err(|e| self.storage(&e))?.rev() {
             let (number, bytes) = row.map_err(|e| self.storage(&e))?;
             let record =
@@ -130,7 +131,9 @@ impl Ledger {
                     number: number.value(),
                     reason: e.to_string(),
                 })?;
-            before |= gate_closed(&record).is_some_and(|interval| interval < oldest);
+            if let Some(interval) = gate_closed(&record) {
+                before |= interval < *oldest.get_or_insert(interval - lookback_s);
+            }
             numbered |= names_order(&record);
             records.push(record);
             if before && numbered {
@@ -211,7 +214,7 @@ mod tests {
             ));
         }
         let ledger = Ledger::open(dir.path()).unwrap();
-        assert_eq!(ledger.since(0).unwrap(), [order(1), order(2), cancelled]);
+        assert_eq!(ledger.recent(0).unwrap(), [order(1), order(2), cancelled]);
         let file = fs::metadata(dir.path().join("ledger.redb")).unwrap();
         assert_eq!(file.permissions().mode() & 0o777, 0o600);
     }
@@ -232,10 +235,10 @@ mod tests {
         ledger.append(&old).unwrap();
         ledger.append(&new).unwrap();
         ledger.append(&[failed(120)]).unwrap();
-        let since = ledger.since(120).unwrap();
-        assert_eq!(since[0], old[3], "the first from before");
-        assert_eq!(since.len(), 1 + new.len() + 1);
-        assert_eq!(ledger.since(110).unwrap()[0], old[1]);
+        let recent = ledger.recent(0).unwrap();
+        assert_eq!(recent[0], old[3], "the first from before");
+        assert_eq!(recent.len(), 1 + new.len() + 1);
+        assert_eq!(ledger.recent(10).unwrap()[0], old[1]);
     }
 
     /// Else a number would be given twice.
@@ -246,7 +249,7 @@ mod tests {
         let failures: Vec<Record> = (0..3000).map(|k| failed(10 * k)).collect();
         ledger.append(&[order(1), order(2)]).unwrap();
         ledger.append(&failures).unwrap();
-        assert_eq!(ledger.since(29_000).unwrap()[0], order(2));
+        assert_eq!(ledger.recent(1000).unwrap()[0], order(2));
     }
 
     #[test]

@@ -57,6 +57,21 @@ pub enum LedgerEntry {
         /// They.
         contracts: Contracts,
     },
+    /// Delivery began: the interval's setpoints may go out from here on. A cleared interval
+    /// without this entry was never delivered.
+    Delivering {
+        /// Start of the interval.
+        interval: i64,
+        /// When, UTC, µs since 1970.
+        at_us: i64,
+    },
+    /// A cleared interval was not delivered: its contracts are void, nobody owes anything.
+    Voided {
+        /// Start of the interval.
+        interval: i64,
+        /// Why.
+        reason: String,
+    },
     /// Meters were read.
     Metered {
         /// Start of the interval.

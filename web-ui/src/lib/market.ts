@@ -1,10 +1,10 @@
 /** What the market page needs to know of intervals, prices and orders, without drawing any of it. */
 import type { BindingView, IntervalView, NewOrder, UnitView } from '../api/types';
 
-/** The phases of an interval in order. `failed` ends it from any of them. */
+/** The phases of an interval in order. `failed` ends it before `cleared`, `void` before `delivering`. */
 export const PHASES = ['open', 'gate_closed', 'cleared', 'delivering', 'delivered', 'settled'] as const;
 
-/** How far along an interval is: index into `PHASES`, or -1 if it failed. */
+/** How far along an interval is: index into `PHASES`, or -1 if it failed or is void. */
 export function phaseIndex(phase: string): number {
   return (PHASES as readonly string[]).indexOf(phase);
 }

@@ -12,11 +12,11 @@ pub struct IntervalView {
     pub end: String,
     /// When its gate closes or closed.
     pub gate_closure: String,
-    /// `open`, `gate_closed`, `cleared`, `delivering`, `delivered`, `settled`, or `failed`.
+    /// `open`, `gate_closed`, `cleared`, `delivering`, `delivered`, `settled`, `failed` or `void`.
     pub phase: String,
     /// `optimal`, `feasible`, `least_violation`, or `null` before clearing.
     pub status: Option<String>,
-    /// Why it failed, or what cannot be met.
+    /// Why it failed or is void, or what cannot be met.
     pub message: Option<String>,
     /// Orders taking part.
     pub orders: u32,
