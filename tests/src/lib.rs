@@ -1,6 +1,8 @@
 //! Whole-system tests of Busbar, and what they run on: the built programs as processes, their
-//! sockets, nothing of their inside.
+//! sockets, nothing of their inside. Beside them the networks that the solver is measured on.
 
+#[cfg(feature = "grids")]
+pub mod grids;
 pub mod http;
 pub mod stack;
 pub mod truth;

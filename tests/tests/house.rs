@@ -46,7 +46,12 @@ fn dependencies_point_one_way() -> Result<()> {
         ("busbar-sim-rtu", &["busbar-protocols", "busbar-solver"]),
         (
             "busbar-tests",
-            &["busbar-protocols", "busbar-edge", "busbar-sim-rtu"],
+            &[
+                "busbar-protocols",
+                "busbar-solver",
+                "busbar-edge",
+                "busbar-sim-rtu",
+            ],
         ),
         ("xtask", &["busbar-tests"]),
     ];

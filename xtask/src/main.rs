@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything a developer or CI does with the project, one thin file per verb.
 
+mod bench;
 mod demo;
 mod run;
 mod test;
@@ -18,6 +19,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Measure the project beside its peers.
+    Bench(bench::Bench),
     /// Build everything, then run the simulated substation and the appliance until Ctrl-C.
     Demo(demo::Demo),
     /// Set up and run the project's tests: all of them, or the steps named.
@@ -28,6 +31,7 @@ enum Verb {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().verb {
+        Verb::Bench(bench) => bench.run(),
         Verb::Demo(demo) => demo.run(),
         Verb::Test(test) => test.run(),
         Verb::Ui => ui::build(),

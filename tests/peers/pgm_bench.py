@@ -1,0 +1,73 @@
+"""power-grid-model's side of `cargo xtask bench solver`.
+
+Loads what it is told on standard input, one JSON object a line, solves it, and answers with the time
+its own thread was on the processor. The time is that of one batch calculation in the calling
+thread, divided by the number of scenarios.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from power_grid_model import CalculationMethod, PowerGridModel
+from power_grid_model.utils import json_deserialize_from_file
+
+
+class Case:
+    def __init__(self, command):
+        self.model = PowerGridModel(json_deserialize_from_file(Path(command["input"])))
+        self.update = json_deserialize_from_file(Path(command["update"]))
+        self.count = len(next(iter(self.update.values())))
+        calculation = command["calculation"]
+        self.calculate = getattr(self.model, f"calculate_{calculation}")
+        self.arguments = {
+            "symmetric": not command["asymmetric"],
+            "error_tolerance": command["tolerance"],
+            "max_iterations": 200,
+            "calculation_method": CalculationMethod[command["method"]],
+            "threading": -1,
+        }
+
+    def solve(self):
+        return self.calculate(update_data=self.update, **self.arguments)
+
+
+def voltages(output):
+    """Of each scenario, each node, each phase: magnitude, pu, and angle, rad."""
+    node = output["node"]
+    return np.stack([node["u_pu"], node["u_angle"]], axis=-1)
+
+
+def obey(command, cases):
+    match command["do"]:
+        case "load":
+            cases.append(Case(command))
+            return {"case": len(cases) - 1}
+        case "forget":
+            cases.clear()
+            return {}
+        case "answer":
+            output = cases[command["case"]].solve()
+            voltages(output).astype("<f8").tofile(command["file"])
+            return {"scenarios": cases[command["case"]].count}
+        case "sample":
+            chosen = cases[command["case"]]
+            start = time.thread_time()
+            chosen.solve()
+            return {"seconds": (time.thread_time() - start) / chosen.count}
+    raise ValueError(command)
+
+
+def main():
+    cases = []
+    for line in sys.stdin:
+        try:
+            answer = obey(json.loads(line), cases)
+        except Exception as error:  # Told to the bench, which knows what failed.
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+main()

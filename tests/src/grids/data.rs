@@ -1,0 +1,49 @@
+//! A data set of power-grid-model's JSON under construction.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+/// Tables of components, and the ids given so far.
+#[derive(Clone, Debug, Default)]
+pub struct Data {
+    /// Rows by component.
+    pub tables: BTreeMap<&'static str, Vec<Value>>,
+    next_id: i32,
+}
+
+impl Data {
+    /// Adds a component; its id.
+    pub fn add(&mut self, component: &'static str, mut attributes: Value) -> i32 {
+        let id = self.next_id;
+        self.next_id += 1;
+        attributes["id"] = json!(id);
+        self.tables.entry(component).or_default().push(attributes);
+        id
+    }
+
+    /// Rows of a component.
+    #[must_use]
+    pub fn rows(&self, component: &str) -> &[Value] {
+        self.tables.get(component).map_or(&[], Vec::as_slice)
+    }
+
+    /// As an `input` data set.
+    #[must_use]
+    pub fn input(&self) -> String {
+        document("input", false, json!(self.tables))
+    }
+}
+
+/// An `update` data set of these scenarios.
+#[must_use]
+pub(super) fn update(scenarios: Vec<Map<String, Value>>) -> String {
+    document("update", true, json!(scenarios))
+}
+
+fn document(kind: &str, is_batch: bool, data: Value) -> String {
+    let document = json!({
+        "version": "1.0", "type": kind, "is_batch": is_batch, "attributes": {}, "data": data,
+    });
+    document.to_string()
+}

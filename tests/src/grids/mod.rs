@@ -1,0 +1,8 @@
+//! Made-up networks in power-grid-model's JSON, for benches and comparisons with peers: the same
+//! seed gives the same file.
+
+mod data;
+mod fictional;
+
+pub use data::Data;
+pub use fictional::{Fictional, load_scenarios};

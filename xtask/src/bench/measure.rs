@@ -1,0 +1,236 @@
+//! One calculation on one network: who reaches the same answer, and how fast.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::worker::Worker;
+
+/// Largest change of a voltage in the last iteration, pu, on both sides.
+const TOLERANCE: f64 = 1e-8;
+/// The answer to compare with is power-grid-model's own at this tolerance.
+const REFERENCE_TOLERANCE: f64 = 1e-12;
+/// Voltages closer than this to the reference are the same, pu. A method that converges by a factor an
+/// iteration stops farther from its answer than the last step was long.
+const SAME: f64 = 1e-7;
+/// Samples that decide which method is the fastest.
+const TRIALS: usize = 3;
+
+/// What is calculated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Calculation {
+    /// Power flow, symmetric.
+    PfSym,
+    /// Power flow by phase.
+    PfAsym,
+}
+
+impl Calculation {
+    pub(super) const ALL: [Self; 2] = [Self::PfSym, Self::PfAsym];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::PfSym => "power flow, symmetric",
+            Self::PfAsym => "power flow, asymmetric",
+        }
+    }
+
+    /// The ratio that is aimed at.
+    pub(super) fn target(self) -> f64 {
+        match self {
+            Self::PfSym => 0.5,
+            Self::PfAsym => 0.35,
+        }
+    }
+
+    fn asymmetric(self) -> bool {
+        self == Self::PfAsym
+    }
+
+    fn busbar_methods(self) -> &'static [&'static str] {
+        match self {
+            Self::PfSym => &["newton"],
+            Self::PfAsym => &["newton", "current"],
+        }
+    }
+
+    fn peer_methods(self) -> &'static [&'static str] {
+        &["newton_raphson", "iterative_current"]
+    }
+}
+
+/// A calculation on a network of which the files are written.
+pub(super) struct Case<'a> {
+    pub(super) calculation: Calculation,
+    pub(super) input: &'a Path,
+    pub(super) update: &'a Path,
+    /// For the answers.
+    pub(super) dir: &'a Path,
+    pub(super) samples: usize,
+}
+
+/// A method of one side.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Method {
+    pub(super) name: &'static str,
+    /// Largest distance of a voltage from the reference, pu; not a number without an answer.
+    pub(super) distance: f64,
+    /// Why there is no answer.
+    pub(super) error: Option<String>,
+    /// Seconds a scenario.
+    pub(super) samples: Vec<f64>,
+    case: u64,
+}
+
+/// Methods of both sides.
+pub(super) struct Measured {
+    pub(super) busbar: Vec<Method>,
+    pub(super) peer: Vec<Method>,
+}
+
+impl Method {
+    pub(super) fn is_right(&self) -> bool {
+        self.distance <= SAME
+    }
+
+    /// Median of the samples; infinite without any.
+    pub(super) fn seconds(&self) -> f64 {
+        let mut sorted = self.samples.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+            .get(sorted.len() / 2)
+            .copied()
+            .unwrap_or(f64::INFINITY)
+    }
+
+    fn sample(&mut self, worker: &mut Worker) -> Result<()> {
+        let answer = worker.ask(&json!({"do": "sample", "case": self.case}))?;
+        self.samples
+            .push(answer["seconds"].as_f64().context("no time was measured")?);
+        Ok(())
+    }
+}
+
+/// The fastest that reaches the answer.
+pub(super) fn fastest(methods: &[Method]) -> Option<&Method> {
+    let right = methods.iter().filter(|m| m.is_right());
+    right.min_by(|a, b| a.seconds().total_cmp(&b.seconds()))
+}
+
+impl Measured {
+    /// Both sides have an answer, and every answer of ours is right.
+    pub(super) fn agrees(&self) -> bool {
+        fastest(&self.peer).is_some() && self.busbar.iter().all(Method::is_right)
+    }
+
+    pub(super) fn ratio(&self) -> Option<f64> {
+        Some(fastest(&self.busbar)?.seconds() / fastest(&self.peer)?.seconds())
+    }
+}
+
+impl Case<'_> {
+    pub(super) fn measure(&self, busbar: &mut Worker, peer: &mut Worker) -> Result<Measured> {
+        for worker in [&mut *busbar, &mut *peer] {
+            worker.ask(&json!({"do": "forget"}))?;
+        }
+        let reference = self.answer(peer, "newton_raphson", REFERENCE_TOLERANCE);
+        let (_, reference) = reference.context("power-grid-model has no answer to compare with")?;
+        let prepare = |worker: &mut Worker, names: &'static [&'static str]| {
+            let prepared = names
+                .iter()
+                .map(|name| self.prepare(worker, name, &reference));
+            prepared.collect::<Vec<Method>>()
+        };
+        let mut measured = Measured {
+            busbar: prepare(busbar, self.calculation.busbar_methods()),
+            peer: prepare(peer, self.calculation.peer_methods()),
+        };
+        for round in 0..self.samples {
+            for (methods, worker) in [
+                (&mut measured.busbar, &mut *busbar),
+                (&mut measured.peer, &mut *peer),
+            ] {
+                let best = fastest(methods).map(|m| m.name);
+                for method in methods.iter_mut().filter(|m| m.is_right()) {
+                    if round < TRIALS || Some(method.name) == best {
+                        method.sample(worker)?;
+                    }
+                }
+            }
+        }
+        Ok(measured)
+    }
+
+    fn prepare(&self, worker: &mut Worker, name: &'static str, reference: &[f64]) -> Method {
+        let mut method = Method {
+            name,
+            distance: f64::NAN,
+            ..Method::default()
+        };
+        match self.answer(worker, name, TOLERANCE) {
+            Ok((case, voltages)) => {
+                method.case = case;
+                method.distance = distance(&voltages, reference);
+            }
+            Err(error) => method.error = Some(format!("{error:#}")),
+        }
+        method
+    }
+
+    /// The loaded case, and magnitudes and angles of all voltages of all scenarios.
+    fn answer(&self, worker: &mut Worker, method: &str, tolerance: f64) -> Result<(u64, Vec<f64>)> {
+        let loaded = worker.ask(&json!({
+            "do": "load", "input": self.input, "update": self.update, "method": method,
+            "calculation": "power_flow", "asymmetric": self.calculation.asymmetric(),
+            "tolerance": tolerance,
+        }))?;
+        let case = loaded["case"].as_u64().context("it was not loaded")?;
+        let file = self.dir.join("answer.bin");
+        worker.ask(&json!({"do": "answer", "case": case, "file": file}))?;
+        let bytes = fs::read(&file)?;
+        ensure!(bytes.len().is_multiple_of(16), "an answer of odd length");
+        let numbers = bytes.as_chunks::<8>().0.iter();
+        Ok((case, numbers.map(|&b| f64::from_le_bytes(b)).collect()))
+    }
+}
+
+/// Largest distance of two voltages, each of magnitude and angle.
+fn distance(found: &[f64], expected: &[f64]) -> f64 {
+    if found.len() != expected.len() {
+        return f64::NAN;
+    }
+    let pairs = found
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .zip(expected.as_chunks::<2>().0);
+    let apart = pairs.map(|(&[u, angle], &[v, other])| {
+        // |u e^ja - v e^jb|, without the rounding of the angles' cosines.
+        let across = 2.0 * (u * v).sqrt() * ((angle - other) / 2.0).sin();
+        (u - v).hypot(across)
+    });
+    apart.fold(0.0, |a, b| {
+        if a.is_nan() || b.is_nan() {
+            f64::NAN
+        } else {
+            a.max(b)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_of_voltages_is_that_of_phasors() {
+        let found = [1.0, 0.0, 2.0, std::f64::consts::PI];
+        let expected = [1.0, 0.1, 2.0, -std::f64::consts::PI + 1e-9];
+        let by_hand = 2.0 * 0.05_f64.sin();
+        assert!((distance(&found, &expected) - by_hand).abs() < 1e-9);
+        assert!(distance(&found, &expected[..2]).is_nan());
+        assert!(distance(&[f64::NAN, 0.0], &[1.0, 0.0]).is_nan());
+    }
+}

@@ -1,0 +1,87 @@
+//! What was measured, for people and for programs.
+
+use serde_json::{Value, json};
+
+use super::measure::{Calculation, Measured, Method, fastest};
+
+/// One calculation on one network.
+pub(super) struct Row {
+    pub(super) nodes: u64,
+    pub(super) meshed: bool,
+    pub(super) calculation: Calculation,
+    pub(super) measured: Measured,
+}
+
+impl Row {
+    fn shape(&self) -> &'static str {
+        if self.meshed { "meshed" } else { "radial" }
+    }
+
+    pub(super) fn line(&self) -> String {
+        let side = |methods: &[Method]| match fastest(methods) {
+            Some(m) => format!("{:>9.3} ms {:<18}", 1e3 * m.seconds(), m.name),
+            None => "disagrees".to_owned(),
+        };
+        let (busbar, peer) = (side(&self.measured.busbar), side(&self.measured.peer));
+        let (ratio, target) = (
+            self.measured.ratio().unwrap_or(f64::NAN),
+            self.calculation.target(),
+        );
+        let verdict = if ratio <= target { "" } else { "  above" };
+        format!(
+            "{:>6} {}  {:<26}{busbar}{peer}{ratio:>7.3} {target:>7.2}{verdict}",
+            self.nodes,
+            self.shape(),
+            self.calculation.name(),
+        )
+    }
+
+    fn json(&self) -> Value {
+        let methods = |methods: &[Method]| {
+            let methods = methods.iter().map(|m| {
+                json!({"method": m.name, "median_s": m.seconds(), "samples": m.samples.len(),
+                       "distance_pu": m.distance, "error": m.error})
+            });
+            methods.collect::<Vec<Value>>()
+        };
+        json!({
+            "calculation": self.calculation.name(), "nodes": self.nodes, "shape": self.shape(),
+            "busbar": methods(&self.measured.busbar), "peer": methods(&self.measured.peer),
+            "ratio": self.measured.ratio(), "target": self.calculation.target(),
+            "agrees": self.measured.agrees(),
+        })
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the bench's output")]
+pub(super) fn print(rows: &[Row]) {
+    println!(
+        "\n {:>5} {:<7} {:<26}{:<31}{:<31}{:>6} {:>7}",
+        "nodes", "shape", "calculation", "   Busbar", "   power-grid-model", "ratio", "at most"
+    );
+    for row in rows {
+        println!("{}", row.line());
+    }
+    println!(
+        "\nMedian thread-CPU time of a scenario in a batch, all outputs included, tolerance 1e-8."
+    );
+    for row in rows {
+        for (side, methods) in [
+            ("Busbar", &row.measured.busbar),
+            ("peer", &row.measured.peer),
+        ] {
+            for method in methods.iter().filter(|m| !m.is_right()) {
+                let why = method
+                    .error
+                    .clone()
+                    .unwrap_or_else(|| format!("{:.1e} pu away", method.distance));
+                let (name, nodes, shape) = (row.calculation.name(), row.nodes, row.shape());
+                println!("{side}'s {}, {name}, {nodes} {shape}: {why}", method.name);
+            }
+        }
+    }
+}
+
+pub(super) fn json(rows: &[Row]) -> Value {
+    json!({ "rows": rows.iter().map(Row::json).collect::<Vec<_>>() })
+}
