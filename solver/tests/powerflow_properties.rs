@@ -337,3 +337,37 @@ fn change(grid: &mut Grid, rng: &mut StdRng) -> Result<(), UpdateError> {
     }
     Ok(())
 }
+
+/// What factors are kept by: the same revision means the same admittances and switch states, and
+/// powers alone leave it.
+#[test]
+fn the_revision_follows_admittances_only() {
+    for seed in 0..100 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut grid = Grid::new(&random_network(&mut rng)).unwrap();
+        for _ in 0..8 {
+            let before = grid.clone();
+            assert!(before.revision().is(grid.revision()));
+            change(&mut grid, &mut rng).unwrap();
+            let strength = |g: &Grid| -> Vec<(bool, Complex64)> {
+                g.sources.iter().map(|s| (s.closed, s.y)).collect()
+            };
+            let same = before.branches == grid.branches
+                && before.y_shunt == grid.y_shunt
+                && before.energised == grid.energised
+                && strength(&before) == strength(&grid);
+            assert!(
+                same || !before.revision().is(grid.revision()),
+                "seed {seed}"
+            );
+        }
+        let before = grid.revision().clone();
+        if let Some(a) = grid.appliances.first() {
+            let id = a.id;
+            grid.set_appliance(id, 1.0, 2.0).unwrap();
+            grid.set_appliance_status(id, false).unwrap();
+        }
+        grid.set_source(grid.sources[0].id, 1.02, 0.1).unwrap();
+        assert!(before.is(grid.revision()), "seed {seed}");
+    }
+}

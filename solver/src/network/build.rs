@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use num_complex::Complex64;
 
 use super::{
-    Appliance, ApplianceKind, Branch, BranchKind, Element, Grid, Id, LoadKind, Network, S_BASE_VA,
-    Shunt, Source, SourceBehind, two_port,
+    Appliance, ApplianceKind, Branch, BranchKind, Element, Grid, Id, LoadKind, Network, Revision,
+    S_BASE_VA, Shunt, Source, SourceBehind, two_port,
 };
 
 /// What of its network a branch of the grid is.
@@ -123,6 +123,7 @@ impl Grid {
             appliances: Vec::new(),
             network: network.clone(),
             elements: BTreeMap::new(),
+            revision: Revision::default(),
         };
         for (k, &id) in grid.node_id.iter().enumerate() {
             grid.elements.insert(id, Element::Node(k));
@@ -253,6 +254,7 @@ impl Grid {
             }
         };
         let closed = (from_status != 0, to_status != 0);
+        self.revision = Revision::default();
         let branch = &mut self.branches[k];
         let switched = closed != (branch.from_closed, branch.to_closed);
         (branch.from_closed, branch.to_closed) = closed;
@@ -329,7 +331,11 @@ impl Grid {
 
     /// A source from its component.
     pub(super) fn recompute_source(&mut self, k: usize) {
-        self.sources[k] = source_behind(&self.network.source[k], self.sources[k].node);
+        let source = source_behind(&self.network.source[k], self.sources[k].node);
+        let before = std::mem::replace(&mut self.sources[k], source);
+        if (before.closed, before.y) != (self.sources[k].closed, self.sources[k].y) {
+            self.revision = Revision::default();
+        }
     }
 
     /// Shunts at a node, summed afresh, so that one switched often leaves no rounding behind.
@@ -337,6 +343,7 @@ impl Grid {
         let k = self.known_node(node);
         let at_node = self.network.shunt.iter().filter(|s| s.node == node);
         self.y_shunt[k] = at_node.map(|s| self.shunt_admittance(s, k)).sum();
+        self.revision = Revision::default();
     }
 
     /// Admittance of a shunt at a node, pu; zero when it is disconnected.

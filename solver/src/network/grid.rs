@@ -2,6 +2,7 @@
 //! run on. Everything here is per unit on `S_BASE_VA` and the node's rated voltage.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use num_complex::Complex64;
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,26 @@ pub enum Element {
     ThreeWinding(usize),
 }
 
+/// Admittances, switch states and sources' strength of a grid as they were at some time: what
+/// factors and bus admittances made from them are compared by, instead of value by value.
+#[derive(Clone, Debug, Default)]
+pub struct Revision(Arc<()>);
+
+impl Revision {
+    /// Whether nothing has changed between the two; of grids with other histories never.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// The history of a grid is no part of what it is.
+impl PartialEq for Revision {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// The network as algorithms see it. Node `k` is the `k`-th of `Network::node`; after them comes an
 /// inner node for each three-winding transformer, which has the transformer's id.
 ///
@@ -166,6 +187,7 @@ pub struct Grid {
     pub appliances: Vec<Appliance>,
     pub(super) network: Network,
     pub(super) elements: BTreeMap<Id, Element>,
+    pub(super) revision: Revision,
 }
 
 impl Grid {
@@ -199,6 +221,13 @@ impl Grid {
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// Changes whenever an admittance, a switch state or a source's strength does; not with powers
+    /// and reference voltages.
+    #[must_use]
+    pub fn revision(&self) -> &Revision {
+        &self.revision
     }
 
     /// What an id belongs to.

@@ -32,7 +32,9 @@ pub use devices::{
     SymCurrentSensor, SymPowerSensor, SymVoltageSensor, TransformerTapRegulator, VoltageRegulator,
 };
 pub use error::{Fault, NetworkError, Problem, UpdateError};
-pub use grid::{Appliance, ApplianceKind, Branch, BranchKind, Element, Grid, Side, SourceBehind};
+pub use grid::{
+    Appliance, ApplianceKind, Branch, BranchKind, Element, Grid, Revision, Side, SourceBehind,
+};
 pub use matrix3::{Matrix3, Phases};
 pub use model::{Id, Line, LoadKind, Network, Node, Shunt, Source, SymGen, SymLoad, Transformer};
 pub use phase_grid::{PhaseBranch, PhaseGrid, balanced};

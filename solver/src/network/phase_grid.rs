@@ -12,7 +12,7 @@ use super::build::BranchRow;
 use super::matrix3::{Matrix3, Phases, ROTATION};
 use super::two_port::{self, Pi};
 use super::validate::Check;
-use super::{Branch, Fault, Grid, Network, NetworkError, S_BASE_VA, Transformer};
+use super::{Branch, Fault, Grid, Network, NetworkError, Revision, S_BASE_VA, Transformer};
 
 const ZERO: Complex64 = Complex64::new(0.0, 0.0);
 
@@ -42,8 +42,9 @@ pub struct PhaseGrid {
     pub sources: Vec<Matrix3>,
     /// Specified power of each appliance, generation-positive, at 1 pu voltage.
     pub appliances: Vec<Phases>,
-    /// The grid's own branches these were made from.
+    /// The grid's own branches these were made from, and the grid as it was then.
     made_from: Vec<Branch>,
+    revision: Revision,
 }
 
 /// The phases of a balanced quantity given for phase a.
@@ -69,27 +70,33 @@ impl PhaseGrid {
             sources: vec![Matrix3::ZERO; grid.sources.len()],
             appliances: vec![[ZERO; 3]; grid.appliances.len()],
             made_from: grid.branches.clone(),
+            revision: grid.revision().clone(),
         };
         for k in 0..grid.branches.len() {
             phases.branches[k] = grid.branch_by_phase(k);
         }
-        phases.follow_values(grid);
+        phases.follow_admittances(grid);
+        phases.follow_powers(grid);
         Ok(phases)
     }
 
     /// Takes over the grid's values and switch states as they are now. The grid is the one this
     /// was made from; nothing is allocated.
     pub fn follow(&mut self, grid: &Grid) {
-        for (k, branch) in grid.branches.iter().enumerate() {
-            if self.made_from[k] != *branch {
-                self.made_from[k].clone_from(branch);
-                self.branches[k] = grid.branch_by_phase(k);
+        if !self.revision.is(grid.revision()) {
+            for (k, branch) in grid.branches.iter().enumerate() {
+                if self.made_from[k] != *branch {
+                    self.made_from[k].clone_from(branch);
+                    self.branches[k] = grid.branch_by_phase(k);
+                }
             }
+            self.follow_admittances(grid);
+            self.revision = grid.revision().clone();
         }
-        self.follow_values(grid);
+        self.follow_powers(grid);
     }
 
-    fn follow_values(&mut self, grid: &Grid) {
+    fn follow_admittances(&mut self, grid: &Grid) {
         let network = grid.network();
         self.y_shunt.fill(Matrix3::ZERO);
         for (k, s) in network.shunt.iter().enumerate() {
@@ -109,6 +116,10 @@ impl PhaseGrid {
             let y0 = y1 / s.z01_ratio.unwrap_or(1.0);
             self.sources[k] = Matrix3::from_sequences(y0, y1, y1);
         }
+    }
+
+    fn follow_powers(&mut self, grid: &Grid) {
+        let network = grid.network();
         let symmetric = network.sym_load.len() + network.sym_gen.len();
         for (s, a) in self
             .appliances

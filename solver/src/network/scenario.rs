@@ -2,7 +2,7 @@
 
 use super::build::{ApplianceRow, BranchRow};
 use super::model::with_tables;
-use super::{Grid, UpdateError};
+use super::{Grid, Revision, UpdateError};
 
 macro_rules! change {
     ($(($table:ident, $component:ident, $attributes:ident, $doc:literal)),* $(,)?) => {
@@ -81,7 +81,10 @@ impl Grid {
             Change::SymGen(k, _) => return self.follow_appliance(ApplianceRow::SymGen(k)),
             Change::AsymLoad(k, _) => return self.follow_appliance(ApplianceRow::AsymLoad(k)),
             Change::AsymGen(k, _) => return self.follow_appliance(ApplianceRow::AsymGen(k)),
-            Change::Source(k, _) => {
+            Change::Source(k, ref was) => {
+                if was.z01_ratio != self.network.source[k].z01_ratio {
+                    self.revision = Revision::default();
+                }
                 let before = (self.sources[k].closed, self.sources[k].u_ref);
                 self.recompute_source(k);
                 return before != (self.sources[k].closed, self.sources[k].u_ref);

@@ -148,7 +148,7 @@ impl Grid {
     pub fn set_source_status(&mut self, id: Id, closed: bool) -> Result<(), UpdateError> {
         let k = self.source_at(id)?;
         self.network.source[k].status = i8::from(closed);
-        self.sources[k].closed = closed;
+        self.recompute_source(k);
         self.retrace();
         Ok(())
     }
