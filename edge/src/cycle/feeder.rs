@@ -309,7 +309,15 @@ fn estimated_value(estimate: &Estimate, grid: &Grid, kind: Kind) -> Option<f64> 
         Kind::ApplianceP { appliance: id } => appliance(id)?.p,
         Kind::ApplianceQ { appliance: id } => appliance(id)?.q,
         // No point of a site measures these.
-        Kind::VoltageAngle { .. } | Kind::SourceP { .. } | Kind::SourceQ { .. } => None,
+        Kind::VoltageAngle { .. }
+        | Kind::SourceP { .. }
+        | Kind::SourceQ { .. }
+        | Kind::CurrentAlong { .. }
+        | Kind::WindingP { .. }
+        | Kind::WindingQ { .. }
+        | Kind::WindingCurrentAlong { .. }
+        | Kind::ShuntP { .. }
+        | Kind::ShuntQ { .. } => None,
     };
     quantity.map(|q| q.value)
 }

@@ -177,8 +177,12 @@ pub(super) fn interchangeable(
             .sensitivity
             .map(|s| observations[k].sigma * s.sqrt())
     };
-    (0..checks.len())
-        .filter(|&k| k != at && observations[k].used && !observations[k].pseudo)
+    let own = observations[at].index;
+    let mut others: Vec<usize> = (0..checks.len())
+        .filter(|&k| {
+            let other = &observations[k];
+            other.index != own && other.used && !other.pseudo
+        })
         .filter(|&k| {
             model.evaluate(observations[k].target, state, &mut row);
             let between: f64 = row.iter().map(|&(column, h)| h * covariance[column]).sum();
@@ -186,7 +190,9 @@ pub(super) fn interchangeable(
             deviations.is_some_and(|(a, b)| between.abs() > INTERCHANGEABLE * a * b)
         })
         .map(|k| observations[k].index)
-        .collect()
+        .collect();
+    others.dedup();
+    others
 }
 
 /// What the value of an observation that took part looks like, judged by the error its residual

@@ -1,10 +1,11 @@
-//! What the estimator answers, in SI.
+//! What the estimator answers, in SI. Quantities are three-phase and line-to-line in the symmetrical
+//! form; in that by phase there is one for each of a, b, c, voltages line-to-neutral.
 
 use std::fmt;
 
 use num_complex::Complex64;
 
-use super::Origin;
+use super::{Form, Origin, Phase, Sym};
 use crate::network::Id;
 
 /// An estimated figure and its standard deviation, same unit.
@@ -18,19 +19,19 @@ pub struct Quantity {
 
 /// State of a node.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NodeEstimate {
+pub struct NodeEstimate<F: Form = Sym> {
     /// Node.
     pub id: Id,
     /// Connected to a source. If not, voltage and injection are zero and certain.
     pub energised: bool,
-    /// Line-to-line voltage, V; none: not observable.
-    pub u: Option<Quantity>,
+    /// Voltage, V; none: not observable.
+    pub u: F::Of<Option<Quantity>>,
     /// Voltage angle against the source of its island, rad; none: not observable.
-    pub angle: Option<Quantity>,
+    pub angle: F::Of<Option<Quantity>>,
     /// Active power injected by sources, loads and generators, generation-positive, W.
-    pub p: Option<Quantity>,
+    pub p: F::Of<Option<Quantity>>,
     /// Reactive power injected by sources, loads and generators, generation-positive, var.
-    pub q: Option<Quantity>,
+    pub q: F::Of<Option<Quantity>>,
     /// The voltage is known only thanks to pseudo-measurements: meters alone do not determine it.
     pub rests_on_pseudo: bool,
 }
@@ -48,27 +49,27 @@ pub struct EndEstimate {
 
 /// State of a branch.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BranchEstimate {
+pub struct BranchEstimate<F: Form = Sym> {
     /// Branch.
     pub id: Id,
     /// From side; none: not observable. Zero where open or de-energised.
-    pub from: Option<EndEstimate>,
+    pub from: F::Of<Option<EndEstimate>>,
     /// To side; none: not observable. Zero where open or de-energised.
-    pub to: Option<EndEstimate>,
-    /// Largest of current / rated current, and for transformers of apparent / rated power, as a
-    /// fraction of one; none: not observable or not rated.
+    pub to: F::Of<Option<EndEstimate>>,
+    /// Largest of current / rated current (of any phase), and for transformers of apparent / rated
+    /// power (of all phases), as a fraction of one; none: not observable or not rated.
     pub loading: Option<f64>,
 }
 
 /// Power of a load (load-positive) or generator (generation-positive).
 #[derive(Clone, Debug, PartialEq)]
-pub struct ApplianceEstimate {
+pub struct ApplianceEstimate<F: Form = Sym> {
     /// Load or generator.
     pub id: Id,
     /// Active power, W; none: not observable.
-    pub p: Option<Quantity>,
+    pub p: F::Of<Option<Quantity>>,
     /// Reactive power, var; none: not observable.
-    pub q: Option<Quantity>,
+    pub q: F::Of<Option<Quantity>>,
     /// `Metered`: active and reactive power are measured, by meters not rejected. `Pseudo`: at
     /// least one of them is a guess. None: at least one has no measurement and follows from
     /// the rest of the network.
@@ -77,13 +78,13 @@ pub struct ApplianceEstimate {
 
 /// Power a source feeds in, generation-positive.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SourceEstimate {
+pub struct SourceEstimate<F: Form = Sym> {
     /// Source.
     pub id: Id,
     /// Active power, W; none: not observable, or another source at the same node.
-    pub p: Option<Quantity>,
+    pub p: F::Of<Option<Quantity>>,
     /// Reactive power, var; none as for `p`.
-    pub q: Option<Quantity>,
+    pub q: F::Of<Option<Quantity>>,
 }
 
 /// What a rejected value looks like.
@@ -112,7 +113,9 @@ impl fmt::Display for Suspicion {
 pub struct Rejected {
     /// Position in the measurements.
     pub index: usize,
-    /// Measured, SI.
+    /// The phase that showed it.
+    pub phase: Phase,
+    /// Measured, SI, of that phase.
     pub measured: f64,
     /// What the other measurements say it should be, SI.
     pub estimated: Option<Quantity>,
@@ -190,18 +193,18 @@ pub struct Residual {
 
 /// The estimated state of the network.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Estimate {
+pub struct Estimate<F: Form = Sym> {
     /// Node voltages, pu. Zero where not energised; where not observable a mere starting value.
-    pub u: Vec<Complex64>,
+    pub u: Vec<F::Of<Complex64>>,
     /// Nodes, in grid order.
-    pub nodes: Vec<NodeEstimate>,
+    pub nodes: Vec<NodeEstimate<F>>,
     /// Branches, in grid order.
-    pub branches: Vec<BranchEstimate>,
+    pub branches: Vec<BranchEstimate<F>>,
     /// Loads and generators, in grid order.
-    pub appliances: Vec<ApplianceEstimate>,
+    pub appliances: Vec<ApplianceEstimate<F>>,
     /// Sources, in grid order.
-    pub sources: Vec<SourceEstimate>,
-    /// Energised nodes whose voltage the measurements do not determine.
+    pub sources: Vec<SourceEstimate<F>>,
+    /// Energised nodes whose voltage the measurements do not determine, in one phase at least.
     pub unobservable: Vec<Id>,
     /// Sum of squared weighted residuals.
     pub objective: f64,
@@ -214,7 +217,7 @@ pub struct Estimate {
     /// Threshold of the normalised residuals.
     pub residual_threshold: f64,
     /// How each measurement fits, in the order given; none: unused or rejected.
-    pub residuals: Vec<Option<Residual>>,
+    pub residuals: Vec<F::Of<Option<Residual>>>,
     /// Bad data, in the order found.
     pub rejected: Vec<Rejected>,
     /// Pseudo-measurements the meters contradict.

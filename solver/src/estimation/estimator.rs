@@ -1,7 +1,10 @@
 //! The estimator: fit, look for bad data, fit again until clean, report.
 
+use std::marker::PhantomData;
+
 use num_complex::Complex64;
 
+use super::admittances::Admittances;
 use super::bad_data::{self, Check, Finding};
 use super::equation::{Model, Row, State};
 use super::factor::{Pivot, SelectedInverse};
@@ -11,24 +14,54 @@ use super::report::Report;
 use super::statistics::{chi_square_quantile, largest_normal_quantile};
 use super::wls::{self, Fit, Wls};
 use super::{
-    Estimate, EstimationError, Measurement, Options, Quantity, Rejected, Relaxed, Residual, Unused,
+    Asym, Estimate, EstimationError, Form, Measurement, Options, Phase, Quantity, Rejected,
+    Relaxed, Residual, Sym, Unused,
 };
-use crate::network::Grid;
+use crate::network::{Grid, NetworkError, PhaseGrid};
 
-/// Estimates the state of one network, as often as wanted.
+/// Estimates the state of one network, as often as wanted: see [`Estimator`] and
+/// [`AsymEstimator`].
 ///
 /// Holds what follows from the branches alone, open or closed; switching, taps and measurements
 /// may differ from run to run.
-pub struct Estimator {
+pub struct EstimatorOf<F: Form> {
     layout: Layout,
+    by_phase: Option<PhaseGrid>,
+    admittances: Admittances,
+    form: PhantomData<F>,
 }
+
+/// Estimates the positive sequence.
+pub type Estimator = EstimatorOf<Sym>;
+
+/// Estimates the phases a, b, c.
+pub type AsymEstimator = EstimatorOf<Asym>;
 
 impl Estimator {
     /// Prepares for a grid.
     #[must_use]
     pub fn new(grid: &Grid) -> Self {
+        Self::prepared(grid, None)
+    }
+}
+
+impl AsymEstimator {
+    /// Prepares for a grid.
+    ///
+    /// # Errors
+    /// Everything of the network that lacks zero-sequence data.
+    pub fn new(grid: &Grid) -> Result<Self, NetworkError> {
+        Ok(Self::prepared(grid, Some(PhaseGrid::new(grid)?)))
+    }
+}
+
+impl<F: Form> EstimatorOf<F> {
+    fn prepared(grid: &Grid, by_phase: Option<PhaseGrid>) -> Self {
         Self {
-            layout: Layout::new(grid),
+            layout: Layout::new(grid, F::PHASES),
+            by_phase,
+            admittances: Admittances::default(),
+            form: PhantomData,
         }
     }
 
@@ -38,15 +71,15 @@ impl Estimator {
     /// A load or generator that is not measured is estimated from the rest, as far as that goes.
     ///
     /// # Errors
-    /// A grid other than that of `new`, measurements of unknown components or single phases,
-    /// impossible standard deviations, no convergence.
+    /// A grid other than that of `new`, measurements of unknown components, single phases of the
+    /// positive sequence, impossible standard deviations, no convergence.
     pub fn run(
         &mut self,
         grid: &Grid,
         measurements: &[Measurement],
-        start: Option<&[Complex64]>,
+        start: Option<&[F::Of<Complex64>]>,
         options: &Options,
-    ) -> Result<Estimate, EstimationError> {
+    ) -> Result<Estimate<F>, EstimationError> {
         if !self.layout.fits(grid) {
             return Err(EstimationError::OtherGrid {
                 found_nodes: grid.node_id.len(),
@@ -61,15 +94,24 @@ impl Estimator {
                 expected,
             });
         }
-        let (observations, unused) = problem::observe(grid, measurements)?;
+        if let Some(by_phase) = &mut self.by_phase {
+            by_phase.follow(grid);
+        }
+        self.admittances.follow(grid, self.by_phase.as_ref());
         let model = Model {
             grid,
             layout: &self.layout,
+            admittances: &self.admittances,
         };
+        let (observations, unused) = problem::observe(model, measurements)?;
+        let start: Option<Vec<Complex64>> = start.map(|u| {
+            let phases = |u| model.phases().map(move |phase| *F::phase(u, phase));
+            u.iter().flat_map(phases).collect()
+        });
         let mut search = Search {
             model,
             options,
-            state: problem::initial_state(grid, &observations, start),
+            state: problem::initial_state(model, &observations, start.as_deref()),
             observations,
             wls: Wls::new(model),
             found: Vec::new(),
@@ -77,7 +119,7 @@ impl Estimator {
             iterations: 0,
         };
         let clean = search.until_clean()?;
-        Ok(search.estimate(clean, measurements, unused))
+        Ok(search.estimate(clean, measurements.len(), unused))
     }
 }
 
@@ -224,7 +266,7 @@ impl Search<'_> {
                     &self.state,
                     at,
                 );
-                self.observations[at].used = false;
+                self.set_used(at, false);
                 // What the bad meter may have pushed the guesses to is forgotten.
                 for observation in &mut self.observations {
                     observation.sigma = observation.given_sigma;
@@ -252,17 +294,25 @@ impl Search<'_> {
             .min_by(|a, b| a.1.total_cmp(&b.1));
         let Some((place, _)) = fits else { return false };
         let at = self.found.remove(place).at;
-        self.observations[at].used = true;
+        self.set_used(at, true);
         self.readmitted.push(at);
         true
     }
 
-    fn estimate(
+    /// Takes a meter in or out, all its phases.
+    fn set_used(&mut self, at: usize, used: bool) {
+        let index = self.observations[at].index;
+        for observation in self.observations.iter_mut().filter(|o| o.index == index) {
+            observation.used = used;
+        }
+    }
+
+    fn estimate<F: Form>(
         mut self,
         clean: Clean,
-        measurements: &[Measurement],
+        measurements: usize,
         unused: Vec<Unused>,
-    ) -> Estimate {
+    ) -> Estimate<F> {
         let undetermined = self.undetermined(&clean.constraints, |o| !o.is_current());
         let undetermined_by_meters =
             self.undetermined(&clean.constraints, |o| !o.is_current() && !o.pseudo);
@@ -285,15 +335,23 @@ impl Search<'_> {
         let objective = used()
             .map(|(o, check)| (check.residual / o.sigma).powi(2))
             .sum();
+        let mut critical: Vec<usize> = used()
+            .filter(|(o, check)| !o.pseudo && check.sensitivity.is_none())
+            .map(|(o, _)| o.index)
+            .collect();
+        critical.dedup();
         let degrees_of_freedom = clean.degrees_of_freedom;
         let chi_square_threshold =
             chi_square_quantile(1.0 - self.options.confidence, degrees_of_freedom);
         Estimate {
-            u: nodes.clone().map(|node| self.state.u(node)).collect(),
-            nodes: report.nodes(),
-            branches: report.branches(),
-            appliances: report.appliances(&self.observations),
-            sources: report.sources(),
+            u: nodes
+                .clone()
+                .map(|node| F::of(|phase| self.state.u[self.model.at(node, phase)]))
+                .collect(),
+            nodes: report.nodes::<F>(),
+            branches: report.branches::<F>(),
+            appliances: report.appliances::<F>(&self.observations),
+            sources: report.sources::<F>(),
             unobservable: nodes
                 .filter(|&node| grid.energised[node] && !report.node_is_observable(node))
                 .map(|node| grid.node_id[node])
@@ -303,8 +361,8 @@ impl Search<'_> {
             chi_square_threshold,
             passed: degrees_of_freedom == 0 || objective <= chi_square_threshold,
             residual_threshold: clean.threshold,
-            residuals: self.residuals(&clean, measurements.len()),
-            rejected: self.rejected(&clean, &report, measurements),
+            residuals: self.residuals::<F>(&clean, measurements),
+            rejected: self.rejected(&clean, &report),
             relaxed: used()
                 .filter(|(o, _)| o.sigma > o.given_sigma)
                 .map(|(o, _)| Relaxed {
@@ -312,10 +370,7 @@ impl Search<'_> {
                     sigma: o.sigma * o.unit.abs(),
                 })
                 .collect(),
-            critical: used()
-                .filter(|(o, check)| !o.pseudo && check.sensitivity.is_none())
-                .map(|(o, _)| o.index)
-                .collect(),
+            critical,
             unused,
             iterations: self.iterations,
             gradient_norm: clean.fit.gradient_norm,
@@ -334,8 +389,12 @@ impl Search<'_> {
         self.wls.factor.undetermined(&self.model.layout.pattern)
     }
 
-    fn residuals(&self, clean: &Clean, measurements: usize) -> Vec<Option<Residual>> {
-        let mut residuals = vec![None; measurements];
+    fn residuals<F: Form>(
+        &self,
+        clean: &Clean,
+        measurements: usize,
+    ) -> Vec<F::Of<Option<Residual>>> {
+        let mut residuals = vec![F::of(|_| None); measurements];
         for (o, check) in self
             .observations
             .iter()
@@ -343,7 +402,8 @@ impl Search<'_> {
             .filter(|(o, _)| o.used)
         {
             let sign = o.unit.signum();
-            residuals[o.index] = Some(Residual {
+            let residual = F::phase_mut(&mut residuals[o.index], o.target.phase);
+            *residual = Some(Residual {
                 residual: check.residual * o.unit,
                 normalised: check
                     .sensitivity
@@ -356,18 +416,19 @@ impl Search<'_> {
         residuals
     }
 
-    fn rejected(
-        &self,
-        clean: &Clean,
-        report: &Report<'_>,
-        measurements: &[Measurement],
-    ) -> Vec<Rejected> {
+    fn rejected(&self, clean: &Clean, report: &Report<'_>) -> Vec<Rejected> {
         (self.found.iter())
             .map(|found| {
                 let (o, check) = (&self.observations[found.at], &clean.checks[found.at]);
                 Rejected {
                     index: o.index,
-                    measured: measurements[o.index].value,
+                    phase: match (self.model.layout.phases, o.target.phase) {
+                        (1, _) => Phase::Sym,
+                        (_, 0) => Phase::A,
+                        (_, 1) => Phase::B,
+                        _ => Phase::C,
+                    },
+                    measured: o.value * o.unit,
                     estimated: report.is_observable(o.target).then(|| Quantity {
                         value: check.estimated * o.unit,
                         sigma: check.variance.sqrt() * o.unit.abs(),

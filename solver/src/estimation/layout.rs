@@ -1,10 +1,11 @@
 //! Columns of the estimation problem: which unknown stands where, and the pattern of the
 //! triangular factor, fixed by the grid's branches whether open or closed.
 //!
-//! Unknowns are the active and reactive power of every appliance and the angle and magnitude of
-//! every node's voltage. Appliances come first: each couples only to the voltages around its
-//! node. Nodes follow by minimum degree on the graph of nodes that share a balance equation
-//! (George and Liu, 1981); appliances add no fill.
+//! Unknowns are, by phase, the active and reactive power of every appliance and the change of angle
+//! and the relative change of magnitude of every node's voltage. Appliances come first: each
+//! couples only to the voltages around its node. Nodes follow by minimum degree on the graph of
+//! nodes that share a balance equation (George and Liu, 1981), all phases of a node together;
+//! appliances add no fill.
 
 use std::collections::BTreeSet;
 
@@ -60,6 +61,8 @@ pub(super) struct Layout {
     pub(super) incident: Vec<Vec<(usize, Side)>>,
     /// Appliances at each node.
     pub(super) appliances_at: Vec<Vec<usize>>,
+    /// Phases: one (the positive sequence) or three.
+    pub(super) phases: usize,
     appliances: usize,
     /// Place of each node in the elimination order.
     rank: Vec<usize>,
@@ -68,7 +71,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(grid: &Grid) -> Self {
+    pub(super) fn new(grid: &Grid, phases: usize) -> Self {
         let nodes = grid.node_id.len();
         let mut incident = vec![Vec::new(); nodes];
         for (index, branch) in grid.branches.iter().enumerate() {
@@ -99,6 +102,7 @@ impl Layout {
             },
             incident,
             appliances_at,
+            phases,
             appliances: grid.appliances.len(),
             rank,
             ends: grid.branches.iter().map(|b| (b.from, b.to)).collect(),
@@ -107,24 +111,30 @@ impl Layout {
         layout
     }
 
-    /// Column of an appliance's active power.
-    pub(super) fn p(&self, appliance: usize) -> usize {
-        2 * appliance
+    /// Column of the active power of an appliance's phase.
+    pub(super) fn p(&self, appliance: usize, phase: usize) -> usize {
+        2 * (self.phases * appliance + phase)
     }
 
-    /// Column of an appliance's reactive power.
-    pub(super) fn q(&self, appliance: usize) -> usize {
-        2 * appliance + 1
+    /// Column of the reactive power of an appliance's phase.
+    pub(super) fn q(&self, appliance: usize, phase: usize) -> usize {
+        self.p(appliance, phase) + 1
     }
 
-    /// Column of a node's voltage angle.
-    pub(super) fn theta(&self, node: usize) -> usize {
-        2 * (self.appliances + self.rank[node])
+    /// Column of the angle of a phase's voltage at a node.
+    pub(super) fn theta(&self, node: usize, phase: usize) -> usize {
+        2 * (self.phases * (self.appliances + self.rank[node]) + phase)
     }
 
-    /// Column of a node's voltage magnitude.
-    pub(super) fn v(&self, node: usize) -> usize {
-        self.theta(node) + 1
+    /// Column of the relative magnitude of a phase's voltage at a node.
+    pub(super) fn v(&self, node: usize, phase: usize) -> usize {
+        self.theta(node, phase) + 1
+    }
+
+    /// Columns of a node's voltage.
+    fn voltage(&self, node: usize) -> std::ops::Range<usize> {
+        let first = self.theta(node, 0);
+        first..first + 2 * self.phases
     }
 
     /// The grid has the nodes, branches and appliances this layout was made of.
@@ -158,23 +168,25 @@ impl Layout {
             let others = self.appliances_at[appliance.node]
                 .iter()
                 .filter(|&&other| other > index);
-            for of_part in [Self::p, Self::q] {
-                column.extend(others.clone().map(|&other| of_part(self, other)));
-                for &node in &neighbourhood[appliance.node] {
-                    column.extend([self.theta(node), self.v(node)]);
+            for phase in 0..self.phases {
+                for of_part in [Self::p, Self::q] {
+                    column.extend(others.clone().map(|&other| of_part(self, other, phase)));
+                    for &node in &neighbourhood[appliance.node] {
+                        column.extend(self.voltage(node));
+                    }
+                    close_row(&mut column);
                 }
-                close_row(&mut column);
             }
         }
+        let size = 2 * self.phases;
         for (place, later) in later.iter().enumerate() {
-            let theta = |place: usize| 2 * (self.appliances + place);
-            for own in [Some(theta(place) + 1), None] {
-                column.extend(own);
-                column.extend(
-                    later
-                        .iter()
-                        .flat_map(|&other| [theta(other), theta(other) + 1]),
-                );
+            let first = |place: usize| size * (self.appliances + place);
+            let own = first(place)..first(place) + size;
+            for k in own.clone() {
+                column.extend(k + 1..own.end);
+                for &other in later {
+                    column.extend(first(other)..first(other) + size);
+                }
                 close_row(&mut column);
             }
         }
@@ -218,13 +230,17 @@ mod tests {
     /// of a row couples: the two conditions the factorisation rests on.
     #[test]
     fn pattern_is_closed_under_elimination() {
+        for phases in [1, 3] {
+            check(phases);
+        }
+    }
+
+    fn check(phases: usize) {
         let grid = three_bus();
-        let layout = Layout::new(&grid);
+        let layout = Layout::new(&grid, phases);
         let pattern = &layout.pattern;
-        assert_eq!(
-            pattern.len(),
-            2 * (grid.appliances.len() + grid.node_id.len())
-        );
+        let unknowns = 2 * phases * (grid.appliances.len() + grid.node_id.len());
+        assert_eq!(pattern.len(), unknowns);
         let coupled = |i: usize, j: usize| i == j || pattern.place(i.min(j), i.max(j)).is_some();
         for k in 0..pattern.len() {
             for &i in pattern.columns(k) {
@@ -232,13 +248,16 @@ mod tests {
             }
         }
         for node in 0..grid.node_id.len() {
-            let mut together: Vec<usize> = (layout.incident[node].iter())
-                .flat_map(|&(b, _)| [grid.branches[b].from, grid.branches[b].to])
-                .flat_map(|n| [layout.theta(n), layout.v(n)])
-                .collect();
-            together.extend(layout.appliances_at[node].iter().map(|&a| layout.q(a)));
-            for &i in &together {
-                assert!(together.iter().all(|&j| coupled(i, j)));
+            for phase in 0..phases {
+                let mut together: Vec<usize> = (layout.incident[node].iter())
+                    .flat_map(|&(b, _)| [grid.branches[b].from, grid.branches[b].to])
+                    .flat_map(|n| layout.voltage(n))
+                    .collect();
+                let appliances = layout.appliances_at[node].iter();
+                together.extend(appliances.map(|&a| layout.q(a, phase)));
+                for &i in &together {
+                    assert!(together.iter().all(|&j| coupled(i, j)));
+                }
             }
         }
     }

@@ -1,11 +1,15 @@
 //! What the estimator is told: a value, of what, where, and how exact.
 
+use std::f64::consts::FRAC_PI_2;
+
 use crate::network::{Id, Side};
 
 /// The phase a measurement is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// All three, as one symmetrical quantity (three-phase power, line-to-line voltage).
+    /// All three, as one symmetrical quantity (three-phase power, line-to-line voltage). In an
+    /// estimation by phase each phase is taken to have its equal share of it, at the same relative
+    /// exactness, as in power-grid-model.
     Sym,
     /// Phase a.
     A,
@@ -15,10 +19,31 @@ pub enum Phase {
     C,
 }
 
-/// What is measured, and where. Ids are component ids of the network.
+/// What the angle of a current is measured against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AngleFrame {
+    /// The voltage of the same phase at the terminal: positive where the current lags, the angle of
+    /// the power.
+    Local,
+    /// The angle references of the sources, as voltage angles (a time-synchronised phasor).
+    Global,
+}
+
+/// A side of a three-winding transformer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Winding {
+    /// Side 1.
+    One,
+    /// Side 2.
+    Two,
+    /// Side 3.
+    Three,
+}
+
+/// What is measured, and where. Ids are component ids of the network.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// Voltage magnitude at a node, V (line-to-line when `Sym`).
+    /// Voltage magnitude at a node, V (line-to-line when `Sym`, else line-to-neutral).
     Voltage {
         /// Node.
         node: Id,
@@ -49,6 +74,53 @@ pub enum Kind {
         branch: Id,
         /// Side.
         side: Side,
+    },
+    /// The part of a branch's current along a direction, A: `I cos(angle - direction)`. A current
+    /// phasor is two of these, see [`Measurement::current_phasor`].
+    CurrentAlong {
+        /// Branch.
+        branch: Id,
+        /// Side at which the current enters.
+        side: Side,
+        /// What the angle is against.
+        frame: AngleFrame,
+        /// Direction, rad.
+        direction: f64,
+    },
+    /// Active power into a three-winding transformer at one of its sides, W.
+    WindingP {
+        /// Three-winding transformer.
+        transformer: Id,
+        /// Side at which the power enters.
+        winding: Winding,
+    },
+    /// Reactive power into a three-winding transformer at one of its sides, var.
+    WindingQ {
+        /// Three-winding transformer.
+        transformer: Id,
+        /// Side at which the power enters.
+        winding: Winding,
+    },
+    /// As `CurrentAlong`, at a side of a three-winding transformer.
+    WindingCurrentAlong {
+        /// Three-winding transformer.
+        transformer: Id,
+        /// Side at which the current enters.
+        winding: Winding,
+        /// What the angle is against.
+        frame: AngleFrame,
+        /// Direction, rad.
+        direction: f64,
+    },
+    /// Active power a shunt takes, W.
+    ShuntP {
+        /// Shunt.
+        shunt: Id,
+    },
+    /// Reactive power a shunt takes, var.
+    ShuntQ {
+        /// Shunt.
+        shunt: Id,
     },
     /// Active power of a load (load-positive) or generator (generation-positive), W.
     ApplianceP {
@@ -104,4 +176,35 @@ pub struct Measurement {
     pub sigma: f64,
     /// Meter or guess.
     pub origin: Origin,
+}
+
+impl Measurement {
+    /// A current phasor of magnitude `i` ± `i_sigma`, A, at `angle` ± `angle_sigma`, rad: its part
+    /// along the measured direction and that across it, which is zero. To first order the
+    /// likelihood is that of magnitude and angle, and unlike theirs it is convex in the current and
+    /// holds without one.
+    #[must_use]
+    pub fn current_phasor(
+        (branch, side): (Id, Side),
+        phase: Phase,
+        frame: AngleFrame,
+        (i, i_sigma): (f64, f64),
+        (angle, angle_sigma): (f64, f64),
+    ) -> [Self; 2] {
+        let across = i.hypot(i_sigma) * angle_sigma;
+        [(angle, i, i_sigma), (angle + FRAC_PI_2, 0.0, across)].map(|(direction, value, sigma)| {
+            Self {
+                kind: Kind::CurrentAlong {
+                    branch,
+                    side,
+                    frame,
+                    direction,
+                },
+                phase,
+                value,
+                sigma,
+                origin: Origin::Metered,
+            }
+        })
+    }
 }

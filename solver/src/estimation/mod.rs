@@ -1,19 +1,22 @@
 //! State estimation: the most likely state of the network given its measurements, how sure each
 //! figure of it is, and which measurements cannot be right.
 //!
-//! Weighted least squares on node voltages (polar) and appliance powers; the power balance of
-//! every node without a source is an equality constraint, which covers zero injections.
+//! Weighted least squares on node voltages (polar) and appliance powers, of the positive sequence
+//! ([`Estimator`]) or by phase ([`AsymEstimator`]); the power balance of every node without a
+//! source is an equality constraint, which covers zero injections.
 //! Abur and Gómez-Expósito, "Power System State Estimation" (2004): chapters 2 and 3 (WLS, orthogonal
 //! factorisation, constraints), 4 (numerical observability), 5 (bad data). Measurements and
-//! results are SI; see [`Kind`] for signs. Positive sequence: a measurement of a single phase
-//! is refused until the asymmetric estimator takes it.
+//! results are SI; see [`Kind`] for signs. By phase, an island without a measured angle has the
+//! phases of its source a third of a turn apart.
 
+mod admittances;
 mod bad_data;
 mod equation;
 mod error;
 mod estimate;
 mod estimator;
 mod factor;
+mod form;
 mod layout;
 mod measurement;
 mod problem;
@@ -28,8 +31,12 @@ pub use estimate::{
     ApplianceEstimate, BranchEstimate, EndEstimate, Estimate, NodeEstimate, Quantity, Rejected,
     Relaxed, Residual, SourceEstimate, Suspicion, Unused, UnusedReason,
 };
-pub use estimator::Estimator;
-pub use measurement::{Kind, Measurement, Origin, Phase};
+pub use estimator::{AsymEstimator, Estimator, EstimatorOf};
+pub use form::{Asym, Form, Sym};
+pub use measurement::{AngleFrame, Kind, Measurement, Origin, Phase, Winding};
+
+/// An estimate by phase.
+pub type AsymEstimate = Estimate<Asym>;
 
 /// How to estimate.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,16 +1,21 @@
 //! From measurements of components in SI to observations of the state in per unit, and the
 //! constraints the network itself sets.
 
+use std::f64::consts::TAU;
+
 use num_complex::Complex64;
 
-use super::equation::{Model, Part, State, Target};
-use super::{EstimationError, Kind, Measurement, Origin, Phase, Unused, UnusedReason};
-use crate::network::{ApplianceKind, Element, Grid, Id, S_BASE_VA, Side};
+use super::equation::{Model, Part, State, Target, What};
+use super::{
+    AngleFrame, EstimationError, Kind, Measurement, Origin, Phase, Unused, UnusedReason, Winding,
+};
+use crate::network::{ApplianceKind, Element, Grid, Id, Phases, S_BASE_VA, Side, balanced};
 
 /// A current not above this many standard deviations has no usable direction.
 const CURRENT_NOISE: f64 = 3.0;
 
-/// A measurement that can take part, in per unit.
+/// A measurement that can take part, in per unit of a phase. A symmetrical measurement in an
+/// estimation by phase makes one for each of them, all with the same `index`.
 #[derive(Clone, Debug)]
 pub(super) struct Observation {
     /// Position in the measurements.
@@ -33,14 +38,14 @@ impl Observation {
     }
 
     pub(super) fn is_current(&self) -> bool {
-        matches!(self.target, Target::Current(..))
+        matches!(self.target.what, What::Current(..))
     }
 
     /// Measured minus `estimated`; angles the short way round.
     pub(super) fn residual(&self, estimated: f64) -> f64 {
         let difference = self.value - estimated;
-        match self.target {
-            Target::Angle(_) => difference.sin().atan2(difference.cos()),
+        match self.target.what {
+            What::Angle(_) => difference.sin().atan2(difference.cos()),
             _ => difference,
         }
     }
@@ -49,52 +54,109 @@ impl Observation {
 /// Observations in the order of the measurements, and what is not among them.
 ///
 /// # Errors
-/// Unknown components, single phases and impossible standard deviations.
+/// Unknown components, single phases of a positive sequence and impossible standard deviations.
 pub(super) fn observe(
-    grid: &Grid,
+    model: Model<'_>,
     measurements: &[Measurement],
 ) -> Result<(Vec<Observation>, Vec<Unused>), EstimationError> {
-    let mut observations = Vec::with_capacity(measurements.len());
+    let mut observations = Vec::with_capacity(model.layout.phases * measurements.len());
     let mut unused = Vec::new();
     for (index, m) in measurements.iter().enumerate() {
-        if m.phase != Phase::Sym {
-            return Err(EstimationError::SinglePhase {
-                index,
-                phase: m.phase,
-            });
-        }
         if m.sigma.is_nan() || m.sigma <= 0.0 {
             return Err(EstimationError::Sigma {
                 index,
                 sigma: m.sigma,
             });
         }
-        let (target, unit) = resolve(grid, index, m.kind)?;
-        let reason = unusable(grid, m, target);
+        let phases = phases_of(model, index, m.phase)?;
+        let (what, unit) = resolve(model.grid, index, m.kind)?;
+        let mut reason = None;
+        for phase in phases {
+            reason = unusable(model, m, what.of(phase));
+            if reason.is_none() {
+                observations.push(observation(model, index, m, (what, unit), phase));
+            }
+        }
         if let Some(reason) = reason {
             unused.push(Unused { index, reason });
-            continue;
         }
-        let sigma = m.sigma / unit.abs();
-        observations.push(Observation {
-            index,
-            target,
-            value: m.value / unit,
-            sigma,
-            given_sigma: sigma,
-            unit,
-            pseudo: m.origin == Origin::Pseudo,
-            used: true,
-        });
     }
     Ok((observations, unused))
 }
 
+/// Phases of the model that a measurement is of.
+fn phases_of(
+    model: Model<'_>,
+    index: usize,
+    phase: Phase,
+) -> Result<std::ops::Range<usize>, EstimationError> {
+    let one = match phase {
+        Phase::Sym => return Ok(model.phases()),
+        _ if model.layout.phases == 1 => {
+            return Err(EstimationError::SinglePhase { index, phase });
+        }
+        Phase::A => 0,
+        Phase::B => 1,
+        Phase::C => 2,
+    };
+    Ok(one..one + 1)
+}
+
+/// A measurement's observation of a phase. `unit` is SI per per unit of the symmetrical quantity.
+fn observation(
+    model: Model<'_>,
+    index: usize,
+    m: &Measurement,
+    (what, unit): (What, f64),
+    phase: usize,
+) -> Observation {
+    let of_phase = unit / phase_share(what, model.layout.phases);
+    let symmetric = m.phase == Phase::Sym;
+    let given = if symmetric { unit } else { of_phase };
+    let (mut what, mut value) = (what, m.value / given);
+    if symmetric {
+        // Phase b is a third of a turn behind a.
+        let turn = TAU / 3.0 * phase as f64;
+        match &mut what {
+            What::Angle(_) => value -= turn,
+            What::CurrentAlong(_, _, AngleFrame::Global, direction) => *direction -= turn,
+            _ => {}
+        }
+    }
+    let sigma = m.sigma / given.abs();
+    Observation {
+        index,
+        target: what.of(phase),
+        value,
+        sigma,
+        given_sigma: sigma,
+        unit: of_phase,
+        pseudo: m.origin == Origin::Pseudo,
+        used: true,
+    }
+}
+
+/// SI unit of a symmetrical quantity over that of one of `phases`: line-to-line voltages are by the
+/// square root of three larger, powers by three.
+pub(super) fn phase_share(what: What, phases: usize) -> f64 {
+    let phases = phases as f64;
+    match what {
+        What::Magnitude(_) => phases.sqrt(),
+        What::Angle(_) | What::Current(..) | What::CurrentAlong(..) => 1.0,
+        What::Branch(..)
+        | What::Appliance(..)
+        | What::Shunt(..)
+        | What::Injection(..)
+        | What::Infeed(..) => phases,
+    }
+}
+
 /// Why a measurement can take no part.
-fn unusable(grid: &Grid, m: &Measurement, target: Target) -> Option<UnusedReason> {
+fn unusable(model: Model<'_>, m: &Measurement, target: Target) -> Option<UnusedReason> {
     if !(m.value.is_finite() && m.sigma.is_finite()) {
         return Some(UnusedReason::NotFinite);
     }
+    let grid = model.grid;
     if let Kind::SourceP { source } | Kind::SourceQ { source } = m.kind {
         let own = grid
             .index_of_source(source)
@@ -110,56 +172,96 @@ fn unusable(grid: &Grid, m: &Measurement, target: Target) -> Option<UnusedReason
             return Some(UnusedReason::SharedSource);
         }
     }
-    if !is_live(grid, target) {
+    if !is_live(model, target) {
         return Some(UnusedReason::NotEnergised);
     }
-    let current = matches!(target, Target::Current(..));
+    let current = matches!(target.what, What::Current(..));
     (current && m.value <= CURRENT_NOISE * m.sigma).then_some(UnusedReason::CurrentBelowNoise)
 }
 
-/// What `kind` measures, and SI per per unit of it.
-fn resolve(grid: &Grid, index: usize, kind: Kind) -> Result<(Target, f64), EstimationError> {
+/// What `kind` measures, and SI per per unit of it as a symmetrical quantity.
+fn resolve(grid: &Grid, index: usize, kind: Kind) -> Result<(What, f64), EstimationError> {
     let unknown = |what, id| EstimationError::UnknownComponent { index, what, id };
     let node_at = |id: Id| grid.index_of_node(id).ok_or(unknown("node", id));
     let branch_at = |id: Id| grid.index_of_branch(id).ok_or(unknown("branch", id));
+    let arm = |id: Id, winding| {
+        let first = grid.first_arm(id);
+        let first = first.ok_or(unknown("three-winding transformer", id))?;
+        Ok(match winding {
+            Winding::One => first,
+            Winding::Two => first + 1,
+            Winding::Three => first + 2,
+        })
+    };
+    let along = |branch: usize, side, frame, direction| {
+        let base = grid.base_current_a(end_node(grid, branch, side));
+        (What::CurrentAlong(branch, side, frame, direction), base)
+    };
     let appliance = |id: Id, part| match grid.element(id) {
         Some(Element::Appliance(k)) => Ok((
-            Target::Appliance(k, part),
+            What::Appliance(k, part),
             appliance_unit(grid.appliances[k].kind),
         )),
         _ => Err(unknown("load or generator", id)),
     };
-    let source = |id: Id| {
+    let shunt = |id: Id, part| match grid.element(id) {
+        Some(Element::Shunt(k)) => Ok((What::Shunt(k, part), S_BASE_VA)),
+        _ => Err(unknown("shunt", id)),
+    };
+    let source = |id: Id, part| {
         let index = grid.index_of_source(id).ok_or(unknown("source", id))?;
-        Ok(grid.sources[index].node)
+        Ok((What::Infeed(grid.sources[index].node, part), S_BASE_VA))
+    };
+    let branch = |id, side, part| Ok((What::Branch(branch_at(id)?, side, part), S_BASE_VA));
+    let into_arm = |id, winding, part| {
+        let arm = arm(id, winding)?;
+        Ok((What::Branch(arm, Side::From, part), S_BASE_VA))
     };
     Ok(match kind {
         Kind::Voltage { node } => {
             let node = node_at(node)?;
-            (Target::Magnitude(node), grid.u_rated[node])
+            (What::Magnitude(node), grid.u_rated[node])
         }
-        Kind::VoltageAngle { node } => (Target::Angle(node_at(node)?), 1.0),
-        Kind::BranchP { branch, side } => {
-            (Target::Branch(branch_at(branch)?, side, Part::P), S_BASE_VA)
-        }
-        Kind::BranchQ { branch, side } => {
-            (Target::Branch(branch_at(branch)?, side, Part::Q), S_BASE_VA)
-        }
+        Kind::VoltageAngle { node } => (What::Angle(node_at(node)?), 1.0),
+        Kind::BranchP { branch: id, side } => branch(id, side, Part::P)?,
+        Kind::BranchQ { branch: id, side } => branch(id, side, Part::Q)?,
         Kind::BranchCurrent { branch, side } => {
             let branch = branch_at(branch)?;
             let node = end_node(grid, branch, side);
-            (Target::Current(branch, side), grid.base_current_a(node))
+            (What::Current(branch, side), grid.base_current_a(node))
         }
+        Kind::CurrentAlong {
+            branch,
+            side,
+            frame,
+            direction,
+        } => along(branch_at(branch)?, side, frame, direction),
+        Kind::WindingP {
+            transformer,
+            winding,
+        } => into_arm(transformer, winding, Part::P)?,
+        Kind::WindingQ {
+            transformer,
+            winding,
+        } => into_arm(transformer, winding, Part::Q)?,
+        Kind::WindingCurrentAlong {
+            transformer,
+            winding,
+            frame,
+            direction,
+        } => along(arm(transformer, winding)?, Side::From, frame, direction),
+        Kind::ShuntP { shunt: id } => shunt(id, Part::P)?,
+        Kind::ShuntQ { shunt: id } => shunt(id, Part::Q)?,
         Kind::ApplianceP { appliance: id } => appliance(id, Part::P)?,
         Kind::ApplianceQ { appliance: id } => appliance(id, Part::Q)?,
-        Kind::SourceP { source: id } => (Target::Infeed(source(id)?, Part::P), S_BASE_VA),
-        Kind::SourceQ { source: id } => (Target::Infeed(source(id)?, Part::Q), S_BASE_VA),
-        Kind::NodeP { node } => (Target::Injection(node_at(node)?, Part::P), S_BASE_VA),
-        Kind::NodeQ { node } => (Target::Injection(node_at(node)?, Part::Q), S_BASE_VA),
+        Kind::SourceP { source: id } => source(id, Part::P)?,
+        Kind::SourceQ { source: id } => source(id, Part::Q)?,
+        Kind::NodeP { node } => (What::Injection(node_at(node)?, Part::P), S_BASE_VA),
+        Kind::NodeQ { node } => (What::Injection(node_at(node)?, Part::Q), S_BASE_VA),
     })
 }
 
-/// W per pu of generation: loads count the other way.
+/// W per pu of generation, all phases together: loads count the other way.
 pub(super) fn appliance_unit(kind: ApplianceKind) -> f64 {
     match kind {
         ApplianceKind::Load => -S_BASE_VA,
@@ -176,31 +278,36 @@ pub(super) fn end_node(grid: &Grid, branch: usize, side: Side) -> usize {
 }
 
 /// The branch is connected at this end, to an energised node.
-pub(super) fn end_is_live(grid: &Grid, branch: usize, side: Side) -> bool {
-    let b = &grid.branches[branch];
+pub(super) fn end_is_live(model: Model<'_>, branch: usize, side: Side, phase: usize) -> bool {
+    let b = &model.grid.branches[branch];
     let closed = match side {
         Side::From => b.from_closed,
         Side::To => b.to_closed,
     };
-    closed && grid.energised[end_node(grid, branch, side)]
+    closed && model.is_live(end_node(model.grid, branch, side), phase)
 }
 
 /// The appliance is connected, to an energised node.
-pub(super) fn appliance_is_live(grid: &Grid, appliance: usize) -> bool {
-    let a = &grid.appliances[appliance];
-    a.closed && grid.energised[a.node]
+pub(super) fn appliance_is_live(model: Model<'_>, appliance: usize, phase: usize) -> bool {
+    let a = &model.grid.appliances[appliance];
+    a.closed && model.is_live(a.node, phase)
 }
 
-fn is_live(grid: &Grid, target: Target) -> bool {
-    match target {
-        Target::Magnitude(node)
-        | Target::Angle(node)
-        | Target::Injection(node, _)
-        | Target::Infeed(node, _) => grid.energised[node],
-        Target::Branch(branch, side, _) | Target::Current(branch, side) => {
-            end_is_live(grid, branch, side)
+fn is_live(model: Model<'_>, target: Target) -> bool {
+    let phase = target.phase;
+    match target.what {
+        What::Magnitude(node)
+        | What::Angle(node)
+        | What::Injection(node, _)
+        | What::Infeed(node, _) => model.is_live(node, phase),
+        What::Branch(branch, side, _)
+        | What::Current(branch, side)
+        | What::CurrentAlong(branch, side, ..) => end_is_live(model, branch, side, phase),
+        What::Appliance(appliance, _) => appliance_is_live(model, appliance, phase),
+        What::Shunt(shunt, _) => {
+            let shunt = &model.grid.network().shunt[shunt];
+            shunt.status != 0 && model.is_live(model.grid.known_node(shunt.node), phase)
         }
-        Target::Appliance(appliance, _) => appliance_is_live(grid, appliance),
     }
 }
 
@@ -213,11 +320,13 @@ pub(super) struct Constraints {
     pub(super) zero: Vec<Target>,
     /// By node: no voltage is measured in its island, so that of a source is assumed.
     pub(super) assumed: Vec<bool>,
+    /// Nodes with a source whose angle, magnitude is kept.
+    references: Vec<(usize, bool, bool)>,
 }
 
 impl Constraints {
     pub(super) fn new(model: Model<'_>, observations: &[Observation]) -> Self {
-        let Model { grid, layout } = model;
+        let Model { grid, layout, .. } = model;
         let mut constraints = Self {
             assumed: vec![false; grid.node_id.len()],
             ..Self::default()
@@ -227,35 +336,42 @@ impl Constraints {
             has_source[source.node] = true;
         }
         for node in 0..grid.node_id.len() {
-            if !grid.energised[node] {
-                constraints
-                    .fixed
-                    .extend([layout.theta(node), layout.v(node)]);
-            } else if !has_source[node] {
-                constraints
-                    .zero
-                    .extend([Target::Infeed(node, Part::P), Target::Infeed(node, Part::Q)]);
+            for phase in model.phases() {
+                if !model.is_live(node, phase) {
+                    constraints
+                        .fixed
+                        .extend([layout.theta(node, phase), layout.v(node, phase)]);
+                } else if !has_source[node] {
+                    let infeed = [Part::P, Part::Q].map(|part| What::Infeed(node, part).of(phase));
+                    constraints.zero.extend(infeed);
+                }
             }
         }
-        for appliance in (0..grid.appliances.len()).filter(|&a| !appliance_is_live(grid, a)) {
-            constraints
-                .fixed
-                .extend([layout.p(appliance), layout.q(appliance)]);
+        for appliance in 0..grid.appliances.len() {
+            for phase in model.phases() {
+                if !appliance_is_live(model, appliance, phase) {
+                    let (p, q) = (layout.p(appliance, phase), layout.q(appliance, phase));
+                    constraints.fixed.extend([p, q]);
+                }
+            }
         }
         constraints.fix_references(model, observations);
         constraints
     }
 
-    /// In each island fixes the source's angle unless an angle is measured, and its voltage unless
+    /// In each island fixes the source's angles unless an angle is measured, and its voltages unless
     /// one is measured.
     fn fix_references(&mut self, model: Model<'_>, observations: &[Observation]) {
-        let Model { grid, layout } = model;
+        let Model { grid, layout, .. } = model;
         let mut visited = vec![false; grid.node_id.len()];
         let mut measured = vec![(false, false); grid.node_id.len()];
         for observation in observations.iter().filter(|o| o.used) {
-            match observation.target {
-                Target::Magnitude(node) => measured[node].0 = true,
-                Target::Angle(node) => measured[node].1 = true,
+            match observation.target.what {
+                What::Magnitude(node) => measured[node].0 = true,
+                What::Angle(node) => measured[node].1 = true,
+                What::CurrentAlong(branch, side, AngleFrame::Global, _) => {
+                    measured[end_node(grid, branch, side)].1 = true;
+                }
                 _ => {}
             }
         }
@@ -264,28 +380,35 @@ impl Constraints {
                 continue;
             }
             let island = island(model, source.node, &mut visited);
-            if !island.iter().any(|&node| measured[node].1) {
-                self.fixed.push(layout.theta(source.node));
+            let angle = !island.iter().any(|&node| measured[node].1);
+            let magnitude = !island.iter().any(|&node| measured[node].0);
+            for phase in model.phases() {
+                if angle {
+                    self.fixed.push(layout.theta(source.node, phase));
+                }
+                if magnitude {
+                    self.fixed.push(layout.v(source.node, phase));
+                }
             }
-            if !island.iter().any(|&node| measured[node].0) {
-                self.fixed.push(layout.v(source.node));
+            if magnitude {
                 for node in island {
                     self.assumed[node] = true;
                 }
             }
+            self.references.push((source.node, angle, magnitude));
         }
     }
 }
 
 /// Nodes connected to `start` through closed branches.
-fn island(Model { grid, layout }: Model<'_>, start: usize, visited: &mut [bool]) -> Vec<usize> {
+fn island(model: Model<'_>, start: usize, visited: &mut [bool]) -> Vec<usize> {
     let mut island = vec![start];
     visited[start] = true;
     let mut next = 0;
     while let Some(&node) = island.get(next) {
         next += 1;
-        for &(branch, _) in &layout.incident[node] {
-            let b = &grid.branches[branch];
+        for &(branch, _) in &model.layout.incident[node] {
+            let b = &model.grid.branches[branch];
             let other = if b.from == node { b.to } else { b.from };
             if b.from_closed && b.to_closed && !visited[other] {
                 visited[other] = true;
@@ -296,36 +419,45 @@ fn island(Model { grid, layout }: Model<'_>, start: usize, visited: &mut [bool])
     island
 }
 
-/// Where the iteration begins: `start` if given, or no load; appliances at what they are measured.
+/// A balanced voltage in each phase of the model.
+fn flat(model: Model<'_>, a: Complex64) -> impl Iterator<Item = Complex64> {
+    let all: Phases = balanced(a);
+    all.into_iter().take(model.layout.phases)
+}
+
+/// Where the iteration begins: `start`, all phases of a node in a row, if given, or no load;
+/// appliances at what they are measured.
 pub(super) fn initial_state(
-    grid: &Grid,
+    model: Model<'_>,
     observations: &[Observation],
     start: Option<&[Complex64]>,
 ) -> State {
-    let nodes = 0..grid.node_id.len();
-    let usable = |node: usize| {
-        start
-            .map(|u| u[node])
-            .filter(|u| u.is_finite() && u.norm() > 0.1)
-    };
+    let grid = model.grid;
     let mut state = State {
-        theta: nodes
-            .clone()
-            .map(|n| usable(n).map_or(grid.clock_angle[n], |u| u.arg()))
+        u: (grid.clock_angle.iter())
+            .flat_map(|&angle| flat(model, Complex64::cis(angle)))
             .collect(),
-        v: nodes.map(|n| usable(n).map_or(1.0, |u| u.norm())).collect(),
-        s: vec![Complex64::ZERO; grid.appliances.len()],
+        s: vec![Complex64::ZERO; model.layout.phases * grid.appliances.len()],
     };
+    for (u, start) in state.u.iter_mut().zip(start.unwrap_or(&[])) {
+        if start.is_finite() && start.norm() > 0.1 {
+            *u = *start;
+        }
+    }
     for node in 0..grid.node_id.len() {
-        if !grid.energised[node] {
-            (state.theta[node], state.v[node]) = (0.0, 0.0);
+        for phase in model.phases() {
+            if !model.is_live(node, phase) {
+                state.u[model.at(node, phase)] = Complex64::ZERO;
+            }
         }
     }
     for observation in observations {
-        match observation.target {
-            Target::Appliance(appliance, Part::P) => state.s[appliance].re = observation.value,
-            Target::Appliance(appliance, Part::Q) => state.s[appliance].im = observation.value,
-            _ => {}
+        if let What::Appliance(appliance, part) = observation.target.what {
+            let s = &mut state.s[model.at(appliance, observation.target.phase)];
+            match part {
+                Part::P => s.re = observation.value,
+                Part::Q => s.im = observation.value,
+            }
         }
     }
     state
@@ -333,18 +465,25 @@ pub(super) fn initial_state(
 
 /// Sets what [`Constraints`] keep: the references of each island.
 pub(super) fn set_references(model: Model<'_>, constraints: &Constraints, state: &mut State) {
-    for source in model.grid.sources.iter().filter(|s| s.closed) {
-        let node = source.node;
-        if constraints.fixed.contains(&model.layout.theta(node)) {
-            let turn = model.grid.clock_angle[node] - state.theta[node];
-            // The whole island turns with its reference, so that a start in another frame stays near.
-            let mut visited = vec![false; model.grid.node_id.len()];
-            for other in island(model, node, &mut visited) {
-                state.theta[other] += turn;
+    let grid = model.grid;
+    for &(node, angle, magnitude) in &constraints.references {
+        let no_load = Complex64::cis(grid.clock_angle[node]);
+        let source = grid.sources.iter().find(|s| s.closed && s.node == node);
+        for (phase, own) in flat(model, no_load).enumerate() {
+            let u = state.u[model.at(node, phase)];
+            if angle && u != Complex64::ZERO {
+                // The whole island turns with its reference, so that a start in another frame
+                // stays near.
+                let turn = own * u.conj() / u.norm();
+                let mut visited = vec![false; grid.node_id.len()];
+                for other in island(model, node, &mut visited) {
+                    state.u[model.at(other, phase)] *= turn;
+                }
             }
-        }
-        if constraints.fixed.contains(&model.layout.v(node)) {
-            state.v[node] = source.u_ref.norm();
+            if let (true, Some(source)) = (magnitude, source) {
+                let u = &mut state.u[model.at(node, phase)];
+                *u *= source.u_ref.norm() / u.norm();
+            }
         }
     }
 }

@@ -209,10 +209,12 @@ impl Wls {
     fn largest_voltage_step(&self, model: Model<'_>) -> (usize, f64) {
         let mut largest = (0, 0.0_f64);
         for node in 0..model.grid.node_id.len() {
-            for column in [model.layout.theta(node), model.layout.v(node)] {
-                let size = self.step[column].abs();
-                if size > largest.1 || size.is_nan() {
-                    largest = (node, size);
+            for phase in model.phases() {
+                for column in [model.layout.theta(node, phase), model.layout.v(node, phase)] {
+                    let size = self.step[column].abs();
+                    if size > largest.1 || size.is_nan() {
+                        largest = (node, size);
+                    }
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use num_complex::Complex64;
 use serde::{Deserialize, Serialize};
 
+use super::build::BranchRow;
 use super::{Id, Network, NetworkError, S_BASE_VA, topology};
 
 /// An end of a branch.
@@ -250,6 +251,17 @@ impl Grid {
     pub fn index_of_branch(&self, id: Id) -> Option<usize> {
         match self.element(id) {
             Some(Element::Branch(k)) => Some(k),
+            _ => None,
+        }
+    }
+
+    /// Index in `branches` of the first of the three arms of a three-winding transformer.
+    #[must_use]
+    pub fn first_arm(&self, id: Id) -> Option<usize> {
+        match self.element(id) {
+            Some(Element::ThreeWinding(k)) => {
+                Some(self.network.branch_index(BranchRow::ThreeWinding(k, 0)))
+            }
             _ => None,
         }
     }

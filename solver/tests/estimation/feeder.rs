@@ -92,6 +92,7 @@ impl Feeder {
             Kind::SourceQ { source: id } => source(id).im,
             Kind::NodeP { node: id } => self.flows.nodes[node(id)].re * S_BASE_VA,
             Kind::NodeQ { node: id } => self.flows.nodes[node(id)].im * S_BASE_VA,
+            other => panic!("this feeder is not measured so: {other:?}"),
         }
     }
 
