@@ -5,7 +5,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use solver::network::{
-    Grid, Line, LoadKind, Network, Node, Shunt, Source, SymGen, SymLoad, Transformer, UpdateError,
+    Connection, Grid, Line, LoadKind, Network, Node, PhaseSet, Shunt, Source, SymGen, SymLoad,
+    Transformer, UpdateError,
 };
 use solver::powerflow::{AsymOutput, AsymPowerFlow, Method, Options, PowerFlow, SymOutput, flows};
 
@@ -57,6 +58,7 @@ fn random_network(rng: &mut StdRng) -> Network {
                     kind: LoadKind::Power,
                     p_specified,
                     q_specified: rng.random_range(-5e4..5e4),
+                    connection: Connection::Wye,
                 });
             }
             _ => network.shunt.push(Shunt {
@@ -67,6 +69,10 @@ fn random_network(rng: &mut StdRng) -> Network {
                 b1: rng.random_range(-1e-4..1e-4),
                 g0: None,
                 b0: None,
+                phases: PhaseSet::ABC,
+                connection: Connection::Wye,
+                u_on: None,
+                u_off: None,
             }),
         }
     }
@@ -102,6 +108,7 @@ fn random_line(rng: &mut StdRng, id: i32, from_node: i32, to_node: i32, open: bo
         c0: None,
         tan0: None,
         i_n: Some(300.0),
+        phases: PhaseSet::ABC,
     }
 }
 
@@ -138,6 +145,7 @@ fn random_transformer(rng: &mut StdRng, id: i32, from_node: i32, to_node: i32) -
         x_grounding_from: None,
         r_grounding_to: None,
         x_grounding_to: None,
+        phases: PhaseSet::ABC,
     }
 }
 
@@ -150,6 +158,7 @@ fn random_load(rng: &mut StdRng, id: i32, node: i32) -> SymLoad {
         kind: kinds[rng.random_range(0..3)],
         p_specified: rng.random_range(1e3..1.5e5),
         q_specified: rng.random_range(-1e4..5e4),
+        connection: Connection::Wye,
     }
 }
 

@@ -6,7 +6,7 @@ use std::f64::consts::PI;
 use num_complex::Complex64;
 
 use super::matrix3::Matrix3;
-use super::{AsymLine, FREQUENCY_HZ};
+use super::{AsymLine, PhaseMask};
 
 impl AsymLine {
     pub(super) fn series_values(&self) -> [(&'static str, f64); 12] {
@@ -50,46 +50,39 @@ impl AsymLine {
         ]
     }
 
-    /// Series admittance, S, the neutral reduced; none where the impedance has no inverse.
-    pub(super) fn series_admittance_ohm(&self) -> Option<Matrix3> {
+    /// Series admittance, S, of these of its phases, the neutral reduced; none where the impedance
+    /// has no inverse.
+    pub(super) fn series_admittance_ohm(&self, phases: PhaseMask) -> Option<Matrix3> {
         let series = self.series_values().map(|(_, v)| v);
         let mut z = Matrix3::symmetric(std::array::from_fn(|k| {
             Complex64::new(series[k], series[k + 6])
         }));
-        let neutral = self.neutral_values().map(|(_, v)| v);
-        if let [
-            Some(ra),
-            Some(rb),
-            Some(rc),
-            Some(rn),
-            Some(xa),
-            Some(xb),
-            Some(xc),
-            Some(xn),
-        ] = neutral
-        {
-            let to_neutral = [
-                Complex64::new(ra, xa),
-                Complex64::new(rb, xb),
-                Complex64::new(rc, xc),
-            ];
-            let own = Complex64::new(rn, xn);
+        if let (Some(r_nn), Some(x_nn)) = (self.r_nn, self.x_nn) {
+            let own = Complex64::new(r_nn, x_nn);
             if own == Complex64::ZERO {
                 return None;
             }
+            // Of phases the line does not have, nothing is given.
+            let part =
+                |r: Option<f64>, x: Option<f64>| Complex64::new(r.unwrap_or(0.0), x.unwrap_or(0.0));
+            let to_neutral = [
+                part(self.r_na, self.x_na),
+                part(self.r_nb, self.x_nb),
+                part(self.r_nc, self.x_nc),
+            ];
             for (i, row) in z.0.iter_mut().enumerate() {
                 for (j, value) in row.iter_mut().enumerate() {
                     *value -= to_neutral[i] * to_neutral[j] / own;
                 }
             }
         }
-        z.inverse()
+        z.inverse_on(phases)
             .filter(|y| y.0.iter().flatten().all(|v| v.is_finite()))
     }
 
-    /// Shunt admittance of the whole line, S.
-    pub(super) fn shunt_admittance_ohm(&self) -> Matrix3 {
-        let y = |c: f64| Complex64::new(0.0, 2.0 * PI * FREQUENCY_HZ * c);
+    /// Shunt admittance of the whole line at this frequency, Hz: S.
+    pub(super) fn shunt_admittance_ohm(&self, f: f64) -> Matrix3 {
+        let y = |c: f64| Complex64::new(0.0, 2.0 * PI * f * c);
         if let (Some(c0), Some(c1)) = (self.c0, self.c1) {
             return Matrix3::balanced(y((2.0 * c1 + c0) / 3.0), y((c0 - c1) / 3.0));
         }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Id;
+use super::{Id, PhaseSet};
 
 /// A line whose phases differ, by its impedance and capacitance matrices (lower triangle).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,16 +20,22 @@ pub struct AsymLine {
     /// 1: connected at the to side.
     pub to_status: i8,
     /// Series resistance aa, ohm.
+    #[serde(default)]
     pub r_aa: f64,
     /// Series resistance ba, ohm.
+    #[serde(default)]
     pub r_ba: f64,
     /// Series resistance bb, ohm.
+    #[serde(default)]
     pub r_bb: f64,
     /// Series resistance ca, ohm.
+    #[serde(default)]
     pub r_ca: f64,
     /// Series resistance cb, ohm.
+    #[serde(default)]
     pub r_cb: f64,
     /// Series resistance cc, ohm.
+    #[serde(default)]
     pub r_cc: f64,
     /// Series resistance na of the neutral, ohm; given for all four or for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,16 +50,22 @@ pub struct AsymLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r_nn: Option<f64>,
     /// Series reactance aa, ohm.
+    #[serde(default)]
     pub x_aa: f64,
     /// Series reactance ba, ohm.
+    #[serde(default)]
     pub x_ba: f64,
     /// Series reactance bb, ohm.
+    #[serde(default)]
     pub x_bb: f64,
     /// Series reactance ca, ohm.
+    #[serde(default)]
     pub x_ca: f64,
     /// Series reactance cb, ohm.
+    #[serde(default)]
     pub x_cb: f64,
     /// Series reactance cc, ohm.
+    #[serde(default)]
     pub x_cc: f64,
     /// Series reactance na of the neutral, ohm; given for all four or for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,6 +106,9 @@ pub struct AsymLine {
     /// Rated current, A; none: not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub i_n: Option<f64>,
+    /// Phases it has.
+    #[serde(default, skip_serializing_if = "PhaseSet::is_abc")]
+    pub phases: PhaseSet,
 }
 
 /// A connection without impedance, such as a closed coupler between two busbars.
@@ -110,6 +125,9 @@ pub struct Link {
     pub from_status: i8,
     /// 1: connected at the to side.
     pub to_status: i8,
+    /// Phases it has.
+    #[serde(default, skip_serializing_if = "PhaseSet::is_abc")]
+    pub phases: PhaseSet,
 }
 
 /// A branch by the parameters of its pi model, behind an ideal transformer at the from side.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use num_complex::Complex64;
 
 use super::{
-    Appliance, ApplianceKind, Branch, BranchKind, Element, Grid, Id, LoadKind, Network, Revision,
-    S_BASE_VA, Shunt, Source, SourceBehind, two_port,
+    Appliance, ApplianceKind, Branch, BranchKind, Connection, Coupling, Element, Grid, Id,
+    LoadKind, Network, Revision, S_BASE_VA, Shunt, Source, SourceBehind, two_port,
 };
 
 /// What of its network a branch of the grid is.
@@ -18,6 +18,7 @@ pub(super) enum BranchRow {
     AsymLine(usize),
     Link(usize),
     GenericBranch(usize),
+    StepVoltageRegulator(usize),
     /// Transformer and side, both from 0.
     ThreeWinding(usize, usize),
 }
@@ -40,6 +41,10 @@ impl Network {
             (self.asym_line.len(), BranchRow::AsymLine),
             (self.link.len(), BranchRow::Link),
             (self.generic_branch.len(), BranchRow::GenericBranch),
+            (
+                self.step_voltage_regulator.len(),
+                BranchRow::StepVoltageRegulator,
+            ),
         ] {
             if k < len {
                 return row(k);
@@ -55,13 +60,15 @@ impl Network {
         let asym_lines = transformers + self.transformer.len();
         let links = asym_lines + self.asym_line.len();
         let generic = links + self.link.len();
-        let arms = generic + self.generic_branch.len();
+        let regulators = generic + self.generic_branch.len();
+        let arms = regulators + self.step_voltage_regulator.len();
         match row {
             BranchRow::Line(k) => k,
             BranchRow::Transformer(k) => transformers + k,
             BranchRow::AsymLine(k) => asym_lines + k,
             BranchRow::Link(k) => links + k,
             BranchRow::GenericBranch(k) => generic + k,
+            BranchRow::StepVoltageRegulator(k) => regulators + k,
             BranchRow::ThreeWinding(k, side) => arms + 3 * k + side,
         }
     }
@@ -116,6 +123,7 @@ impl Grid {
             node_id: network.node.iter().map(|n| n.id).collect(),
             u_rated: network.node.iter().map(|n| n.u_rated).collect(),
             energised: Vec::new(),
+            live: Vec::new(),
             clock_angle: Vec::new(),
             branches: Vec::new(),
             y_shunt: Vec::new(),
@@ -172,6 +180,10 @@ impl Grid {
             let kind = BranchKind::GenericBranch;
             self.add_branch(b.id, kind, (b.from_node, b.to_node), None, b.sn);
         }
+        for r in &network.step_voltage_regulator {
+            let kind = BranchKind::StepVoltageRegulator;
+            self.add_branch(r.id, kind, (r.from_node, r.to_node), r.i_n, None);
+        }
         for (k, t) in network.three_winding_transformer.iter().enumerate() {
             let sides = [(t.node_1, t.sn_1), (t.node_2, t.sn_2), (t.node_3, t.sn_3)];
             for (node, sn) in sides {
@@ -184,6 +196,8 @@ impl Grid {
             self.elements.insert(t.id, Element::ThreeWinding(k));
         }
         for k in 0..self.branches.len() {
+            let (phases, coupling) = network.branch_phases(k);
+            (self.branches[k].phases, self.branches[k].coupling) = (phases, coupling);
             self.recompute_branch(k);
         }
     }
@@ -204,6 +218,8 @@ impl Grid {
         self.branches.push(Branch {
             id,
             kind,
+            phases: [true; 3],
+            coupling: Coupling::Each,
             lag: 0.0,
             from,
             to,
@@ -226,7 +242,8 @@ impl Grid {
         let (from_status, to_status, lag, pi) = match network.branch_row(k) {
             BranchRow::Line(k) => {
                 let l = &network.line[k];
-                (l.from_status, l.to_status, 0.0, two_port::line(l, u_from))
+                let pi = two_port::line(l, u_from, network.frequency());
+                (l.from_status, l.to_status, 0.0, pi)
             }
             BranchRow::Transformer(k) => {
                 let t = &network.transformer[k];
@@ -235,7 +252,7 @@ impl Grid {
             }
             BranchRow::AsymLine(k) => {
                 let l = &network.asym_line[k];
-                let pi = two_port::asym_line(l, u_from);
+                let pi = two_port::asym_line(l, u_from, network.frequency());
                 (l.from_status, l.to_status, 0.0, pi)
             }
             BranchRow::Link(k) => {
@@ -246,6 +263,11 @@ impl Grid {
                 let b = &network.generic_branch[k];
                 let pi = two_port::generic_branch(b, u_to);
                 (b.from_status, b.to_status, b.theta.unwrap_or(0.0), pi)
+            }
+            BranchRow::StepVoltageRegulator(k) => {
+                let r = &network.step_voltage_regulator[k];
+                let pi = two_port::step_voltage_regulator(r, u_from);
+                (r.from_status, r.to_status, 0.0, pi)
             }
             BranchRow::ThreeWinding(k, side) => {
                 let arm = &network.three_winding_transformer[k].arms()[side];
@@ -275,23 +297,29 @@ impl Grid {
             self.sources.push(source_behind(s, self.known_node(s.node)));
         }
         for l in &network.sym_load {
-            self.add_appliance(l.id, ApplianceKind::Load, l.node, l.kind);
+            self.add_appliance(l.id, ApplianceKind::Load, l.node, (l.kind, l.connection));
         }
         for g in &network.sym_gen {
-            self.add_appliance(g.id, ApplianceKind::Gen, g.node, g.kind);
+            self.add_appliance(g.id, ApplianceKind::Gen, g.node, (g.kind, g.connection));
         }
         for l in &network.asym_load {
-            self.add_appliance(l.id, ApplianceKind::Load, l.node, l.kind);
+            self.add_appliance(l.id, ApplianceKind::Load, l.node, (l.kind, l.connection));
         }
         for g in &network.asym_gen {
-            self.add_appliance(g.id, ApplianceKind::Gen, g.node, g.kind);
+            self.add_appliance(g.id, ApplianceKind::Gen, g.node, (g.kind, g.connection));
         }
         for k in 0..self.appliances.len() {
             self.recompute_appliance(k);
         }
     }
 
-    fn add_appliance(&mut self, id: Id, kind: ApplianceKind, node: Id, load_kind: LoadKind) {
+    fn add_appliance(
+        &mut self,
+        id: Id,
+        kind: ApplianceKind,
+        node: Id,
+        (load_kind, connection): (LoadKind, Connection),
+    ) {
         let at = Element::Appliance(self.appliances.len());
         self.elements.insert(id, at);
         self.appliances.push(Appliance {
@@ -300,6 +328,7 @@ impl Grid {
             node: self.known_node(node),
             closed: false,
             load_kind,
+            connection,
             s: Complex64::ZERO,
         });
     }

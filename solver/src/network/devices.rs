@@ -4,9 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Id, LoadKind, real};
+use super::{Connection, Id, LoadKind, real};
 
-/// A load whose phases differ, in wye to ground.
+/// A load whose phases differ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AsymLoad {
@@ -25,9 +25,12 @@ pub struct AsymLoad {
     /// Reactive power of the phases a, b, c at rated voltage, var, load-positive.
     #[serde(default)]
     pub q_specified: [f64; 3],
+    /// Wye: phases to ground; delta: the powers are those of the legs ab, bc, ca.
+    #[serde(default, skip_serializing_if = "Connection::is_wye")]
+    pub connection: Connection,
 }
 
-/// A generator whose phases differ, in wye to ground.
+/// A generator whose phases differ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AsymGen {
@@ -46,6 +49,9 @@ pub struct AsymGen {
     /// Reactive power of the phases a, b, c at rated voltage, var, generation-positive.
     #[serde(default)]
     pub q_specified: [f64; 3],
+    /// Wye: phases to ground; delta: the powers are those of the legs ab, bc, ca.
+    #[serde(default, skip_serializing_if = "Connection::is_wye")]
+    pub connection: Connection,
 }
 
 /// An automatic tap changer.

@@ -115,6 +115,12 @@ pub enum Fault {
         /// What stands there.
         found: String,
     },
+    /// A choice that does not go with what else is given.
+    #[error("can't be: {reason}")]
+    Unfit {
+        /// Why.
+        reason: String,
+    },
     /// A value no real component has.
     #[error("value {value} is impossible: {reason}")]
     Impossible {

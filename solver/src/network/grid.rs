@@ -8,7 +8,7 @@ use num_complex::Complex64;
 use serde::{Deserialize, Serialize};
 
 use super::build::BranchRow;
-use super::{Id, Network, NetworkError, S_BASE_VA, topology};
+use super::{Connection, Id, Network, NetworkError, PhaseMask, S_BASE_VA, topology};
 
 /// An end of a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub enum BranchKind {
     Link,
     /// Branch by its pi model.
     GenericBranch,
+    /// Step-voltage regulator.
+    StepVoltageRegulator,
     /// One arm of a three-winding transformer, from its side to its inner node.
     ThreeWinding,
 }
@@ -47,9 +49,21 @@ impl BranchKind {
             Self::AsymLine => "asym_line",
             Self::Link => "link",
             Self::GenericBranch => "generic_branch",
+            Self::StepVoltageRegulator => "step_voltage_regulator",
             Self::ThreeWinding => "three_winding_transformer",
         }
     }
+}
+
+/// Which phases are live at a branch's end when some are at the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coupling {
+    /// Each of its phases by itself: conductors.
+    Each,
+    /// Its phases when all of them are: a winding between two phases.
+    Together,
+    /// All when any is, at both ends: windings that share a core or a neutral.
+    Windings,
 }
 
 /// A branch as a two-port: `i_f = yff u_f + yft u_t`, `i_t = ytf u_f + ytt u_t`.
@@ -59,6 +73,10 @@ pub struct Branch {
     pub id: Id,
     /// What it is.
     pub kind: BranchKind,
+    /// Phases it has.
+    pub phases: PhaseMask,
+    /// How they pass voltage on.
+    pub coupling: Coupling,
     /// Angle by which the to side lags the from side under no load, rad.
     pub lag: f64,
     /// Node index, from side.
@@ -105,6 +123,8 @@ pub struct Appliance {
     pub closed: bool,
     /// How power follows voltage.
     pub load_kind: super::LoadKind,
+    /// Between what it is connected.
+    pub connection: Connection,
     /// Specified power, generation-positive, at 1 pu voltage.
     pub s: Complex64,
 }
@@ -172,13 +192,15 @@ pub struct Grid {
     pub node_id: Vec<Id>,
     /// Rated voltages, V.
     pub u_rated: Vec<f64>,
-    /// Nodes connected to a closed source through closed branches.
+    /// Nodes connected to a closed source through closed branches, by any phase.
     pub energised: Vec<bool>,
+    /// Phases by which each node is.
+    pub live: Vec<PhaseMask>,
     /// Phase of each node's voltage under no load, from the source's angle and the transformer
     /// clocks, rad; the natural flat start.
     pub clock_angle: Vec<f64>,
-    /// Branches, in file order: lines, transformers, asymmetric lines, links, generic branches, then
-    /// the three arms of each three-winding transformer.
+    /// Branches, in file order: lines, transformers, asymmetric lines, links, generic branches,
+    /// step-voltage regulators, then the three arms of each three-winding transformer.
     pub branches: Vec<Branch>,
     /// Sum of shunt admittances at each node.
     pub y_shunt: Vec<Complex64>,
@@ -212,9 +234,13 @@ impl Grid {
 
     /// Which nodes are energised now, and at which no-load angle.
     pub(super) fn retrace(&mut self) {
-        let (energised, clock_angle) =
+        let (live, clock_angle) =
             topology::trace(self.node_id.len(), &self.branches, &self.sources);
-        self.energised = energised;
+        if live != self.live {
+            self.revision = Revision::default();
+        }
+        self.energised = live.iter().map(|phases| phases.contains(&true)).collect();
+        self.live = live;
         self.clock_angle = clock_angle;
     }
 

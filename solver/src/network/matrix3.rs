@@ -2,6 +2,8 @@
 
 use num_complex::Complex64;
 
+use super::PhaseMask;
+
 const ZERO: Complex64 = Complex64::new(0.0, 0.0);
 
 /// A value for each of the phases a, b, c.
@@ -122,6 +124,32 @@ impl Matrix3 {
             }
         }
         Some(inverse)
+    }
+
+    /// Only the rows and columns of these phases, the rest zero.
+    #[must_use]
+    pub fn masked(&self, phases: PhaseMask) -> Self {
+        let mut m = Self::ZERO;
+        for i in (0..3).filter(|&i| phases[i]) {
+            for j in (0..3).filter(|&j| phases[j]) {
+                m.0[i][j] = self.0[i][j];
+            }
+        }
+        m
+    }
+
+    /// The inverse on these phases, zero elsewhere; none when it is singular there.
+    #[must_use]
+    pub fn inverse_on(&self, phases: PhaseMask) -> Option<Self> {
+        if phases == [true; 3] {
+            return self.inverse();
+        }
+        let mut m = self.masked(phases);
+        let scale = m.0.iter().flatten().map(|v| v.norm()).fold(0.0, f64::max);
+        for i in (0..3).filter(|&i| !phases[i]) {
+            m.0[i][i] = Complex64::new(scale, 0.0);
+        }
+        Some(m.inverse()?.masked(phases))
     }
 
     /// Positive sequence: mean of the diagonal less mean of the rest.

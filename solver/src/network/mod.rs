@@ -13,11 +13,14 @@ mod grid;
 mod matrix3;
 mod model;
 pub mod pgm_json;
+mod phase_branch;
 mod phase_grid;
+mod phase_set;
 mod real;
 mod scenario;
 mod schema;
 mod spelling;
+mod step_regulator;
 mod taps;
 mod three_winding;
 mod topology;
@@ -25,6 +28,7 @@ mod two_port;
 mod update;
 mod validate;
 mod validate_devices;
+mod validate_phases;
 
 pub use branches::{AsymLine, GenericBranch, Link, ThreeWindingTransformer};
 pub use devices::{
@@ -33,16 +37,20 @@ pub use devices::{
 };
 pub use error::{Fault, NetworkError, Problem, UpdateError};
 pub use grid::{
-    Appliance, ApplianceKind, Branch, BranchKind, Element, Grid, Revision, Side, SourceBehind,
+    Appliance, ApplianceKind, Branch, BranchKind, Coupling, Element, Grid, Revision, Side,
+    SourceBehind,
 };
 pub use matrix3::{Matrix3, Phases};
 pub use model::{Id, Line, LoadKind, Network, Node, Shunt, Source, SymGen, SymLoad, Transformer};
-pub use phase_grid::{PhaseBranch, PhaseGrid, balanced};
+pub use phase_branch::PhaseBranch;
+pub use phase_grid::{PhaseGrid, balanced};
+pub use phase_set::{Connection, LEGS, PhaseMask, PhaseSet};
 pub use scenario::{Change, Scenario};
+pub use step_regulator::{RegulatorType, StepVoltageRegulator};
 pub use taps::RegulatedTaps;
 
 /// Base power of the per-unit system, three-phase, VA (power-grid-model's).
 pub const S_BASE_VA: f64 = 1e6;
 
-/// System frequency, Hz.
+/// System frequency, Hz, of a network that names none.
 pub const FREQUENCY_HZ: f64 = 50.0;

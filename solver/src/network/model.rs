@@ -9,6 +9,8 @@ use super::devices::{
     AsymCurrentSensor, AsymGen, AsymLoad, AsymPowerSensor, AsymVoltageSensor, GridFault,
     SymCurrentSensor, SymPowerSensor, SymVoltageSensor, TransformerTapRegulator, VoltageRegulator,
 };
+use super::phase_set::{Connection, PhaseSet};
+use super::step_regulator::StepVoltageRegulator;
 
 /// Component id, unique over the whole network.
 pub type Id = i32;
@@ -60,6 +62,9 @@ pub struct Line {
     /// Rated current, A; none: not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub i_n: Option<f64>,
+    /// Phases it has.
+    #[serde(default, skip_serializing_if = "PhaseSet::is_abc")]
+    pub phases: PhaseSet,
 }
 
 /// A two-winding transformer.
@@ -143,6 +148,9 @@ pub struct Transformer {
     /// Grounding reactance at the to side, ohm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub x_grounding_to: Option<f64>,
+    /// Phases it has; all three unless both windings are wye with neutral.
+    #[serde(default, skip_serializing_if = "PhaseSet::is_abc")]
+    pub phases: PhaseSet,
 }
 
 impl Transformer {
@@ -176,6 +184,18 @@ pub struct Shunt {
     /// Zero-sequence susceptance, S.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub b0: Option<f64>,
+    /// Phases it has; two or three in delta.
+    #[serde(default, skip_serializing_if = "PhaseSet::is_abc")]
+    pub phases: PhaseSet,
+    /// Wye: from each phase to ground; delta: `g1` and `b1` are those of each leg.
+    #[serde(default, skip_serializing_if = "Connection::is_wye")]
+    pub connection: Connection,
+    /// Switched on below this voltage, V, line to line, its phases' mean; none: not switched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_on: Option<f64>,
+    /// Switched off above this voltage, V.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_off: Option<f64>,
 }
 
 /// The grid above: an ideal voltage behind its short-circuit impedance.
@@ -268,6 +288,9 @@ pub struct SymLoad {
     /// Reactive power at rated voltage, var.
     #[serde(default)]
     pub q_specified: f64,
+    /// Wye: to ground; delta: between phases.
+    #[serde(default, skip_serializing_if = "Connection::is_wye")]
+    pub connection: Connection,
 }
 
 /// A symmetrical generator; powers generation-positive.
@@ -289,6 +312,9 @@ pub struct SymGen {
     /// Reactive power at rated voltage, var.
     #[serde(default)]
     pub q_specified: f64,
+    /// Wye: to ground; delta: between phases.
+    #[serde(default, skip_serializing_if = "Connection::is_wye")]
+    pub connection: Connection,
 }
 
 /// Calls a macro with every component table: `(name, type, attributes in the schema)`, in the order
@@ -302,6 +328,7 @@ macro_rules! with_tables {
             (link, Link, LINK, "Connections without impedance."),
             (generic_branch, GenericBranch, GENERIC_BRANCH, "Branches by their pi model."),
             (transformer, Transformer, TRANSFORMER, "Two-winding transformers."),
+            (step_voltage_regulator, StepVoltageRegulator, STEP_VOLTAGE_REGULATOR, "Step-voltage regulators."),
             (three_winding_transformer, ThreeWindingTransformer, THREE_WINDING_TRANSFORMER, "Three-winding transformers."),
             (shunt, Shunt, SHUNT, "Shunts."),
             (source, Source, SOURCE, "Grids above."),
@@ -329,6 +356,8 @@ macro_rules! network {
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct Network {
+            /// System frequency, Hz, at which capacitances are charged; none: 50.
+            pub system_frequency: Option<f64>,
             $(
                 #[doc = $doc]
                 pub $table: Vec<$component>,

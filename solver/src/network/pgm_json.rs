@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 
 use super::model::with_tables;
 use super::scenario::{Change, Scenario};
-use super::schema::{self, Attribute, Kind};
+use super::schema::{self, Attribute};
 use super::spelling::resembles;
 use super::validate::{Check, Component};
-use super::{Fault, Id, Network, NetworkError, Problem, real};
+use super::{Fault, Id, Network, NetworkError, Problem};
 
 /// Reads a network.
 ///
@@ -72,8 +72,11 @@ pub fn write(network: &Network) -> String {
         };
     }
     let tables: Vec<String> = with_tables!(tables).into_iter().flatten().collect();
+    let frequency = network
+        .system_frequency
+        .map_or_else(String::new, |f| format!("\"system_frequency\": {f}, "));
     format!(
-        "{{\"version\": \"1.0\", \"type\": \"input\", \"is_batch\": false, \"attributes\": {{}},\n \"data\": {{\n{}\n }}\n}}\n",
+        "{{\"version\": \"1.0\", \"type\": \"input\", \"is_batch\": false, {frequency}\"attributes\": {{}},\n \"data\": {{\n{}\n }}\n}}\n",
         tables.join(",\n")
     )
 }
@@ -141,6 +144,7 @@ impl Reader {
         {
             self.report_file("is_batch", wrong_type("false", batch));
         }
+        network.system_frequency = self.frequency(file);
         let Some(data) = file.get("data") else {
             self.report_file("data", Fault::Missing);
             return network;
@@ -168,6 +172,16 @@ impl Reader {
         {
             self.report_file("attributes", wrong_type("an object", attributes));
         }
+    }
+
+    fn frequency(&mut self, file: &Map<String, Value>) -> Option<f64> {
+        let value = file.get("system_frequency")?;
+        let frequency = value.as_f64().filter(|f| *f > 0.0);
+        if frequency.is_none() {
+            let expected = "a frequency in Hz, above zero";
+            self.report_file("system_frequency", wrong_type(expected, value));
+        }
+        frequency
     }
 
     fn component(
@@ -289,7 +303,7 @@ impl Reader {
         self.extra(place, attributes, &mut row);
         for attribute in attributes {
             match row.get(attribute.name) {
-                None if attribute.required => {
+                None if attribute.is_required(&row) => {
                     self.report(place, Some(attribute.name), Fault::Missing);
                 }
                 None => {}
@@ -342,30 +356,9 @@ impl Reader {
     }
 
     fn attribute(&mut self, place: Place<'_>, attribute: &Attribute, value: &Value) {
-        let is_real = |v: &Value| v.is_number() || v.as_str().and_then(real::infinity).is_some();
-        let expected = match attribute.kind {
-            Kind::Real if may_be_infinite(attribute.name) && is_real(value) => return,
-            Kind::Real if value.is_number() => return,
-            Kind::Real => "a finite number",
-            Kind::Phases => match value.as_array() {
-                Some(v) if v.len() == 3 && v.iter().all(Value::is_number) => return,
-                _ => "three finite numbers, of the phases a, b, c",
-            },
-            Kind::Id => match value.as_i64() {
-                None => "an integer",
-                Some(id) if i32::try_from(id).is_err() => "a 32-bit integer",
-                Some(_) => return,
-            },
-            Kind::Integer => match value.as_i64() {
-                None => "an integer",
-                Some(number) if i8::try_from(number).is_err() => "an 8-bit integer",
-                Some(number) if attribute.name == "type" && !(0..=2).contains(&number) => {
-                    "0 (power), 1 (impedance) or 2 (current)"
-                }
-                Some(_) => return,
-            },
-        };
-        self.report(place, Some(attribute.name), wrong_type(expected, value));
+        if let Some(expected) = attribute.unlike(value) {
+            self.report(place, Some(attribute.name), wrong_type(expected, value));
+        }
     }
 
     fn update(&mut self, document: &Value, network: &Network) -> Vec<Scenario> {
@@ -559,14 +552,6 @@ fn by_name(tables: &Map<String, Value>) -> Vec<(&String, &Value)> {
 fn id_of(row: &Map<String, Value>) -> Option<Id> {
     let id = row.get("id").and_then(Value::as_i64)?;
     Id::try_from(id).ok()
-}
-
-/// Attributes whose infinity means "not limited" or "not believed at all".
-fn may_be_infinite(name: &str) -> bool {
-    matches!(
-        name,
-        "q_min" | "q_max" | "power_sigma" | "u_sigma" | "i_sigma" | "i_angle_sigma"
-    )
 }
 
 fn wrong_type(expected: &'static str, found: &Value) -> Fault {

@@ -1,33 +1,21 @@
 //! The grid by phase: 3 by 3 admittances of the same branches, shunts and sources as the
 //! [`Grid`]'s, per unit, power on a third of `S_BASE_VA` and voltage line to neutral.
 //!
-//! Zero sequence as in power-grid-model's documentation, "Components" (transformer): a wye with
-//! neutral passes it to another one, or to its magnetisation and a delta; a zigzag with neutral
-//! has a tenth of the short-circuit impedance; a side without any path leaks by 1e-8 of its
-//! short-circuit admittance, so that a node between deltas is not without reference.
+//! Not every node has every phase, and not every phase it has is live. A phase that is not live
+//! is grounded by 1 pu where other phases of its node are: its voltage is zero, no current flows.
 
 use num_complex::Complex64;
 
-use super::build::BranchRow;
 use super::matrix3::{Matrix3, Phases, ROTATION};
-use super::two_port::{self, Pi};
+use super::phase_branch::PhaseBranch;
+use super::two_port;
 use super::validate::Check;
-use super::{Branch, Fault, Grid, Network, NetworkError, Revision, S_BASE_VA, Transformer};
+use super::{
+    Branch, Connection, FREQUENCY_HZ, Fault, Grid, LEGS, Network, NetworkError, PhaseMask,
+    Revision, S_BASE_VA, Shunt,
+};
 
 const ZERO: Complex64 = Complex64::new(0.0, 0.0);
-
-/// A branch as a two-port: `i_f = yff u_f + yft u_t`, `i_t = ytf u_f + ytt u_t`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct PhaseBranch {
-    /// See there.
-    pub yff: Matrix3,
-    /// See there.
-    pub yft: Matrix3,
-    /// See there.
-    pub ytf: Matrix3,
-    /// See there.
-    pub ytt: Matrix3,
-}
 
 /// What the phases of a grid have beyond the grid itself, in the order of its tables.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,10 +28,15 @@ pub struct PhaseGrid {
     pub shunts: Vec<Matrix3>,
     /// Admittance between each source's ideal voltage and its node.
     pub sources: Vec<Matrix3>,
-    /// Specified power of each appliance, generation-positive, at 1 pu voltage.
+    /// Specified power of each appliance, generation-positive, at 1 pu voltage: of the phases
+    /// a, b, c, or in delta of the legs ab, bc, ca.
     pub appliances: Vec<Phases>,
-    /// The grid's own branches these were made from, and the grid as it was then.
-    made_from: Vec<Branch>,
+    /// Phases that branches bring to each node.
+    has: Vec<PhaseMask>,
+    /// Those of them that are live now.
+    live: Vec<PhaseMask>,
+    /// The grid's own branches these were made from, by which phases, and the grid as it was then.
+    made_from: Vec<(Branch, PhaseMask)>,
     revision: Revision,
 }
 
@@ -69,11 +62,15 @@ impl PhaseGrid {
             shunts: vec![Matrix3::ZERO; grid.network().shunt.len()],
             sources: vec![Matrix3::ZERO; grid.sources.len()],
             appliances: vec![[ZERO; 3]; grid.appliances.len()],
-            made_from: grid.branches.clone(),
+            has: grid.network().node_phases(grid),
+            live: grid.live.clone(),
+            made_from: Vec::with_capacity(grid.branches.len()),
             revision: grid.revision().clone(),
         };
-        for k in 0..grid.branches.len() {
-            phases.branches[k] = grid.branch_by_phase(k);
+        for (k, branch) in grid.branches.iter().enumerate() {
+            let active = grid.active_phases(branch);
+            phases.branches[k] = grid.branch_by_phase(k, active);
+            phases.made_from.push((branch.clone(), active));
         }
         phases.follow_admittances(grid);
         phases.follow_powers(grid);
@@ -85,9 +82,12 @@ impl PhaseGrid {
     pub fn follow(&mut self, grid: &Grid) {
         if !self.revision.is(grid.revision()) {
             for (k, branch) in grid.branches.iter().enumerate() {
-                if self.made_from[k] != *branch {
-                    self.made_from[k].clone_from(branch);
-                    self.branches[k] = grid.branch_by_phase(k);
+                let active = grid.active_phases(branch);
+                let made_from = &mut self.made_from[k];
+                if made_from.1 != active || made_from.0 != *branch {
+                    made_from.0.clone_from(branch);
+                    made_from.1 = active;
+                    self.branches[k] = grid.branch_by_phase(k, active);
                 }
             }
             self.follow_admittances(grid);
@@ -96,20 +96,32 @@ impl PhaseGrid {
         self.follow_powers(grid);
     }
 
+    /// Phases a node has: those its branches bring, whatever their switches; all where a source
+    /// is, or no branch.
+    #[must_use]
+    pub fn phases_of(&self, node: usize) -> PhaseMask {
+        self.has[node]
+    }
+
+    /// Phases of a node that are live now.
+    #[must_use]
+    pub fn live_phases(&self, node: usize) -> PhaseMask {
+        self.live[node]
+    }
+
     fn follow_admittances(&mut self, grid: &Grid) {
         let network = grid.network();
+        self.live.copy_from_slice(&grid.live);
         self.y_shunt.fill(Matrix3::ZERO);
         for (k, s) in network.shunt.iter().enumerate() {
             let node = grid.known_node(s.node);
-            let y1 = grid.shunt_admittance(s, node);
-            let y0 = if s.status == 0 {
-                ZERO
-            } else {
-                let base = two_port::y_base(grid.u_rated[node]);
-                Complex64::new(s.g0.unwrap_or(0.0), s.b0.unwrap_or(0.0)) / base
-            };
-            self.shunts[k] = Matrix3::from_sequences(y0, y1, y1);
+            self.shunts[k] = shunt(s, grid.u_rated[node], self.live[node]);
             self.y_shunt[node] += self.shunts[k];
+        }
+        for (node, live) in self.live.iter().enumerate() {
+            for p in (0..3).filter(|&p| grid.energised[node] && !live[p]) {
+                self.y_shunt[node].0[p][p] += Complex64::new(1.0, 0.0);
+            }
         }
         for (k, s) in network.source.iter().enumerate() {
             let y1 = grid.sources[k].y;
@@ -140,6 +152,83 @@ impl PhaseGrid {
     }
 }
 
+/// Admittance of a shunt by these phases of its node, pu; zero when it is disconnected.
+fn shunt(s: &Shunt, u_rated: f64, live: PhaseMask) -> Matrix3 {
+    if s.status == 0 {
+        return Matrix3::ZERO;
+    }
+    let base = two_port::y_base(u_rated);
+    let y1 = Complex64::new(s.g1, s.b1) / base;
+    match s.connection {
+        Connection::Wye if s.phases.is_abc() => {
+            let y0 = Complex64::new(s.g0.unwrap_or(s.g1), s.b0.unwrap_or(s.b1)) / base;
+            Matrix3::from_sequences(y0, y1, y1).masked(live)
+        }
+        Connection::Wye => Matrix3::diagonal([y1; 3])
+            .masked(s.phases.mask())
+            .masked(live),
+        Connection::Delta => {
+            let mut y = Matrix3::ZERO;
+            let phases = s.phases.mask();
+            let has = [0, 1, 2].map(|p| phases[p] && live[p]);
+            for (p, q) in LEGS.into_iter().filter(|&(p, q)| has[p] && has[q]) {
+                y.0[p][p] += y1;
+                y.0[q][q] += y1;
+                y.0[p][q] -= y1;
+                y.0[q][p] -= y1;
+            }
+            y
+        }
+    }
+}
+
+impl Network {
+    /// System frequency, Hz.
+    #[must_use]
+    pub fn frequency(&self) -> f64 {
+        self.system_frequency.unwrap_or(FREQUENCY_HZ)
+    }
+
+    /// Phases that branches bring to each node of the grid; all where there is none, or a source.
+    fn node_phases(&self, grid: &Grid) -> Vec<PhaseMask> {
+        let mut has = vec![[false; 3]; grid.node_id.len()];
+        for b in &grid.branches {
+            for node in [b.from, b.to] {
+                has[node] = [0, 1, 2].map(|p| has[node][p] || b.phases[p]);
+            }
+        }
+        for s in &grid.sources {
+            has[s.node] = [true; 3];
+        }
+        for has in has.iter_mut().filter(|has| **has == [false; 3]) {
+            *has = [true; 3];
+        }
+        has
+    }
+
+    /// The first component that only a computation by phase can take in.
+    #[must_use]
+    pub fn only_by_phase(&self) -> Option<(&'static str, super::Id)> {
+        let partial = |p: &super::PhaseSet| !p.is_abc();
+        let lines = self.line.iter().map(|l| ("line", l.id, l.phases));
+        let asym = self.asym_line.iter().map(|l| ("asym_line", l.id, l.phases));
+        let links = self.link.iter().map(|l| ("link", l.id, l.phases));
+        let transformers = self.transformer.iter();
+        let transformers = transformers.map(|t| ("transformer", t.id, t.phases));
+        let shunts = self.shunt.iter().map(|s| ("shunt", s.id, s.phases));
+        let regulator = self.step_voltage_regulator.first();
+        let mut with_phases = lines
+            .chain(asym)
+            .chain(links)
+            .chain(transformers)
+            .chain(shunts);
+        with_phases
+            .find(|(_, _, phases)| partial(phases))
+            .map(|(component, id, _)| (component, id))
+            .or_else(|| regulator.map(|r| ("step_voltage_regulator", r.id)))
+    }
+}
+
 impl Network {
     /// What keeps the network from being computed by phase.
     #[must_use]
@@ -155,7 +244,9 @@ impl Network {
         }
         for s in &self.shunt {
             check.begin("shunt", s.id);
-            check.given(&[("g0", s.g0), ("b0", s.b0)]);
+            if s.phases.is_abc() && s.connection == Connection::Wye {
+                check.given(&[("g0", s.g0), ("b0", s.b0)]);
+            }
         }
         for b in &self.generic_branch {
             check.begin("generic_branch", b.id);
@@ -163,153 +254,4 @@ impl Network {
         }
         check.problems
     }
-}
-
-impl Grid {
-    fn branch_by_phase(&self, k: usize) -> PhaseBranch {
-        let branch = &self.branches[k];
-        let closed = (branch.from_closed, branch.to_closed);
-        let (u_from, u_to) = (self.u_rated[branch.from], self.u_rated[branch.to]);
-        let network = self.network();
-        let of_transformer = |t: &Transformer| {
-            let pi = two_port::transformer(t, u_from, u_to);
-            let negative = Pi {
-                ratio: pi.ratio.conj(),
-                ..pi
-            };
-            let zero = zero_sequence(t, &pi, closed, (u_from, u_to));
-            PhaseBranch::from_sequences(
-                zero,
-                pi.two_port(closed.0, closed.1),
-                negative.two_port(closed.0, closed.1),
-            )
-        };
-        match network.branch_row(k) {
-            BranchRow::Line(k) => {
-                let l = &network.line[k];
-                let y1 = two_port::line(l, u_from).two_port(closed.0, closed.1);
-                let y0 = two_port::line_zero_sequence(l, u_from).two_port(closed.0, closed.1);
-                PhaseBranch::from_sequences(y0, y1, y1)
-            }
-            BranchRow::Transformer(k) => of_transformer(&network.transformer[k]),
-            BranchRow::AsymLine(k) => {
-                let l = &network.asym_line[k];
-                let base = two_port::y_base(u_from);
-                let series = l.series_admittance_ohm().unwrap_or(Matrix3::ZERO);
-                let shunt = l.shunt_admittance_ohm();
-                asym_line(&series.map(|y| y / base), &shunt.map(|y| y / base), closed)
-            }
-            BranchRow::Link(_) => {
-                let y = two_port::link().two_port(closed.0, closed.1);
-                PhaseBranch::from_sequences(y, y, y)
-            }
-            BranchRow::GenericBranch(_) => PhaseBranch::default(),
-            BranchRow::ThreeWinding(k, side) => {
-                of_transformer(&network.three_winding_transformer[k].arms()[side])
-            }
-        }
-    }
-}
-
-impl PhaseBranch {
-    fn from_sequences(
-        zero: [Complex64; 4],
-        positive: [Complex64; 4],
-        negative: [Complex64; 4],
-    ) -> Self {
-        let [yff, yft, ytf, ytt] =
-            [0, 1, 2, 3].map(|k| Matrix3::from_sequences(zero[k], positive[k], negative[k]));
-        Self { yff, yft, ytf, ytt }
-    }
-}
-
-/// The pi model by phase; open at one side, its Kron reduction.
-fn asym_line(series: &Matrix3, shunt: &Matrix3, closed: (bool, bool)) -> PhaseBranch {
-    let half = shunt.map(|y| y * 0.5);
-    let own = *series + half;
-    let mut branch = PhaseBranch::default();
-    match closed {
-        (true, true) => {
-            let mutual = series.map(|y| -y);
-            (branch.yff, branch.yft, branch.ytf, branch.ytt) = (own, mutual, mutual, own);
-        }
-        (false, false) => {}
-        (from, _) => {
-            // Behind the series: half the shunt at the open end. y - y (y + half)⁻¹ y.
-            let behind = own.inverse().map_or(Matrix3::ZERO, |inverse| {
-                let through = series.times(&inverse).times(series);
-                *series + through.map(|y| -y)
-            });
-            let open = half + behind;
-            if from {
-                branch.yff = open;
-            } else {
-                branch.ytt = open;
-            }
-        }
-    }
-    branch
-}
-
-const WYE_N: i8 = 1;
-const DELTA: i8 = 2;
-const ZIGZAG_N: i8 = 4;
-
-/// Whether zero-sequence current finds a way through this side's winding, magnetisation aside.
-fn has_path(own: i8, other: i8) -> bool {
-    match own {
-        WYE_N => other == WYE_N || other == DELTA,
-        ZIGZAG_N => true,
-        _ => false,
-    }
-}
-
-/// Zero-sequence two-port of a transformer; `u` are the nodes' rated voltages.
-fn zero_sequence(t: &Transformer, pi: &Pi, closed: (bool, bool), u: (f64, f64)) -> [Complex64; 4] {
-    let k2 = pi.ratio.norm_sqr();
-    let grounding = |r: Option<f64>, x: Option<f64>, u: f64| {
-        Complex64::new(r.unwrap_or(0.0), x.unwrap_or(0.0)) * two_port::y_base(u)
-    };
-    let z_from = 3.0 * grounding(t.r_grounding_from, t.x_grounding_from, u.0) / k2;
-    let z_to = 3.0 * grounding(t.r_grounding_to, t.x_grounding_to, u.1);
-    let y_shunt = two_port::zero_sequence_magnetisation(t, u.1);
-    let behind = |y: Complex64, z: Complex64| if y == ZERO { ZERO } else { (y.inv() + z).inv() };
-    let mut y0 = [ZERO; 4];
-    if t.winding_from == WYE_N && t.winding_to == WYE_N {
-        let reversed = matches!(t.clock % 12, 2 | 6 | 10);
-        let pi = Pi {
-            y_series: behind(pi.y_series, z_from + z_to),
-            y_shunt,
-            ratio: Complex64::new(if reversed { -k2.sqrt() } else { k2.sqrt() }, 0.0),
-        };
-        y0 = pi.two_port(closed.0, closed.1);
-    } else if t.winding_from == WYE_N && closed.0 {
-        let through = if t.winding_to == DELTA {
-            pi.y_series
-        } else {
-            ZERO
-        };
-        y0[0] = behind(y_shunt + through, z_from) / k2;
-    } else if t.winding_to == WYE_N && closed.1 {
-        let through = if t.winding_from == DELTA {
-            pi.y_series
-        } else {
-            ZERO
-        };
-        y0[3] = behind(y_shunt + through, z_to);
-    }
-    if t.winding_from == ZIGZAG_N && closed.0 {
-        y0[0] = behind(10.0 * pi.y_series, z_from) / k2;
-    }
-    if t.winding_to == ZIGZAG_N && closed.1 {
-        y0[3] = behind(10.0 * pi.y_series, z_to);
-    }
-    let leak = Complex64::new(0.0, -1e-8 * t.sn / S_BASE_VA / t.uk.abs());
-    if !has_path(t.winding_from, t.winding_to) && closed.0 {
-        y0[0] += leak;
-    }
-    if !has_path(t.winding_to, t.winding_from) && closed.1 {
-        y0[3] += leak;
-    }
-    y0
 }

@@ -71,6 +71,7 @@ impl Grid {
             Change::AsymLine(k, _) => BranchRow::AsymLine(k),
             Change::Link(k, _) => BranchRow::Link(k),
             Change::GenericBranch(k, _) => BranchRow::GenericBranch(k),
+            Change::StepVoltageRegulator(k, _) => BranchRow::StepVoltageRegulator(k),
             Change::ThreeWindingTransformer(k, _) => {
                 let arms = [0, 1, 2].map(|side| BranchRow::ThreeWinding(k, side));
                 let switched =

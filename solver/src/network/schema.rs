@@ -1,4 +1,9 @@
-//! The attributes of every component of power-grid-model's `input` and `update` data sets.
+//! The attributes of every component of power-grid-model's `input` and `update` data sets, and
+//! those added to them.
+
+use serde_json::{Map, Value};
+
+use super::{PhaseSet, real};
 
 /// What an attribute holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +16,10 @@ pub(super) enum Kind {
     Real,
     /// A number for each of the phases a, b, c.
     Phases,
+    /// Names of phases, such as `"ac"`.
+    PhaseSet,
+    /// One of these names.
+    Name(&'static [&'static str]),
 }
 
 /// An attribute of a component.
@@ -32,7 +41,64 @@ impl Attribute {
             updatable,
         }
     }
+
+    /// Whether it has to be in this row of an input: a matrix over the phases has to have the
+    /// entries of the row's phases only.
+    pub(super) fn is_required(&self, row: &Map<String, Value>) -> bool {
+        let phases = row.get("phases").and_then(Value::as_str);
+        let phases = phases.and_then(|text| text.parse::<PhaseSet>().ok());
+        let (Some(phases), Some((_, entry))) = (phases, self.name.split_once('_')) else {
+            return self.required;
+        };
+        let has = phases.mask();
+        let absent = |name: char| "abc".find(name).is_some_and(|p| !has[p]);
+        self.required && !(entry.len() == 2 && entry.chars().any(absent))
+    }
+
+    /// What a value should be, where it is not.
+    pub(super) fn unlike(&self, value: &Value) -> Option<&'static str> {
+        let is_real = |v: &Value| v.is_number() || v.as_str().and_then(real::infinity).is_some();
+        match self.kind {
+            Kind::Real if may_be_infinite(self.name) && is_real(value) => None,
+            Kind::Real if value.is_number() => None,
+            Kind::Real => Some("a finite number"),
+            Kind::Phases => match value.as_array() {
+                Some(v) if v.len() == 3 && v.iter().all(Value::is_number) => None,
+                _ => Some("three finite numbers, of the phases a, b, c"),
+            },
+            Kind::PhaseSet => match value.as_str().map(str::parse::<PhaseSet>) {
+                Some(Ok(_)) => None,
+                _ => Some("one to three of the phases a, b, c, such as \"ac\""),
+            },
+            Kind::Name(names) if value.as_str().is_some_and(|v| names.contains(&v)) => None,
+            Kind::Name(["a", "b"]) => Some("\"a\" or \"b\""),
+            Kind::Name(_) => Some("\"wye\" or \"delta\""),
+            Kind::Id => match value.as_i64() {
+                None => Some("an integer"),
+                Some(id) if i32::try_from(id).is_err() => Some("a 32-bit integer"),
+                Some(_) => None,
+            },
+            Kind::Integer => match value.as_i64() {
+                None => Some("an integer"),
+                Some(number) if i8::try_from(number).is_err() => Some("an 8-bit integer"),
+                Some(number) if self.name == "type" && !(0..=2).contains(&number) => {
+                    Some("0 (power), 1 (impedance) or 2 (current)")
+                }
+                Some(_) => None,
+            },
+        }
+    }
 }
+
+/// Attributes whose infinity means "not limited" or "not believed at all".
+fn may_be_infinite(name: &str) -> bool {
+    matches!(
+        name,
+        "q_min" | "q_max" | "power_sigma" | "u_sigma" | "i_sigma" | "i_angle_sigma"
+    )
+}
+
+const CONNECTION: Kind = Kind::Name(&["wye", "delta"]);
 
 pub(super) const NODE: &[Attribute] = &[
     Attribute::new("id", Kind::Id, true, false),
@@ -54,6 +120,7 @@ pub(super) const LINE: &[Attribute] = &[
     Attribute::new("c0", Kind::Real, false, false),
     Attribute::new("tan0", Kind::Real, false, false),
     Attribute::new("i_n", Kind::Real, false, false),
+    Attribute::new("phases", Kind::PhaseSet, false, false),
 ];
 
 pub(super) const ASYM_LINE: &[Attribute] = &[
@@ -91,6 +158,7 @@ pub(super) const ASYM_LINE: &[Attribute] = &[
     Attribute::new("c0", Kind::Real, false, false),
     Attribute::new("c1", Kind::Real, false, false),
     Attribute::new("i_n", Kind::Real, false, false),
+    Attribute::new("phases", Kind::PhaseSet, false, false),
 ];
 
 pub(super) const LINK: &[Attribute] = &[
@@ -99,6 +167,7 @@ pub(super) const LINK: &[Attribute] = &[
     Attribute::new("to_node", Kind::Id, true, false),
     Attribute::new("from_status", Kind::Integer, true, true),
     Attribute::new("to_status", Kind::Integer, true, true),
+    Attribute::new("phases", Kind::PhaseSet, false, false),
 ];
 
 pub(super) const GENERIC_BRANCH: &[Attribute] = &[
@@ -148,6 +217,32 @@ pub(super) const TRANSFORMER: &[Attribute] = &[
     Attribute::new("x_grounding_from", Kind::Real, false, false),
     Attribute::new("r_grounding_to", Kind::Real, false, false),
     Attribute::new("x_grounding_to", Kind::Real, false, false),
+    Attribute::new("phases", Kind::PhaseSet, false, false),
+];
+
+pub(super) const STEP_VOLTAGE_REGULATOR: &[Attribute] = &[
+    Attribute::new("id", Kind::Id, true, false),
+    Attribute::new("from_node", Kind::Id, true, false),
+    Attribute::new("to_node", Kind::Id, true, false),
+    Attribute::new("from_status", Kind::Integer, true, true),
+    Attribute::new("to_status", Kind::Integer, true, true),
+    Attribute::new("phases", Kind::PhaseSet, false, false),
+    Attribute::new("connection", CONNECTION, false, false),
+    Attribute::new("regulator_type", Kind::Name(&["a", "b"]), false, false),
+    Attribute::new("r", Kind::Real, false, false),
+    Attribute::new("x", Kind::Real, false, false),
+    Attribute::new("i_n", Kind::Real, false, false),
+    Attribute::new("tap_pos", Kind::Integer, false, true),
+    Attribute::new("tap_min", Kind::Integer, false, false),
+    Attribute::new("tap_max", Kind::Integer, false, false),
+    Attribute::new("tap_size", Kind::Real, false, false),
+    Attribute::new("control_status", Kind::Integer, false, true),
+    Attribute::new("u_set", Kind::Real, false, true),
+    Attribute::new("u_band", Kind::Real, false, true),
+    Attribute::new("pt_ratio", Kind::Real, false, false),
+    Attribute::new("ct_rating", Kind::Real, false, false),
+    Attribute::new("r_compensation", Kind::Real, false, true),
+    Attribute::new("x_compensation", Kind::Real, false, true),
 ];
 
 pub(super) const THREE_WINDING_TRANSFORMER: &[Attribute] = &[
@@ -211,6 +306,10 @@ pub(super) const SHUNT: &[Attribute] = &[
     Attribute::new("b1", Kind::Real, true, true),
     Attribute::new("g0", Kind::Real, false, true),
     Attribute::new("b0", Kind::Real, false, true),
+    Attribute::new("phases", Kind::PhaseSet, false, false),
+    Attribute::new("connection", CONNECTION, false, false),
+    Attribute::new("u_on", Kind::Real, false, true),
+    Attribute::new("u_off", Kind::Real, false, true),
 ];
 
 pub(super) const SOURCE: &[Attribute] = &[
@@ -231,6 +330,7 @@ pub(super) const SYM_APPLIANCE: &[Attribute] = &[
     Attribute::new("type", Kind::Integer, true, false),
     Attribute::new("p_specified", Kind::Real, false, true),
     Attribute::new("q_specified", Kind::Real, false, true),
+    Attribute::new("connection", CONNECTION, false, false),
 ];
 
 pub(super) const ASYM_APPLIANCE: &[Attribute] = &[
@@ -240,6 +340,7 @@ pub(super) const ASYM_APPLIANCE: &[Attribute] = &[
     Attribute::new("type", Kind::Integer, true, false),
     Attribute::new("p_specified", Kind::Phases, false, true),
     Attribute::new("q_specified", Kind::Phases, false, true),
+    Attribute::new("connection", CONNECTION, false, false),
 ];
 
 pub(super) const TRANSFORMER_TAP_REGULATOR: &[Attribute] = &[

@@ -2,7 +2,7 @@
 //! voltages and losses of the pairs, each relative to the smaller rating, split by the
 //! delta-wye rule (power-grid-model documentation, "Components", three-winding transformer).
 
-use super::{ThreeWindingTransformer, Transformer};
+use super::{PhaseSet, ThreeWindingTransformer, Transformer};
 
 /// Wye with neutral.
 const WYE_N: i8 = 1;
@@ -102,6 +102,7 @@ impl ThreeWindingTransformer {
                 x_grounding_from: x_grounding[k],
                 r_grounding_to: None,
                 x_grounding_to: None,
+                phases: PhaseSet::ABC,
             }
         })
     }

@@ -1,25 +1,48 @@
-//! Which nodes a closed source reaches through branches closed at both sides.
+//! Which phases of which nodes a closed source reaches through branches closed at both sides.
 
-use super::{Branch, SourceBehind};
+use super::{Branch, Coupling, PhaseMask, SourceBehind};
 
-/// `(energised, clock_angle)` per node, breadth first from each closed source in turn.
+/// What is live at the ends of a closed branch, given what is so far.
+fn passed_on(branch: &Branch, own: PhaseMask) -> PhaseMask {
+    let all = |own: PhaseMask| [0, 1, 2].map(|p| branch.phases[p] && own[p]);
+    match branch.coupling {
+        Coupling::Each => all(own),
+        Coupling::Together if all(own) == branch.phases => branch.phases,
+        Coupling::Windings if own.contains(&true) => [true; 3],
+        _ => [false; 3],
+    }
+}
+
+/// Adds phases; whether there were new ones.
+fn enliven(live: &mut PhaseMask, phases: PhaseMask) -> bool {
+    let before = *live;
+    for (live, phase) in live.iter_mut().zip(phases) {
+        *live |= phase;
+    }
+    *live != before
+}
+
+/// `(live phases, angle under no load)` per node, breadth first from each closed source in turn.
 pub(super) fn trace(
     nodes: usize,
     branches: &[Branch],
     sources: &[SourceBehind],
-) -> (Vec<bool>, Vec<f64>) {
+) -> (Vec<PhaseMask>, Vec<f64>) {
     let (start, incident) = incidence(nodes, branches);
-    let mut energised = vec![false; nodes];
+    let mut live = vec![[false; 3]; nodes];
     let mut angle = vec![0.0; nodes];
     let mut queue: Vec<usize> = Vec::with_capacity(nodes);
     for source in sources.iter().filter(|s| s.closed) {
-        if energised[source.node] {
+        let fresh = live[source.node] == [false; 3];
+        if !enliven(&mut live[source.node], [true; 3]) {
             continue;
         }
-        energised[source.node] = true;
-        angle[source.node] = source.u_ref.arg();
+        if fresh {
+            angle[source.node] = source.u_ref.arg();
+        }
         let mut next = queue.len();
         queue.push(source.node);
+        // A node comes again when more of its phases have become live: three times at most.
         while let Some(&node) = queue.get(next) {
             next += 1;
             for &k in &incident[start[node]..start[node + 1]] {
@@ -29,15 +52,22 @@ pub(super) fn trace(
                 } else {
                     (branch.from, branch.lag)
                 };
-                if !energised[other] {
-                    energised[other] = true;
-                    angle[other] = angle[node] + shift;
+                let phases = passed_on(branch, live[node]);
+                // Windings feed back into the phases that are open on their own side.
+                if branch.coupling == Coupling::Windings && enliven(&mut live[node], phases) {
+                    queue.push(node);
+                }
+                let first = live[other] == [false; 3];
+                if enliven(&mut live[other], phases) {
+                    if first {
+                        angle[other] = angle[node] + shift;
+                    }
                     queue.push(other);
                 }
             }
         }
     }
-    (energised, angle)
+    (live, angle)
 }
 
 /// Branches closed at both sides, by node: those of node `n` are `list[start[n]..start[n + 1]]`.

@@ -7,7 +7,10 @@ use std::f64::consts::PI;
 
 use num_complex::Complex64;
 
-use super::{AsymLine, FREQUENCY_HZ, GenericBranch, Line, S_BASE_VA, Shunt, Source, Transformer};
+use super::{
+    AsymLine, Connection, GenericBranch, Line, S_BASE_VA, Shunt, Source, StepVoltageRegulator,
+    Transformer,
+};
 
 /// Angle of one hour on the clock, rad.
 const HOUR: f64 = PI / 6.0;
@@ -36,23 +39,24 @@ const ONE: Complex64 = Complex64::new(1.0, 0.0);
 /// Admittance of a link, pu: power-grid-model's, so that flows in meshes of links are the same.
 const Y_LINK: Complex64 = Complex64::new(1e8, 1e8);
 
-pub(super) fn line(l: &Line, u_rated: f64) -> Pi {
+/// `f` is the system frequency, Hz.
+pub(super) fn line(l: &Line, u_rated: f64, f: f64) -> Pi {
     let base = y_base(u_rated);
     Pi {
         y_series: Complex64::new(l.r1, l.x1).inv() / base,
-        y_shunt: Complex64::new(l.tan1, 1.0) * (2.0 * PI * FREQUENCY_HZ * l.c1 / base),
+        y_shunt: Complex64::new(l.tan1, 1.0) * (2.0 * PI * f * l.c1 / base),
         ratio: ONE,
     }
 }
 
-pub(super) fn line_zero_sequence(l: &Line, u_rated: f64) -> Pi {
+pub(super) fn line_zero_sequence(l: &Line, u_rated: f64, f: f64) -> Pi {
     let base = y_base(u_rated);
     let z = Complex64::new(l.r0.unwrap_or(l.r1), l.x0.unwrap_or(l.x1));
     let c = l.c0.unwrap_or(l.c1);
     let y_shunt = Complex64::new(l.tan0.unwrap_or(0.0), 1.0);
     Pi {
         y_series: z.inv() / base,
-        y_shunt: y_shunt * (2.0 * PI * FREQUENCY_HZ * c / base),
+        y_shunt: y_shunt * (2.0 * PI * f * c / base),
         ratio: ONE,
     }
 }
@@ -65,13 +69,30 @@ pub(super) fn link() -> Pi {
     }
 }
 
-pub(super) fn asym_line(l: &AsymLine, u_rated: f64) -> Pi {
+pub(super) fn asym_line(l: &AsymLine, u_rated: f64, f: f64) -> Pi {
     let base = y_base(u_rated);
-    let y_series = l.series_admittance_ohm();
+    let y_series = l.series_admittance_ohm(l.phases.mask());
     Pi {
         y_series: y_series.map_or(ZERO, |y| y.positive_sequence() / base),
-        y_shunt: l.shunt_admittance_ohm().positive_sequence() / base,
+        y_shunt: l.shunt_admittance_ohm(f).positive_sequence() / base,
         ratio: ONE,
+    }
+}
+
+/// Its windings' own, as if each had a phase to ground.
+pub(super) fn step_voltage_regulator(r: &StepVoltageRegulator, u_rated: f64) -> Pi {
+    let z = Complex64::new(r.r, r.x);
+    let y = if z == ZERO {
+        Y_LINK
+    } else {
+        z.inv() / y_base(u_rated)
+    };
+    // The impedance is at the source side, the pi model's at the load side.
+    let ratio = r.ratio();
+    Pi {
+        y_series: y / (ratio * ratio),
+        y_shunt: ZERO,
+        ratio: Complex64::new(1.0 / ratio, 0.0),
     }
 }
 
@@ -210,7 +231,12 @@ pub(super) fn shunt(s: &Shunt, u_rated: f64) -> Complex64 {
     if s.status == 0 {
         return ZERO;
     }
-    Complex64::new(s.g1, s.b1) / y_base(u_rated)
+    let legs = match s.connection {
+        Connection::Wye => 1.0,
+        // A leg of a delta is a third of the wye's impedance.
+        Connection::Delta => 3.0,
+    };
+    Complex64::new(s.g1, s.b1) * legs / y_base(u_rated)
 }
 
 pub(super) fn source_admittance(s: &Source) -> Complex64 {
@@ -224,6 +250,7 @@ mod tests {
     use std::f64::consts::SQRT_2;
 
     use super::*;
+    use crate::network::PhaseSet;
 
     fn open_line(from_closed: bool, to_closed: bool) -> TwoPort {
         let l = Line {
@@ -241,8 +268,9 @@ mod tests {
             c0: None,
             tan0: None,
             i_n: None,
+            phases: PhaseSet::ABC,
         };
-        line(&l, 10e3).two_port(from_closed, to_closed)
+        line(&l, 10e3, 50.0).two_port(from_closed, to_closed)
     }
 
     /// Eliminating the open end of the closed line by hand: `yff - yft ytf / ytt`.

@@ -7,7 +7,8 @@ use super::build::{ApplianceRow, BranchRow};
 use super::{Element, Grid, Id, UpdateError};
 
 impl Grid {
-    /// Moves the tap changer of a transformer, also of one with three windings.
+    /// Moves the tap changer of a transformer, also of one with three windings, or of a
+    /// step-voltage regulator.
     ///
     /// # Errors
     /// No such transformer, or a position outside its taps.
@@ -26,6 +27,15 @@ impl Grid {
                 let arm = self.network.branch_index(BranchRow::ThreeWinding(k, side));
                 self.recompute_branch(arm);
             }
+            return Ok(());
+        }
+        if let Some(branch) = self.index_of_branch(id)
+            && let BranchRow::StepVoltageRegulator(k) = self.network.branch_row(branch)
+        {
+            let regulator = &mut self.network.step_voltage_regulator[k];
+            within((regulator.tap_min, regulator.tap_max))?;
+            regulator.tap_pos = pos;
+            self.recompute_branch(branch);
             return Ok(());
         }
         let (branch, k) = self.transformer_at(id)?;
@@ -70,6 +80,10 @@ impl Grid {
             BranchRow::GenericBranch(k) => {
                 let b = &mut network.generic_branch[k];
                 (&mut b.from_status, &mut b.to_status)
+            }
+            BranchRow::StepVoltageRegulator(k) => {
+                let r = &mut network.step_voltage_regulator[k];
+                (&mut r.from_status, &mut r.to_status)
             }
             BranchRow::ThreeWinding(..) => return Err(unknown("branch", id)),
         };

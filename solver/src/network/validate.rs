@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::model::with_tables;
-use super::{Fault, Id, Line, Network, Node, Problem, Shunt, Source, SymGen, SymLoad, Transformer};
+use super::{
+    Fault, Id, Line, Network, Node, PhaseMask, Problem, Shunt, Source, SymGen, SymLoad, Transformer,
+};
 
 /// What every component table's rows have in common.
 pub(super) trait Component: Clone + Serialize + DeserializeOwned {
@@ -53,6 +55,7 @@ macro_rules! components {
                 Self {
                     rows,
                     u_rated: network.node.iter().map(|n| (n.id, n.u_rated)).collect(),
+                    node_phases: network.partial_nodes(),
                     ..Self::default()
                 }
             }
@@ -70,6 +73,8 @@ pub(super) struct Check {
     component: &'static str,
     id: Id,
     u_rated: BTreeMap<Id, f64>,
+    /// Phases that branches and sources bring to a node; none: all.
+    pub(super) node_phases: BTreeMap<Id, PhaseMask>,
     /// Table and row of every id.
     rows: BTreeMap<Id, (&'static str, usize)>,
 }
@@ -228,6 +233,9 @@ impl Check {
         ]);
         self.windings(t);
         self.taps(t);
+        let reason = "only wye-n to wye-n of clock 0 or 6 without grounding impedance has fewer \
+                      than three phases";
+        self.fit(t.phases.is_abc() || t.is_by_phase(), "phases", reason);
     }
 
     /// Short-circuit voltage, `0 < uk < 1`, and loss; where that alone is more than the voltage
@@ -299,6 +307,7 @@ impl Check {
         self.finite("g1", s.g1);
         self.finite("b1", s.b1);
         self.optional(&[("g0", s.g0), ("b0", s.b0)]);
+        self.shunt_phases(s);
     }
 
     fn source(&mut self, s: &Source) {
@@ -315,10 +324,12 @@ impl Check {
 
     fn sym_load(&mut self, l: &SymLoad) {
         self.appliance(l.node, l.status, l.p_specified, l.q_specified);
+        self.node_has_all(l.node);
     }
 
     fn sym_gen(&mut self, g: &SymGen) {
         self.appliance(g.node, g.status, g.p_specified, g.q_specified);
+        self.node_has_all(g.node);
     }
 
     fn appliance(&mut self, node: Id, status: i8, p: f64, q: f64) {

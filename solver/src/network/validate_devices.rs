@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::validate::Check;
 use super::{
-    AsymCurrentSensor, AsymGen, AsymLine, AsymLoad, AsymPowerSensor, AsymVoltageSensor, Fault,
-    GenericBranch, GridFault, Id, Link, Network, SymCurrentSensor, SymPowerSensor,
+    AsymCurrentSensor, AsymGen, AsymLine, AsymLoad, AsymPowerSensor, AsymVoltageSensor, Connection,
+    Fault, GenericBranch, GridFault, Id, Link, Network, SymCurrentSensor, SymPowerSensor,
     SymVoltageSensor, ThreeWindingTransformer, TransformerTapRegulator, VoltageRegulator,
 };
 
@@ -49,26 +49,20 @@ impl Check {
         for (attribute, value) in l.series_values() {
             self.finite(attribute, value);
         }
+        self.absent_phases(l.phases, &l.series_values());
         let neutral = l.neutral_values();
         if neutral.iter().any(|(_, v)| v.is_some()) {
-            for (attribute, value) in neutral {
-                match value {
-                    Some(value) => {
-                        self.finite(attribute, value);
-                    }
-                    None => self.report(attribute, Fault::Missing),
-                }
-            }
+            self.given_of(l.phases, &neutral);
         }
         if l.c0.is_some() || l.c1.is_some() {
             self.given(&[("c0", l.c0), ("c1", l.c1)]);
         } else {
-            self.given(&l.capacitance_values());
+            self.given_of(l.phases, &l.capacitance_values());
         }
         if let Some(i_n) = l.i_n {
             self.positive("i_n", i_n);
         }
-        let singular = l.series_admittance_ohm().is_none();
+        let singular = l.series_admittance_ohm(l.phases.mask()).is_none();
         self.require(
             !singular,
             "r_aa",
@@ -167,20 +161,36 @@ impl Check {
     }
 
     pub(super) fn asym_load(&mut self, l: &AsymLoad) {
-        self.by_phase(l.node, l.status, l.p_specified, l.q_specified);
+        let powers = [
+            ("p_specified", l.p_specified),
+            ("q_specified", l.q_specified),
+        ];
+        self.by_phase(l.node, l.status, l.connection, powers);
     }
 
     pub(super) fn asym_gen(&mut self, g: &AsymGen) {
-        self.by_phase(g.node, g.status, g.p_specified, g.q_specified);
+        let powers = [
+            ("p_specified", g.p_specified),
+            ("q_specified", g.q_specified),
+        ];
+        self.by_phase(g.node, g.status, g.connection, powers);
     }
 
-    fn by_phase(&mut self, node: Id, status: i8, p: [f64; 3], q: [f64; 3]) {
+    fn by_phase(
+        &mut self,
+        node: Id,
+        status: i8,
+        connection: Connection,
+        powers: [(&str, [f64; 3]); 2],
+    ) {
         self.node_exists("node", node);
         self.flag("status", status);
-        for (p, q) in p.into_iter().zip(q) {
-            self.finite("p_specified", p);
-            self.finite("q_specified", q);
+        for (attribute, values) in powers {
+            for value in values {
+                self.finite(attribute, value);
+            }
         }
+        self.powers_by_phase(node, connection, powers);
     }
 
     fn refers(&mut self, attribute: &str, object: Id, tables: &[&str], expected: &'static str) {

@@ -85,7 +85,7 @@ impl AsymPowerFlow {
             y,
             slot,
             lu,
-            injections: Injections::new(n),
+            injections: Injections::new(grid),
             source: vec![None; n],
             role: vec![Role::Dead; n],
             u: vec![[ZERO; 3]; n],
@@ -200,13 +200,18 @@ impl AsymPowerFlow {
 
     fn start(&mut self, grid: &Grid, start: &[Phases]) {
         for (i, u) in self.u.iter_mut().enumerate() {
-            let given = start.get(i).filter(|u| u.iter().all(|u| *u != ZERO));
+            let live = self.phases.live_phases(i);
+            let usable = |u: &&Phases| u.iter().zip(live).all(|(u, live)| !live || *u != ZERO);
+            let given = start.get(i).filter(usable);
             *u = match (self.role[i], &self.source[i], given) {
                 (Role::Dead, ..) => [ZERO; 3],
                 (Role::Stiff, Some(s), _) => s.u,
                 (_, _, Some(given)) => *given,
                 _ => balanced(Complex64::from_polar(1.0, grid.clock_angle[i])),
             };
+            for (u, _) in u.iter_mut().zip(live).filter(|(_, live)| !live) {
+                *u = ZERO;
+            }
         }
         self.settle_sources();
     }

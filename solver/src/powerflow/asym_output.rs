@@ -1,10 +1,10 @@
 //! What follows from the voltages by phase, as power-grid-model's `asym_output` data set.
 
-use super::appliances::power_of;
 use super::asym::AsymSolution;
-use super::output::{AsymOutput, End, State};
+use super::asym_injection;
+use super::output::{AsymOutput, BranchOutput, End, State};
 use super::structure::add;
-use crate::network::{Grid, Matrix3, PhaseBranch, PhaseGrid, Phases};
+use crate::network::{Grid, Matrix3, PhaseBranch, PhaseGrid, PhaseMask, Phases};
 
 impl AsymOutput {
     /// The data set of this solution of this grid; `phases` is what it has by phase, such as
@@ -42,16 +42,73 @@ impl AsymOutput {
                 .collect(),
             sources: &solution.sources,
             appliances: appliances
-                .map(|(a, s)| [0, 1, 2].map(|p| power_of(a, s[p], u[a.node][p].norm())))
+                .map(|(a, s)| asym_injection::powers(a, s, &u[a.node]))
                 .collect(),
         };
-        state.output(grid)
+        let mut output = state.output(grid);
+        output.blank_absent(grid, phases);
+        output
+    }
+
+    /// Phases that a node or branch does not have are not numbers, null in JSON.
+    fn blank_absent(&mut self, grid: &Grid, phases: &PhaseGrid) {
+        for (k, row) in self.node.iter_mut().enumerate() {
+            let has = phases.phases_of(k);
+            for values in [
+                &mut row.u_pu,
+                &mut row.u,
+                &mut row.u_angle,
+                &mut row.p,
+                &mut row.q,
+            ] {
+                blank(values, has);
+            }
+        }
+        let tables = [
+            &mut self.line,
+            &mut self.asym_line,
+            &mut self.link,
+            &mut self.transformer,
+            &mut self.step_voltage_regulator,
+        ];
+        for row in tables.into_iter().flatten() {
+            let Some(k) = grid.index_of_branch(row.id) else {
+                continue;
+            };
+            let has = grid.branches[k].phases;
+            let BranchOutput {
+                p_from,
+                q_from,
+                i_from,
+                s_from,
+                ..
+            } = row;
+            for values in [p_from, q_from, i_from, s_from] {
+                blank(values, has);
+            }
+            let BranchOutput {
+                p_to,
+                q_to,
+                i_to,
+                s_to,
+                ..
+            } = row;
+            for values in [p_to, q_to, i_to, s_to] {
+                blank(values, has);
+            }
+        }
     }
 
     /// As power-grid-model's JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         self.document("asym_output")
+    }
+}
+
+fn blank(values: &mut [f64; 3], has: PhaseMask) {
+    for (value, _) in values.iter_mut().zip(has).filter(|(_, has)| !has) {
+        *value = f64::NAN;
     }
 }
 

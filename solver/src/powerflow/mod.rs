@@ -129,6 +129,14 @@ pub enum PowerFlowError {
         /// Regulator that moved last.
         regulator: Id,
     },
+    /// The symmetric power flow of a network with something that has not all phases alike.
+    #[error("{component} {id} can only be computed by phase")]
+    OnlyByPhase {
+        /// Component table.
+        component: &'static str,
+        /// Component.
+        id: Id,
+    },
     /// A regulated voltage that can't be held as it is asked for.
     #[error("the voltage of node {node} can't be held: {reason}")]
     Regulation {

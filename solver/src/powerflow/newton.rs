@@ -49,6 +49,8 @@ pub struct PowerFlow {
     u: Vec<Complex64>,
     /// Mismatch, then step.
     step: Vec<[f64; 2]>,
+    /// What of the network keeps it from being computed with its phases alike.
+    only_by_phase: Option<(&'static str, Id)>,
 }
 
 impl PowerFlow {
@@ -76,6 +78,7 @@ impl PowerFlow {
             regulation: Regulation::default(),
             u: vec![Complex64::ZERO; n],
             step: vec![[0.0; 2]; n],
+            only_by_phase: grid.network().only_by_phase(),
         }
     }
 
@@ -96,6 +99,9 @@ impl PowerFlow {
     ) -> Result<Solution, PowerFlowError> {
         if !self.y.fits(grid) {
             return Err(PowerFlowError::OtherGrid);
+        }
+        if let Some((component, id)) = self.only_by_phase {
+            return Err(PowerFlowError::OnlyByPhase { component, id });
         }
         check(grid, "injections", injections)?;
         if let Some(start) = start {

@@ -33,6 +33,9 @@ pub struct Output<V> {
     /// Transformers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub transformer: Vec<BranchOutput<V>>,
+    /// Step-voltage regulators.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub step_voltage_regulator: Vec<BranchOutput<V>>,
     /// Three-winding transformers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub three_winding_transformer: Vec<ThreeWindingOutput<V>>,
@@ -355,6 +358,7 @@ impl<Q: Quantity> State<'_, Q> {
             link: branches(BranchKind::Link),
             generic_branch: branches(BranchKind::GenericBranch),
             transformer: branches(BranchKind::Transformer),
+            step_voltage_regulator: branches(BranchKind::StepVoltageRegulator),
             three_winding_transformer: arms
                 .chunks_exact(3)
                 .map(|arms| self.three_winding(grid, arms))

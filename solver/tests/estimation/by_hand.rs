@@ -4,7 +4,9 @@ use num_complex::Complex64;
 use solver::estimation::{
     EstimationError, Estimator, Kind, Measurement, Options, Origin, Phase, UnusedReason,
 };
-use solver::network::{Grid, Line, LoadKind, Network, Node, Side, Source, SymLoad};
+use solver::network::{
+    Connection, Grid, Line, LoadKind, Network, Node, PhaseSet, Side, Source, SymLoad,
+};
 
 use super::case::metered;
 
@@ -28,6 +30,7 @@ fn network(nodes: i32, lines: &[(i32, i32, f64, f64)], loads: &[i32]) -> Network
                 c0: None,
                 tan0: None,
                 i_n: None,
+                phases: PhaseSet::ABC,
             })
             .collect(),
         source: vec![Source {
@@ -48,6 +51,7 @@ fn network(nodes: i32, lines: &[(i32, i32, f64, f64)], loads: &[i32]) -> Network
                 kind: LoadKind::Power,
                 p_specified: 0.0,
                 q_specified: 0.0,
+                connection: Connection::Wye,
             })
             .collect(),
         ..Network::default()

@@ -4,7 +4,9 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use solver::estimation::{Estimator, Kind, Measurement, Options};
-use solver::network::{Grid, Line, LoadKind, Network, Node, S_BASE_VA, Side, Source, SymLoad};
+use solver::network::{
+    Connection, Grid, Line, LoadKind, Network, Node, PhaseSet, S_BASE_VA, Side, Source, SymLoad,
+};
 use solver::powerflow::{self, PowerFlow};
 
 use super::case::metered;
@@ -29,6 +31,7 @@ fn network(nodes: i32, parent: impl Fn(i32) -> i32, closing: &[(i32, i32)]) -> N
             c0: None,
             tan0: None,
             i_n: None,
+            phases: PhaseSet::ABC,
         })
         .collect();
     Network {
@@ -52,6 +55,7 @@ fn network(nodes: i32, parent: impl Fn(i32) -> i32, closing: &[(i32, i32)]) -> N
                 kind: LoadKind::Power,
                 p_specified: random.random_range(1e3..2e4),
                 q_specified: random.random_range(0.0..5e3),
+                connection: Connection::Wye,
             })
             .collect(),
         ..Network::default()

@@ -14,7 +14,9 @@ use solver::{
         },
         contracts, settle,
     },
-    network::{Grid, Id, Line, LoadKind, Network, Node, S_BASE_VA, Source, SymGen},
+    network::{
+        Connection, Grid, Id, Line, LoadKind, Network, Node, PhaseSet, S_BASE_VA, Source, SymGen,
+    },
     powerflow::{self, PowerFlow, Solution, flows},
 };
 
@@ -37,6 +39,7 @@ fn line(rng: &mut StdRng, id: Id, from_node: Id, to_node: Id) -> Line {
         c0: None,
         tan0: None,
         i_n: Some(rng.random_range(80.0..200.0)),
+        phases: PhaseSet::ABC,
     }
 }
 
@@ -245,6 +248,7 @@ fn power_flow(mut network: Network, case: &Case, awards: &[Award]) -> (Grid, Sol
             kind: LoadKind::Power,
             p_specified: s.re,
             q_specified: s.im,
+            connection: Connection::Wye,
         });
     }
     let grid = Grid::new(&network).unwrap();
