@@ -297,7 +297,7 @@ fn zero_sequence(t: &Transformer, pi: &Pi, closed: (bool, bool), u: (f64, f64)) 
     if t.winding_to == ZIGZAG_N && closed.1 {
         y0[3] = behind(10.0 * pi.y_series, z_to);
     }
-    let leak = Complex64::new(0.0, -1e-8 * t.sn / S_BASE_VA / t.uk.abs());
+    let leak = Complex64::new(0.0, -1e-8 * t.sn / S_BASE_VA / t.uk);
     if !has_path(t.winding_from, t.winding_to) && closed.0 {
         y0[0] += leak;
     }

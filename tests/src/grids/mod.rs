@@ -3,6 +3,9 @@
 
 mod data;
 mod fictional;
+mod parts;
+mod random;
 
 pub use data::Data;
 pub use fictional::{Fictional, load_scenarios};
+pub use random::{Random, scenarios};
