@@ -5,6 +5,8 @@
 
 mod bench;
 
+use std::collections::BTreeMap;
+
 use bench::{Bench, START, US};
 use edge::{
     store::Record,
@@ -450,6 +452,63 @@ fn what_was_begun_is_settled_however_late() {
         assert_eq!(wind.metered_wh, wind.contracted_wh);
         assert!(wind.amount_micro > 0);
     }
+}
+
+/// Active and reactive power that each unit is told, W and var.
+fn told(bench: &Bench, output: &edge::cycle::Output) -> BTreeMap<i32, (f64, f64)> {
+    let mut told = BTreeMap::new();
+    for (device, command) in &output.commands {
+        let mut units = bench.site.units.iter();
+        let unit = units.find(|u| u.device == *device).unwrap();
+        if let Action::Der(setpoint) = command.action {
+            let (ActivePower::Limit(w) | ActivePower::Set(w)) = setpoint.p;
+            told.insert(unit.id, (w, setpoint.q_var));
+        }
+    }
+    told
+}
+
+#[test]
+fn out_of_a_bad_state_all_go_directly() {
+    let mut bench = Bench::new();
+    let output = bench.until(10);
+    let cleared = interval(&output, START + 10);
+    let told = told(&bench, &output);
+    assert_eq!(told.len(), 15);
+    for award in &cleared.awards {
+        assert_eq!(told[&award.unit], (award.p_w, award.q_var));
+    }
+}
+
+#[test]
+fn from_dispatch_to_dispatch_all_units_are_as_far_at_any_moment() {
+    let mut bench = Bench::new();
+    bench.until(12);
+    let turn = order("turn", START + 20, 1_000_000, -100.0);
+    let decided = bench.cycle.decide_order(turn, bench.now_us).unwrap();
+    bench.cycle.settle_decision(&decided).unwrap();
+    let output = bench.until(19);
+    let before = bench.units.clone();
+    let awards = interval(&output, START + 20).awards;
+    // The wind farm's 4 MW at 150 kW/s take longer than half the interval, which is all there is.
+    for (stage, share) in [0.2, 0.4, 0.6, 0.8, 1.0].into_iter().enumerate() {
+        let output = bench.tick();
+        let told = told(&bench, &output);
+        assert_eq!(told.len(), 15, "stage {stage}");
+        for award in &awards {
+            let (told, from) = (told[&award.unit], before[&award.unit]);
+            // Meters on the bench are exact to 1e-6.
+            let near = |told: f64, from: f64, to: f64| {
+                let error = told - (from + share * (to - from));
+                assert!(error.abs() <= 10.0, "stage {stage}: {award:?}, {told:?}");
+            };
+            near(told.0, from.0, award.p_w);
+            near(told.1, from.1, award.q_var);
+        }
+    }
+    let moved = awards.iter().find(|a| a.unit == 101).unwrap().p_w - before[&101].0;
+    assert!(moved < -3e6, "{moved}");
+    assert!(bench.tick().commands.is_empty(), "all are there");
 }
 
 #[test]

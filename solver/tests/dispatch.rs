@@ -8,9 +8,9 @@
 use proptest::prelude::*;
 use solver::{
     dispatch::{
-        ActivePower, Authority, Clamp, Control, DispatchError, Fallback, Quantity, Reading,
-        Request, Setpoint, Tolerance, UnitControl, arbitrate, setpoint, verify_readback,
-        verify_response,
+        ActivePower, Authority, Clamp, Control, DispatchError, Fallback, Power, Quantity, Reading,
+        Request, Setpoint, Tolerance, UnitControl, Way, arbitrate, common_time_s, setpoint,
+        verify_readback, verify_response,
     },
     market::{Capability, Product, clearing::Award},
 };
@@ -262,4 +262,41 @@ proptest! {
         prop_assert!(point.q_var.abs() <= q_max_var);
         prop_assert!(p.hypot(point.q_var) <= s_max * (1.0 + 1e-12));
     }
+}
+
+fn way(from: (f64, f64), to: (f64, f64), ramp_w_per_s: f64) -> Way {
+    let power = |(p_w, q_var)| Power { p_w, q_var };
+    Way {
+        from: power(from),
+        to: power(to),
+        ramp_w_per_s,
+    }
+}
+
+#[test]
+fn all_units_take_the_slowest_ones_time() {
+    let ways = [
+        way((0.0, 0.0), (1000.0, 0.0), 1000.0),
+        // 2400 W at 300 W/s: 8 s, downwards too
+        way((1200.0, 500.0), (-1200.0, -300.0), 300.0),
+        way((5.0, 0.0), (f64::NAN, 0.0), 300.0),
+    ];
+    assert_eq!(common_time_s(&ways, 60.0), 8.0);
+    assert_eq!(common_time_s(&ways, 5.0), 5.0);
+    assert_eq!(common_time_s(&[], 60.0), 0.0);
+    assert_eq!(ways[0].rate_w_per_s(8.0), 125.0);
+}
+
+#[test]
+fn a_way_is_straight_and_ends_at_the_award() {
+    let way = way((1200.0, 500.0), (-1200.0, -300.0), 300.0);
+    let at = |share| {
+        let Power { p_w, q_var } = way.at(share);
+        (p_w, q_var)
+    };
+    assert_eq!(at(-1.0), (1200.0, 500.0));
+    assert_eq!(at(0.25), (600.0, 300.0));
+    assert_eq!(at(0.75), (-600.0, -100.0));
+    assert_eq!(at(1.0), (-1200.0, -300.0));
+    assert_eq!(at(1.7), (-1200.0, -300.0));
 }

@@ -44,9 +44,10 @@ enum Step {
 }
 
 /// Tests of `tests/` that start the built programs.
-const SYSTEM: [&str; 5] = [
+const SYSTEM: [&str; 6] = [
     "bad_input",
     "closed_loop",
+    "large_changes",
     "left_alone",
     "lying_sensors",
     "slow_devices",

@@ -1,4 +1,5 @@
-//! Setpoints: sent when an interval begins, renewed while it lasts, read back and compared.
+//! Setpoints: sent when an interval begins, in stages along a common way, and renewed while it
+//! lasts.
 //!
 //! A setpoint's lease ends `lease_s` after its interval began, however often it is renewed, so
 //! that a device which hears of no next interval falls back by itself. What an award becomes is
@@ -8,18 +9,21 @@ use std::{collections::BTreeMap, time::Duration};
 
 use protocols::point::{
     self, Action, Command, CommandStatus, DerFallback, DerSetpoint, DeviceId, Origin, PointId,
-    Value,
 };
 use solver::{
     dispatch::{
-        ActivePower, Authority, Control, Fallback, Reading, Request, Setpoint, Tolerance,
-        UnitControl, arbitrate, setpoint, verify_readback, verify_response,
+        ActivePower, Authority, Control, Fallback, Power, Reading, Request, Setpoint, UnitControl,
+        arbitrate, setpoint,
     },
     market::{Product, Unit as MarketUnit, clearing::Award},
     network::Id,
 };
 
-use super::alarms::{Alarms, Severity};
+use super::{
+    alarms::{Alarms, Severity},
+    path::Path,
+    verify::readback,
+};
 use crate::{
     clock::{US, rfc3339, rfc3339_s},
     site::{Site, Unit},
@@ -29,14 +33,10 @@ use crate::{
 
 /// A setpoint in force is sent again this often, so that a device that came back has it too.
 const RENEW_US: i64 = 4 * US;
-/// A difference counts once it was read this often in a row.
-const READ_TWICE: u32 = 2;
-/// A device gets this long beyond its ramp before its power is held against the setpoint.
-const RESPONSE_US: i64 = 3 * US;
 
 /// Where a setpoint has got to.
 #[derive(Clone, Debug, PartialEq)]
-enum Progress {
+pub(super) enum Progress {
     /// Sent, no answer yet.
     Pending,
     /// The device took it, at this moment.
@@ -49,29 +49,45 @@ enum Progress {
     Failed(&'static str),
 }
 
+/// A unit's setpoint.
 #[derive(Clone, Debug)]
-struct InForce {
-    setpoint: Setpoint,
+pub(super) struct InForce {
+    pub(super) setpoint: Setpoint,
     authority: Authority,
     command: u64,
-    first_sent_us: i64,
+    /// When this very setpoint was first sent.
+    pub(super) first_sent_us: i64,
     sent_us: i64,
     /// End of the lease.
     lease_ends_us: i64,
-    progress: Progress,
-    message: Option<String>,
+    /// It is a stage on the way to another.
+    under_way: bool,
+    pub(super) progress: Progress,
+    pub(super) message: Option<String>,
     /// Readings in a row that differ, and the one last looked at.
-    differs: u32,
-    looked_at_us: i64,
+    pub(super) differs: u32,
+    pub(super) looked_at_us: i64,
     /// Power when it was first sent, W.
-    from_w: f64,
+    pub(super) from_w: f64,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Dispatch {
-    in_force: BTreeMap<Id, InForce>,
+    pub(super) in_force: BTreeMap<Id, InForce>,
+    path: Path,
     next_command: u64,
+}
+
+/// What the running interval asks of the units.
+pub(super) struct Asked<'a> {
+    /// Start of the interval.
+    pub(super) start: i64,
+    pub(super) product: &'a Product,
+    /// Units with what they can do, and their awards.
+    pub(super) awards: &'a [(MarketUnit, Award)],
+    /// The feeder is within its limits now.
+    pub(super) safe: bool,
 }
 
 impl Dispatch {
@@ -101,51 +117,51 @@ impl Dispatch {
     pub(super) fn send(
         &mut self,
         site: &Site,
-        product: &Product,
-        start: i64,
-        awards: &[(MarketUnit, Award)],
+        asked: &Asked<'_>,
         snapshot: &Snapshot,
         alarms: &mut Alarms,
     ) -> Vec<(DeviceId, Command)> {
         let now_us = snapshot.now_us;
+        let &Asked { start, product, .. } = asked;
+        if self.path.interval() != start {
+            self.path = path(site, asked, snapshot);
+        }
         let lease = i64::try_from(site.lease.as_micros()).unwrap_or(i64::MAX);
         let lease_ends_us = product.start_us(start).saturating_add(lease);
         let lease_s = (lease_ends_us - now_us) as f64 / US as f64;
         let mut commands = Vec::new();
-        for (able, award) in awards {
+        for (able, award) in asked.awards {
             let Some(unit) = site.units.iter().find(|unit| unit.id == award.unit) else {
                 continue;
             };
             if !snapshot.online(&unit.device) || !self.due(unit.id, start, now_us) {
                 continue;
             }
-            let control = Self::control(unit, able, lease_s);
-            let asked = match setpoint(award, start, product, &control, now_us) {
+            let stage = self.path.stage(unit, award, now_us);
+            let staged = Award {
+                p_w: stage.power.p_w,
+                q_var: stage.power.q_var,
+                ..*award
+            };
+            let mut control = Self::control(unit, able, lease_s);
+            control.ramp_w_per_s = Some(stage.ramp_w_per_s);
+            let setpoint = match setpoint(&staged, start, product, &control, now_us) {
                 Ok(setpoint) => setpoint,
                 Err(error) => {
-                    alarms.raise(
-                        Severity::Critical,
-                        "not_dispatched",
-                        &unit.name,
-                        error.to_string(),
-                        now_us,
-                    );
+                    let (severity, code) = (Severity::Critical, "not_dispatched");
+                    alarms.raise(severity, code, &unit.name, error.to_string(), now_us);
                     continue;
                 }
             };
-            let request = Request {
-                authority: Authority::Market,
-                setpoint: asked,
-            };
-            let decided = arbitrate(vec![request], now_us);
-            for loser in &decided.losers {
-                tracing::info!(unit = unit.id, authority = ?loser.authority, "setpoint outranked");
-            }
-            let Some(winner) = decided.winner else {
+            let Some(winner) = decide(setpoint, now_us) else {
                 continue;
             };
             let command = self.command(unit, &winner, now_us);
-            self.note(unit, winner, command.id, lease_ends_us, snapshot);
+            let mut entry = self.entry(unit, winner, stage.under_way, snapshot);
+            entry.command = command.id;
+            entry.sent_us = now_us;
+            entry.lease_ends_us = lease_ends_us;
+            self.in_force.insert(unit.id, entry);
             commands.push((unit.device.clone(), command));
         }
         commands
@@ -155,6 +171,7 @@ impl Dispatch {
     fn due(&self, unit: Id, start: i64, now_us: i64) -> bool {
         self.in_force.get(&unit).is_none_or(|f| {
             f.setpoint.interval != start
+                || f.under_way
                 || now_us - f.sent_us >= RENEW_US
                 || matches!(f.progress, Progress::Failed(_))
         })
@@ -187,40 +204,40 @@ impl Dispatch {
         }
     }
 
-    fn note(
+    /// The unit's entry with another setpoint: what is known of the one before goes on while only
+    /// its lease is renewed.
+    fn entry(
         &mut self,
         unit: &Unit,
         request: Request,
-        command: u64,
-        lease_ends_us: i64,
+        under_way: bool,
         snapshot: &Snapshot,
-    ) {
+    ) -> InForce {
         let now_us = snapshot.now_us;
-        let p_w = snapshot.good(&PointId::new(&unit.device, "p"));
         let before = self.in_force.remove(&unit.id);
-        let renewed = before.filter(|f| f.setpoint.interval == request.setpoint.interval);
-        let entry = match renewed {
-            Some(mut f) => {
-                f.setpoint = request.setpoint;
-                f.command = command;
-                f.sent_us = now_us;
-                f
-            }
-            None => InForce {
+        let renewed =
+            before.filter(|f| f.setpoint.interval == request.setpoint.interval && !f.under_way);
+        if let Some(f) = renewed {
+            return InForce {
                 setpoint: request.setpoint,
-                authority: request.authority,
-                command,
-                first_sent_us: now_us,
-                sent_us: now_us,
-                lease_ends_us,
-                progress: Progress::Pending,
-                message: None,
-                differs: 0,
-                looked_at_us: now_us,
-                from_w: p_w.unwrap_or_default(),
-            },
-        };
-        self.in_force.insert(unit.id, entry);
+                ..f
+            };
+        }
+        let p_w = snapshot.good(&PointId::new(&unit.device, "p"));
+        InForce {
+            setpoint: request.setpoint,
+            authority: request.authority,
+            command: 0,
+            first_sent_us: now_us,
+            sent_us: now_us,
+            lease_ends_us: now_us,
+            under_way,
+            progress: Progress::Pending,
+            message: None,
+            differs: 0,
+            looked_at_us: now_us,
+            from_w: p_w.unwrap_or_default(),
+        }
     }
 
     /// Takes over what became of commands.
@@ -258,79 +275,6 @@ impl Dispatch {
                 now_us,
             );
         }
-    }
-
-    /// Compares what devices read back, and what is measured of them, with what was asked; forgets
-    /// setpoints whose interval is over.
-    pub(super) fn verify(
-        &mut self,
-        site: &Site,
-        product: &Product,
-        snapshot: &Snapshot,
-        alarms: &mut Alarms,
-    ) {
-        let now_us = snapshot.now_us;
-        self.in_force
-            .retain(|_, f| product.end_us(f.setpoint.interval) > now_us);
-        for (id, f) in &mut self.in_force {
-            let Some(unit) = site.units.iter().find(|unit| unit.id == *id) else {
-                continue;
-            };
-            let (Progress::Done(since_us)
-            | Progress::Verified(since_us)
-            | Progress::Mismatch(since_us)) = f.progress
-            else {
-                continue;
-            };
-            let Some((read_us, registers)) = readback(unit, snapshot) else {
-                continue;
-            };
-            if read_us <= since_us.max(f.looked_at_us) {
-                continue;
-            }
-            f.looked_at_us = read_us;
-            let mut wrong = verify_readback(&f.setpoint, &registers, &tolerance(unit, 0.005));
-            let ramp_us = ramp_us(unit, f);
-            if now_us - f.first_sent_us > ramp_us + RESPONSE_US {
-                let measured = Reading {
-                    p_w: snapshot.good(&PointId::new(&unit.device, "p")),
-                    q_var: None,
-                };
-                wrong.extend(verify_response(
-                    &f.setpoint,
-                    &measured,
-                    &tolerance(unit, 0.02),
-                ));
-            }
-            let Some(first) = wrong.first() else {
-                f.differs = 0;
-                f.progress = Progress::Verified(since_us);
-                f.message = None;
-                alarms.clear("setpoint_mismatch", &unit.name, now_us);
-                continue;
-            };
-            f.differs += 1;
-            if f.differs >= READ_TWICE {
-                let text = format!(
-                    "{} does not do as told: asked for {:.0}, has {:.0} ({:?})",
-                    unit.name, first.asked, first.read, first.quantity
-                );
-                f.progress = Progress::Mismatch(since_us);
-                f.message = Some(text.clone());
-                alarms.raise(
-                    Severity::Warning,
-                    "setpoint_mismatch",
-                    &unit.name,
-                    text,
-                    now_us,
-                );
-            }
-        }
-        // A unit that is left out because it did not obey is tried again after two intervals.
-        let quiet_us = 2 * i64::from(product.length_s) * US;
-        alarms.clear_quiet("setpoint_mismatch", quiet_us, now_us);
-        alarms.clear_quiet("setpoint_failed", quiet_us, now_us);
-        alarms.clear_quiet("not_dispatched", quiet_us, now_us);
     }
 
     /// Whether a unit does not do as told.
@@ -400,6 +344,41 @@ impl Dispatch {
     }
 }
 
+/// The way to the interval's awards from where its units are.
+fn path(site: &Site, asked: &Asked<'_>, snapshot: &Snapshot) -> Path {
+    let now_us = snapshot.now_us;
+    // Out of a bad state nobody waits for the slowest.
+    let most_s = match asked.safe {
+        true => f64::from(asked.product.length_s) / 2.0,
+        false => 0.0,
+    };
+    let awards = asked.awards.iter().filter_map(|(_, award)| {
+        let unit = site.units.iter().find(|unit| unit.id == award.unit)?;
+        let good = |name| snapshot.good(&PointId::new(&unit.device, name));
+        let from = good("p")
+            .zip(good("q"))
+            .map(|(p_w, q_var)| Power { p_w, q_var });
+        Some((unit, award, from))
+    });
+    let stage_s = site.estimation_period.as_secs_f64();
+    Path::new((asked.start, now_us), (stage_s, most_s), awards)
+}
+
+/// Who may command: see `solver::dispatch`. So far the market alone asks.
+fn decide(setpoint: Setpoint, now_us: i64) -> Option<Request> {
+    let authority = Authority::Market;
+    let request = Request {
+        authority,
+        setpoint,
+    };
+    let decided = arbitrate(vec![request], now_us);
+    for loser in &decided.losers {
+        let unit = loser.setpoint.unit;
+        tracing::info!(unit, authority = ?loser.authority, "setpoint outranked");
+    }
+    decided.winner
+}
+
 fn name(site: &Site, unit: Id) -> &str {
     site.units
         .iter()
@@ -412,42 +391,4 @@ fn power(p: ActivePower) -> point::ActivePower {
         ActivePower::Limit(w) => point::ActivePower::Limit(w),
         ActivePower::Set(w) => point::ActivePower::Set(w),
     }
-}
-
-/// Scaled registers hold a percentage of nameplate.
-fn tolerance(unit: &Unit, share_of_rated: f64) -> Tolerance {
-    Tolerance {
-        absolute: share_of_rated * unit.p_rated_w,
-        relative: share_of_rated,
-    }
-}
-
-/// Time that the unit needs to get where it was told to go.
-fn ramp_us(unit: &Unit, f: &InForce) -> i64 {
-    let way_w = (f.setpoint.p.watts() - f.from_w).abs();
-    (way_w / unit.ramp_w_per_s * US as f64) as i64
-}
-
-/// What the device says it was told, and when that was read.
-fn readback(unit: &Unit, snapshot: &Snapshot) -> Option<(i64, Reading)> {
-    let p_name = if unit.battery.is_some() {
-        "p_set"
-    } else {
-        "p_limit"
-    };
-    let point = |name: &str| {
-        let point = snapshot.points.get(&PointId::new(&unit.device, name))?;
-        let Value::Analog(x) = point.value else {
-            return None;
-        };
-        point.quality.is_good().then_some((point.received_us, x))
-    };
-    let (read_us, p_w) = point(p_name)?;
-    Some((
-        read_us,
-        Reading {
-            p_w: Some(p_w),
-            q_var: point("q_set").map(|(_, q)| q),
-        },
-    ))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocols::point::{PointId, Value};
 use solver::{
-    estimation::{Estimate, Estimator, Kind, Options, Suspicion},
+    estimation::{Estimate, Estimator, Kind, Options, Quantity, Suspicion},
     network::{Grid, Id, NetworkError, Side},
 };
 
@@ -13,7 +13,7 @@ use super::{
     profile::LoadProfile,
 };
 use crate::{
-    site::{Bay, BayOf, Site},
+    site::{Bay, BayOf, Limits, Site},
     table::{Snapshot, number},
 };
 
@@ -163,6 +163,23 @@ impl Feeder {
         self.grid
             .set_tap(branch, rounded as i8)
             .map_err(|error| error.to_string())
+    }
+
+    /// Whether the last estimate is sound and within limits, by more than which it is uncertain
+    /// anyway.
+    pub(super) fn within_limits(&self, limits: &Limits) -> bool {
+        let Some(estimated) = self.last.as_ref().filter(|last| last.sound()) else {
+            return false;
+        };
+        let estimate = &estimated.estimate;
+        let mut nodes = estimate.nodes.iter().zip(&self.grid.u_rated);
+        let kept = |u: Quantity, u_rated: f64| {
+            let (u_pu, doubt) = (u.value / u_rated, limits.sigma_margin * u.sigma / u_rated);
+            (limits.u_min_pu - doubt..=limits.u_max_pu + doubt).contains(&u_pu)
+        };
+        let voltages = nodes.all(|(node, u_rated)| node.u.is_none_or(|u| kept(u, *u_rated)));
+        let mut loadings = estimate.branches.iter().filter_map(|b| b.loading);
+        voltages && loadings.all(|loading| loading <= 1.0 + limits.rating_margin)
     }
 
     /// Estimates the state of a snapshot.

@@ -19,10 +19,12 @@ mod feeder;
 mod gate;
 mod measure;
 mod meters;
+mod path;
 mod profile;
 mod publish;
 mod requests;
 mod step;
+mod verify;
 mod view;
 
 pub use requests::Decision;

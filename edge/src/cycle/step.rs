@@ -17,7 +17,7 @@ use solver::{
 use super::{
     alarms::{Alarms, Severity},
     book::Book,
-    dispatch::Dispatch,
+    dispatch::{Asked, Dispatch},
     feeder::Feeder,
     meters::Meters,
     view,
@@ -299,14 +299,14 @@ impl Cycle {
             .cloned()
             .zip(cleared.clearing.awards.iter().copied())
             .collect();
-        self.dispatch.send(
-            &self.site,
-            &product,
-            current,
-            &awards,
-            snapshot,
-            &mut self.alarms,
-        )
+        let asked = Asked {
+            start: current,
+            product: &product,
+            awards: &awards,
+            safe: self.feeder.within_limits(&self.site.limits),
+        };
+        let alarms = &mut self.alarms;
+        self.dispatch.send(&self.site, &asked, snapshot, alarms)
     }
 }
 

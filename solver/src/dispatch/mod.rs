@@ -1,14 +1,16 @@
-//! From award to setpoint: within limits, ramped, leased, with a fallback; who may command; and
+//! From award to setpoint: within limits, along a common way, ramped, leased, with a fallback; who may command; and
 //! whether the device does what it was told.
 //!
 //! The only place where a market result becomes something a device is told (invariant 3 of the
 //! house). Pure: the moment comes in, the setpoint goes out. Powers are generation-positive, SI.
 
 mod authority;
+mod path;
 mod setpoint;
 mod verify;
 
 pub use authority::{Arbitration, Authority, Request, arbitrate};
+pub use path::{Power, Way, common_time_s};
 pub use setpoint::{
     ActivePower, Clamp, Control, DispatchError, Fallback, Quantity, Setpoint, UnitControl, setpoint,
 };
