@@ -294,6 +294,15 @@ fn a_cancelled_order_takes_no_part() {
         "cancelled"
     );
     assert!(bench.cycle.decide_cancel(4711, bench.now_us).is_err());
+    // Whoever sends it again, because the answers got lost, gets the same order, cancelled.
+    let request = order("mine", START + 10, 1_000_000, 21.5);
+    let again = bench.cycle.decide_order(request, bench.now_us).unwrap();
+    assert!(again.record.is_none());
+    let view = bench.cycle.settle_decision(&again).unwrap();
+    assert_eq!((view.id, view.state.as_str()), (id, "cancelled"));
+    let other = order("mine", START + 10, 2_000_000, 21.5);
+    let refused = bench.cycle.decide_order(other, bench.now_us).unwrap_err();
+    assert_eq!(refused.error, "duplicate");
     let output = bench.until(10);
     let cleared = interval(&output, START + 10);
     let wind = cleared.awards.iter().find(|a| a.unit == 101).unwrap();

@@ -145,13 +145,18 @@ impl Book {
         }
     }
 
-    /// Orders of participants that stand, for the rules to look at.
-    pub(super) fn standing(&self) -> Vec<Order> {
-        self.orders
-            .values()
-            .filter(|placed| placed.by == PlacedBy::Api && !placed.cancelled)
-            .map(|placed| placed.order.clone())
-            .collect()
+    /// Orders of participants, for the rules to look at: those that stand, and those that were
+    /// cancelled.
+    pub(super) fn placed(&self) -> (Vec<&Order>, Vec<&Order>) {
+        let (mut standing, mut cancelled) = (Vec::new(), Vec::new());
+        for placed in self.orders.values().filter(|p| p.by == PlacedBy::Api) {
+            let side = match placed.cancelled {
+                true => &mut cancelled,
+                false => &mut standing,
+            };
+            side.push(&placed.order);
+        }
+        (standing, cancelled)
     }
 
     /// Orders of an interval that stand.

@@ -249,6 +249,7 @@ impl Cycle {
                     product: &self.book.product,
                     bounds: &self.bounds,
                     standing: &[],
+                    cancelled: &[],
                     // Agents order in the gate's last moment, with what is known then.
                     now_us: now_us.min(self.book.product.gate_closure_us(start) - 1),
                     next_id: *next_id,

@@ -29,12 +29,13 @@ impl Cycle {
     /// Why it is refused.
     pub fn decide_order(&self, request: api::NewOrder, now_us: i64) -> Result<Decision, Problem> {
         let request = new_order(request)?;
-        let standing = self.book.standing();
+        let (standing, cancelled) = self.book.placed();
         let context = rules::Context {
             registry: &self.registry,
             product: &self.book.product,
             bounds: &self.bounds,
             standing: &standing,
+            cancelled: &cancelled,
             now_us,
             next_id: self.book.next_order(),
         };

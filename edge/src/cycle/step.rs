@@ -41,6 +41,8 @@ const SETTLE_DELAY_S: u32 = 2;
 const PRICE_BOUND: i64 = 3000 * 1_000_000;
 /// Longest curve of an order.
 const MAX_STEPS: usize = 20;
+/// Most orders of a unit for one interval.
+const MAX_ORDERS: usize = 50;
 /// A point is alarmed as bad data from this many estimates in a row on: one alone may be a step
 /// that not every device has seen yet.
 const BAD_TIMES: u32 = 3;
@@ -116,6 +118,7 @@ impl Cycle {
                 price_min: Price(-PRICE_BOUND),
                 price_max: Price(PRICE_BOUND),
                 max_steps: MAX_STEPS,
+                max_orders: MAX_ORDERS,
             },
             node_of: site.units.iter().map(|u| (u.id, u.node)).collect(),
             node_of_source: site.network.source.iter().map(|s| (s.id, s.node)).collect(),

@@ -23,6 +23,8 @@ pub struct Bounds {
     pub price_max: Price,
     /// Longest curve.
     pub max_steps: usize,
+    /// Most orders of a unit for one interval, those that were cancelled included: each is kept.
+    pub max_orders: usize,
 }
 
 /// What the rules look at besides the order.
@@ -35,7 +37,9 @@ pub struct Context<'a> {
     /// Bounds.
     pub bounds: &'a Bounds,
     /// Accepted orders of open intervals, and as far back as a repeated order shall be known.
-    pub standing: &'a [Order],
+    pub standing: &'a [&'a Order],
+    /// Those that were cancelled: they take no part, but their client ids stay taken.
+    pub cancelled: &'a [&'a Order],
     /// Now, UTC, µs since 1970.
     pub now_us: i64,
     /// Id that the order gets if it is new.
@@ -47,7 +51,7 @@ pub struct Context<'a> {
 pub enum Accepted {
     /// It is new.
     New(Order),
-    /// It is the same as one that stands already; nothing changes.
+    /// It is the same as one that was accepted before, and perhaps cancelled since; nothing changes.
     Repeated(Order),
 }
 
@@ -87,6 +91,7 @@ const RULES: &[(&str, Rule)] = &[
     ("interval_aligned", interval_aligned),
     ("gate", gate),
     ("horizon", horizon),
+    ("order_count", order_count),
     ("step_count", step_count),
     ("quantity", quantity),
     ("price_bounds", price_bounds),
@@ -108,7 +113,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The first rule that it breaks.
 pub fn accept(request: &NewOrder, context: &Context<'_>) -> Result<Accepted, Rejection> {
     // First, so that an order repeated after its gate has closed is still known.
-    if let Some(order) = standing_twin(request, context) {
+    if let Some(order) = twin(request, context) {
         return same_content(request, order, context);
     }
     for (name, rule) in RULES {
@@ -134,8 +139,9 @@ fn reject(rule: &str, fault: Fault) -> Rejection {
     }
 }
 
-fn standing_twin<'a>(request: &NewOrder, context: &Context<'a>) -> Option<&'a Order> {
-    context.standing.iter().find(|order| {
+fn twin<'a>(request: &NewOrder, context: &Context<'a>) -> Option<&'a Order> {
+    let mut known = context.standing.iter().chain(context.cancelled).copied();
+    known.find(|order| {
         order.client_id == request.client_id && order.participant == request.participant
     })
 }
@@ -321,6 +327,24 @@ fn open_intervals(context: &Context<'_>) -> String {
     }
 }
 
+fn order_count(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    let unit = find_unit(request, context)?;
+    let known = context.standing.iter().chain(context.cancelled);
+    let same = |order: &&&Order| order.unit == unit.id && order.interval == request.interval;
+    let (count, most) = (known.filter(same).count(), context.bounds.max_orders);
+    if count < most {
+        return Ok(());
+    }
+    Err(fault(
+        format!(
+            "unit {} has {count} orders for interval {} already, cancelled ones included",
+            unit.id,
+            utc(request.interval)
+        ),
+        format!("at most {most} orders of a unit for an interval; one order may have many steps"),
+    ))
+}
+
 fn step_count(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
     let most = context.bounds.max_steps;
     if (1..=most).contains(&request.steps.len()) {
@@ -466,6 +490,7 @@ fn same_unit_and_interval<'a>(
     context
         .standing
         .iter()
+        .copied()
         .filter(move |order| order.unit == id && order.interval == interval)
 }
 

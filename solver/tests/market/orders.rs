@@ -20,6 +20,7 @@ const BOUNDS: Bounds = Bounds {
     price_min: Price(-500_000_000),
     price_max: Price(3_000_000_000),
     max_steps: 4,
+    max_orders: 3,
 };
 
 fn registry() -> Registry {
@@ -68,12 +69,24 @@ fn step(quantity_w: i64, price: i64) -> Step {
 }
 
 fn decide(request: &NewOrder, standing: &[Order], now_us: i64) -> Result<Accepted, Rejection> {
+    decide_beside(request, standing, &[], now_us)
+}
+
+fn decide_beside(
+    request: &NewOrder,
+    standing: &[Order],
+    cancelled: &[Order],
+    now_us: i64,
+) -> Result<Accepted, Rejection> {
     let registry = registry();
+    let standing: Vec<&Order> = standing.iter().collect();
+    let cancelled: Vec<&Order> = cancelled.iter().collect();
     let context = Context {
         registry: &registry,
         product: &PRODUCT,
         bounds: &BOUNDS,
-        standing,
+        standing: &standing,
+        cancelled: &cancelled,
         now_us,
         next_id: OrderId(7),
     };
@@ -266,4 +279,53 @@ fn the_same_client_id_is_the_same_order() {
         ..request()
     };
     accepted(&stranger, &standing);
+}
+
+#[test]
+fn a_cancelled_order_keeps_its_client_id_and_nothing_else() {
+    let whole = NewOrder {
+        steps: vec![step(3000, 20)],
+        ..request()
+    };
+    let cancelled = [accepted(&whole, &[])];
+    let again = decide_beside(&whole, &[], &cancelled, NOW_US);
+    assert_eq!(again, Ok(Accepted::Repeated(cancelled[0].clone())));
+    let other = decide_beside(&request(), &[], &cancelled, NOW_US);
+    assert_eq!(other.unwrap_err().rule, "duplicate");
+    // Its power is free again.
+    let instead = NewOrder {
+        client_id: "instead".to_owned(),
+        ..whole.clone()
+    };
+    assert!(matches!(
+        decide_beside(&instead, &[], &cancelled, NOW_US),
+        Ok(Accepted::New(_))
+    ));
+    let beside = decide(&instead, &cancelled, NOW_US).unwrap_err();
+    assert_eq!(beside.rule, "capability");
+}
+
+#[test]
+fn a_unit_has_so_many_orders_for_an_interval() {
+    let order = |k: u64, interval| {
+        let request = NewOrder {
+            client_id: format!("c{k}"),
+            interval,
+            steps: vec![step(1, 20)],
+            ..request()
+        };
+        accepted(&request, &[])
+    };
+    let of = request().interval;
+    let standing = [order(1, of), order(2, of), order(3, of + 10)];
+    let cancelled = [order(4, of)];
+    let one_more = NewOrder {
+        client_id: "one-more".to_owned(),
+        steps: vec![step(1, 20)],
+        ..request()
+    };
+    accepted(&one_more, &standing);
+    let rejection = decide_beside(&one_more, &standing, &cancelled, NOW_US).unwrap_err();
+    assert_eq!(rejection.rule, "order_count");
+    assert!(rejection.accepted.contains("at most 3"), "{rejection}");
 }
