@@ -8,9 +8,9 @@
 
 use num_complex::Complex64;
 
-use super::AngleFrame;
 use super::admittances::Admittances;
 use super::layout::Layout;
+use super::{AngleFrame, Phase};
 use crate::network::{Grid, Side};
 
 /// Current below which its direction is taken as undefined, pu.
@@ -127,6 +127,16 @@ impl<'a> Model<'a> {
         self.layout.phases * node + phase
     }
 
+    /// Name of a phase.
+    pub(super) fn phase(&self, phase: usize) -> Phase {
+        match (self.layout.phases, phase) {
+            (1, _) => Phase::Sym,
+            (_, 0) => Phase::A,
+            (_, 1) => Phase::B,
+            _ => Phase::C,
+        }
+    }
+
     /// A phase of a node is there and connected to a source.
     pub(super) fn is_live(&self, node: usize, _phase: usize) -> bool {
         self.grid.energised[node]
@@ -182,7 +192,8 @@ impl<'a> Model<'a> {
         }
     }
 
-    fn appliance_column(&self, appliance: usize, phase: usize, part: Part) -> usize {
+    /// Column of an appliance's power.
+    pub(super) fn appliance_column(&self, appliance: usize, phase: usize, part: Part) -> usize {
         match part {
             Part::P => self.layout.p(appliance, phase),
             Part::Q => self.layout.q(appliance, phase),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use num_complex::Complex64;
 
-use super::{Form, Origin, Phase, Sym};
+use super::{Form, Kind, Origin, Phase, Sym};
 use crate::network::Id;
 
 /// An estimated figure and its standard deviation, same unit.
@@ -191,6 +191,26 @@ pub struct Residual {
     pub detectable: Option<f64>,
 }
 
+/// A measurement that would help, were there one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Suggestion {
+    /// What to measure.
+    pub kind: Kind,
+    /// Of which phase.
+    pub phase: Phase,
+}
+
+/// A part of the network that the measurements leave open.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Missing {
+    /// Unobservable nodes, connected with one another. Empty: all voltages are known, but not how
+    /// loads, generators and sources at one node share its power.
+    pub nodes: Vec<Id>,
+    /// What to measure in addition. With the suggestions of all parts everything is observable,
+    /// and none of them can be left out; other sets of as many measurements do as well.
+    pub sensors: Vec<Suggestion>,
+}
+
 /// The estimated state of the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimate<F: Form = Sym> {
@@ -206,6 +226,8 @@ pub struct Estimate<F: Form = Sym> {
     pub sources: Vec<SourceEstimate<F>>,
     /// Energised nodes whose voltage the measurements do not determine, in one phase at least.
     pub unobservable: Vec<Id>,
+    /// The same by island, with the sensors that would make it observable.
+    pub missing: Vec<Missing>,
     /// Sum of squared weighted residuals.
     pub objective: f64,
     /// Measurements used, less what is needed to determine the state.

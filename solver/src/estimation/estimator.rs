@@ -8,14 +8,15 @@ use super::admittances::Admittances;
 use super::bad_data::{self, Check, Finding};
 use super::equation::{Model, Row, State};
 use super::factor::{Pivot, SelectedInverse};
+use super::hints;
 use super::layout::Layout;
 use super::problem::{self, Constraints, Observation};
 use super::report::Report;
 use super::statistics::{chi_square_quantile, largest_normal_quantile};
 use super::wls::{self, Fit, Wls};
 use super::{
-    Asym, Estimate, EstimationError, Form, Measurement, Options, Phase, Quantity, Rejected,
-    Relaxed, Residual, Sym, Unused,
+    Asym, Estimate, EstimationError, Form, Measurement, Options, Quantity, Rejected, Relaxed,
+    Residual, Sym, Unused,
 };
 use crate::network::{Grid, NetworkError, PhaseGrid};
 
@@ -314,6 +315,8 @@ impl Search<'_> {
         unused: Vec<Unused>,
     ) -> Estimate<F> {
         let undetermined = self.undetermined(&clean.constraints, |o| !o.is_current());
+        let incomplete = self.wls.factor.pivots().contains(&Pivot::Free)
+            || clean.constraints.assumed.contains(&true);
         let undetermined_by_meters =
             self.undetermined(&clean.constraints, |o| !o.is_current() && !o.pseudo);
         let report = Report {
@@ -326,6 +329,17 @@ impl Search<'_> {
         };
         let grid = self.model.grid;
         let nodes = 0..grid.node_id.len();
+        let unobservable: Vec<usize> = (nodes.clone())
+            .filter(|&node| grid.energised[node] && !report.node_is_observable(node))
+            .collect();
+        let missing = if incomplete {
+            let known: Vec<&Observation> = (self.observations.iter())
+                .filter(|o| o.used && !o.is_current())
+                .collect();
+            hints::missing(self.model, &clean.constraints, &known, &unobservable)
+        } else {
+            Vec::new()
+        };
         let used = || {
             self.observations
                 .iter()
@@ -352,10 +366,10 @@ impl Search<'_> {
             branches: report.branches::<F>(),
             appliances: report.appliances::<F>(&self.observations),
             sources: report.sources::<F>(),
-            unobservable: nodes
-                .filter(|&node| grid.energised[node] && !report.node_is_observable(node))
-                .map(|node| grid.node_id[node])
+            unobservable: (unobservable.iter())
+                .map(|&node| grid.node_id[node])
                 .collect(),
+            missing,
             objective,
             degrees_of_freedom,
             chi_square_threshold,
@@ -422,12 +436,7 @@ impl Search<'_> {
                 let (o, check) = (&self.observations[found.at], &clean.checks[found.at]);
                 Rejected {
                     index: o.index,
-                    phase: match (self.model.layout.phases, o.target.phase) {
-                        (1, _) => Phase::Sym,
-                        (_, 0) => Phase::A,
-                        (_, 1) => Phase::B,
-                        _ => Phase::C,
-                    },
+                    phase: self.model.phase(o.target.phase),
                     measured: o.value * o.unit,
                     estimated: report.is_observable(o.target).then(|| Quantity {
                         value: check.estimated * o.unit,

@@ -10,10 +10,8 @@
 //! (Abur and Gómez-Expósito, section 4.5). Entries of the inverse within the pattern by
 //! Takahashi, Fagan and Chen (1973).
 
+use super::front::{CandidateRow, Front, Triangle, candidates};
 use super::layout::Pattern;
-
-/// A pivot below this fraction of its row's largest entry is rounding, not information.
-const RANK_TOLERANCE: f64 = 1e-9;
 
 /// How much a row of equations counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +20,29 @@ pub(super) enum Weight {
     Exact,
     /// The inverse of a variance.
     Finite(f64),
+    /// Infinitely little: it changes no other row, and only determines what would be left free.
+    /// Of candidates that determine the same the one with the lowest number does.
+    Candidate(usize),
+}
+
+/// How firmly an unknown has to be determined not to be left free.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Least {
+    /// Weight with which measurements determine it, given those that come later.
+    pub(super) weight: f64,
+    /// Square of what is left of a candidate's largest entry, in the column or those after it.
+    pub(super) candidate: f64,
+}
+
+impl Weight {
+    /// What an unknown is determined by that such a row determines.
+    pub(super) fn kind(self) -> Pivot {
+        match self {
+            Self::Exact => Pivot::Exact,
+            Self::Finite(_) => Pivot::Finite,
+            Self::Candidate(number) => Pivot::Candidate(number),
+        }
+    }
 }
 
 /// What determines an unknown.
@@ -33,13 +54,15 @@ pub(super) enum Pivot {
     Exact,
     /// Measurements.
     Finite,
+    /// The candidate of this number, and the measurements.
+    Candidate(usize),
 }
 
 /// An equation as given, its entries in the factor's list.
-struct Equation {
+pub(super) struct Equation {
     entries: std::ops::Range<usize>,
-    rhs: f64,
-    weight: Weight,
+    pub(super) rhs: f64,
+    pub(super) weight: Weight,
 }
 
 /// The triangular factor and its right-hand side.
@@ -90,6 +113,12 @@ impl Factor {
 
     /// Factorises the equations added.
     pub(super) fn factorise(&mut self, pattern: &Pattern) {
+        self.factorise_above(pattern, |_| Least::default());
+    }
+
+    /// Factorises the equations added, but leaves free what they determine less firmly than
+    /// `least` of its column.
+    pub(super) fn factorise_above(&mut self, pattern: &Pattern, least: impl Fn(usize) -> Least) {
         let n = pattern.len();
         // Equations by first column, in the order added.
         let mut own: Vec<Vec<usize>> = vec![Vec::new(); n];
@@ -110,14 +139,22 @@ impl Factor {
             for (at, &column) in columns.iter().enumerate() {
                 place[column] = at + 1;
             }
-            front.reset(1 + columns.len());
+            front.reset(1 + columns.len(), least(k));
             let children = std::mem::take(&mut passed[k]);
-            for exact in [true, false] {
+            let own = || own[k].iter().map(|&index| &self.equations[index]);
+            for kind in [Pivot::Exact, Pivot::Finite] {
                 for child in &children {
-                    child.merge(pattern, &place, exact, &mut front);
+                    child.merge(pattern, &place, kind, &mut front);
                 }
-                for equation in own[k].iter().map(|&index| &self.equations[index]) {
-                    if (equation.weight == Weight::Exact) == exact {
+                for equation in own().filter(|e| e.weight.kind() == kind) {
+                    front.add(&self.entries[equation.entries.clone()], &place, equation);
+                }
+            }
+            front.forget_weak();
+            for row in candidates(&children, own()) {
+                match row {
+                    CandidateRow::Passed(child, i) => child.pass(i, pattern, &place, &mut front),
+                    CandidateRow::Own(equation) => {
                         front.add(&self.entries[equation.entries.clone()], &place, equation);
                     }
                 }
@@ -173,7 +210,7 @@ impl Factor {
     pub(super) fn covariance(&self, pattern: &Pattern) -> SelectedInverse {
         self.selected_inverse(pattern, |k| match self.pivot[k] {
             Pivot::Finite => 1.0 / self.d[k],
-            Pivot::Exact | Pivot::Free => 0.0,
+            Pivot::Exact | Pivot::Free | Pivot::Candidate(_) => 0.0,
         })
     }
 
@@ -209,143 +246,6 @@ impl Factor {
             z.diagonal[j] = own;
         }
         z
-    }
-}
-
-/// The rows that meet in one column, triangular over that column and those it is coupled to.
-#[derive(Default)]
-struct Front {
-    size: usize,
-    /// Rows of unit upper triangular form, the unit not stored.
-    r: Vec<f64>,
-    d: Vec<f64>,
-    t: Vec<f64>,
-    pivot: Vec<Pivot>,
-    /// The row being added.
-    work: Vec<f64>,
-}
-
-impl Front {
-    fn reset(&mut self, size: usize) {
-        self.size = size;
-        self.r.clear();
-        self.r.resize(size * size, 0.0);
-        self.pivot.clear();
-        self.pivot.resize(size, Pivot::Free);
-        for values in [&mut self.d, &mut self.t, &mut self.work] {
-            values.clear();
-            values.resize(size, 0.0);
-        }
-    }
-
-    fn add(&mut self, row: &[(usize, f64)], place: &[usize], equation: &Equation) {
-        for &(column, value) in row {
-            self.work[place[column]] += value;
-        }
-        let scale = self
-            .work
-            .iter()
-            .fold(0.0_f64, |scale, x| scale.max(x.abs()));
-        if scale > 0.0 {
-            // Among themselves, constraints are rotated as if each had its own scale for sigma.
-            let (kind, w) = match equation.weight {
-                Weight::Exact => (Pivot::Exact, 1.0 / (scale * scale)),
-                Weight::Finite(w) => (Pivot::Finite, w),
-            };
-            self.rotate(0, equation.rhs, kind, w, scale);
-        }
-    }
-
-    /// Rotates the row in `work`, which begins at `first`, into the triangle.
-    fn rotate(&mut self, first: usize, mut rhs: f64, kind: Pivot, mut w: f64, scale: f64) {
-        for k in first..self.size {
-            let x = std::mem::take(&mut self.work[k]);
-            if x == 0.0 {
-                continue;
-            }
-            let row = &mut self.r[k * self.size + k + 1..(k + 1) * self.size];
-            let rest = &mut self.work[k + 1..];
-            if self.pivot[k] == Pivot::Free {
-                if x.abs() <= RANK_TOLERANCE * scale {
-                    continue;
-                }
-                for (r, y) in row.iter_mut().zip(rest) {
-                    *r = std::mem::take(y) / x;
-                }
-                self.t[k] = rhs / x;
-                self.d[k] = w * x * x;
-                self.pivot[k] = kind;
-                return;
-            }
-            // An exact row is not moved by a finite one.
-            let (c, s) = if self.pivot[k] == kind {
-                let d = self.d[k] + w * x * x;
-                let cs = (self.d[k] / d, w * x / d);
-                w *= cs.0;
-                self.d[k] = d;
-                cs
-            } else {
-                (1.0, 0.0)
-            };
-            for (r, y) in row.iter_mut().zip(rest) {
-                let before = *r;
-                *r = c * before + s * *y;
-                *y -= x * before;
-            }
-            let t = self.t[k];
-            self.t[k] = c * t + s * rhs;
-            rhs -= x * t;
-        }
-    }
-
-    /// What is left when the first row is taken: the front of column `k` without it.
-    fn below(&self, k: usize) -> Triangle {
-        let rows = 1..self.size;
-        Triangle {
-            of: k,
-            r: rows
-                .clone()
-                .flat_map(|i| &self.r[i * self.size + i + 1..(i + 1) * self.size])
-                .copied()
-                .collect(),
-            d: self.d[rows.clone()].to_vec(),
-            t: self.t[rows.clone()].to_vec(),
-            pivot: self.pivot[rows].to_vec(),
-        }
-    }
-}
-
-/// Rows passed on from column `of`, over the columns it is coupled to.
-struct Triangle {
-    of: usize,
-    /// Packed by rows, without the units.
-    r: Vec<f64>,
-    d: Vec<f64>,
-    t: Vec<f64>,
-    pivot: Vec<Pivot>,
-}
-
-impl Triangle {
-    /// Adds its exact, or its finite, rows to the front of its parent.
-    fn merge(&self, pattern: &Pattern, place: &[usize], exact: bool, front: &mut Front) {
-        let columns = pattern.columns(self.of);
-        let mut start = 0;
-        for (i, &column) in columns.iter().enumerate() {
-            let row = &self.r[start..start + columns.len() - i - 1];
-            start += row.len();
-            let kind = self.pivot[i];
-            if kind == Pivot::Free || (kind == Pivot::Exact) != exact {
-                continue;
-            }
-            let first = place[column];
-            front.work[first] = 1.0;
-            let mut scale = 1.0_f64;
-            for (&value, &column) in row.iter().zip(&columns[i + 1..]) {
-                front.work[place[column]] = value;
-                scale = scale.max(value.abs());
-            }
-            front.rotate(first, self.t[i], kind, self.d[i], scale);
-        }
     }
 }
 
@@ -471,6 +371,38 @@ mod tests {
             (x[0] - 1.0).abs() < 1e-7 && (x[1] - 2.0).abs() < 1e-7,
             "{x:?}"
         );
+    }
+
+    /// Of x0 + x1, x1 + x2, x0 - x2 (dependent on these) and x2, with x1 measured: the first, the
+    /// second, and neither of the others; with x0 put first it takes the place of the first.
+    #[test]
+    fn candidates_determine_what_is_free() {
+        let pattern = Pattern::full(3);
+        let chosen = |numbers: [usize; 4]| {
+            let mut factor = Factor::new(&pattern);
+            let rows: [&[(usize, f64)]; 4] = [
+                &[(0, 1.0), (1, 1.0)],
+                &[(1, 1.0), (2, 1.0)],
+                &[(0, 1.0), (2, -1.0)],
+                &[(2, 1.0)],
+            ];
+            for (row, number) in rows.into_iter().zip(numbers) {
+                factor.add(row, 0.0, Weight::Candidate(number));
+            }
+            factor.add(&[(1, 2.0)], 3.0, Weight::Finite(1.0));
+            factor.factorise(&pattern);
+            let mut chosen: Vec<usize> = (factor.pivots().iter())
+                .filter_map(|&p| match p {
+                    Pivot::Candidate(number) => Some(number),
+                    _ => None,
+                })
+                .collect();
+            chosen.sort_unstable();
+            chosen
+        };
+        assert_eq!(chosen([0, 1, 2, 3]), [0, 1]);
+        assert_eq!(chosen([3, 2, 0, 1]), [0, 1]);
+        assert_eq!(chosen([3, 1, 2, 0]), [0, 2]);
     }
 
     /// Only the sum of x1 and x2 is known.

@@ -131,6 +131,11 @@ impl Layout {
         self.theta(node, phase) + 1
     }
 
+    /// First of the voltages' columns; those before it are of powers.
+    pub(super) fn first_voltage(&self) -> usize {
+        2 * self.phases * self.appliances
+    }
+
     /// Columns of a node's voltage.
     fn voltage(&self, node: usize) -> std::ops::Range<usize> {
         let first = self.theta(node, 0);

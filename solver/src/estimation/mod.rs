@@ -17,6 +17,8 @@ mod estimate;
 mod estimator;
 mod factor;
 mod form;
+mod front;
+mod hints;
 mod layout;
 mod measurement;
 mod problem;
@@ -28,8 +30,8 @@ mod wls;
 
 pub use error::EstimationError;
 pub use estimate::{
-    ApplianceEstimate, BranchEstimate, EndEstimate, Estimate, NodeEstimate, Quantity, Rejected,
-    Relaxed, Residual, SourceEstimate, Suspicion, Unused, UnusedReason,
+    ApplianceEstimate, BranchEstimate, EndEstimate, Estimate, Missing, NodeEstimate, Quantity,
+    Rejected, Relaxed, Residual, SourceEstimate, Suggestion, Suspicion, Unused, UnusedReason,
 };
 pub use estimator::{AsymEstimator, Estimator, EstimatorOf};
 pub use form::{Asym, Form, Sym};

@@ -293,7 +293,8 @@ pub(super) fn appliance_is_live(model: Model<'_>, appliance: usize, phase: usize
     a.closed && model.is_live(a.node, phase)
 }
 
-fn is_live(model: Model<'_>, target: Target) -> bool {
+/// What `target` is of is connected to a source.
+pub(super) fn is_live(model: Model<'_>, target: Target) -> bool {
     let phase = target.phase;
     match target.what {
         What::Magnitude(node)

@@ -62,6 +62,7 @@ impl Linearisation {
         for (k, linearised) in self.rows.iter().enumerate() {
             match linearised.weight {
                 Weight::Exact => descent.violation += linearised.rhs.abs(),
+                Weight::Candidate(_) => {}
                 Weight::Finite(w) => {
                     let change: f64 = self
                         .row(k)

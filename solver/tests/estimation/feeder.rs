@@ -36,6 +36,11 @@ impl Feeder {
             grid.set_appliance(generator.id, 0.8 * generator.p_specified, 2e4)
                 .unwrap();
         }
+        Self::solved(grid)
+    }
+
+    /// Any grid, with its true state by power flow.
+    pub(crate) fn solved(grid: Grid) -> Self {
         let options = powerflow::Options {
             tolerance: 1e-12,
             ..Default::default()

@@ -11,5 +11,7 @@ mod by_hand;
 mod case;
 mod feeder;
 mod golden;
+mod hints;
 mod large;
+mod random;
 mod statistics;
