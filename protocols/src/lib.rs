@@ -2,5 +2,6 @@
 //! commands and qualities. Knows nothing of networks or markets.
 
 pub mod device;
+pub mod dnp3;
 pub mod modbus;
 pub mod point;
