@@ -7,6 +7,7 @@
 //! (clause 13).
 
 pub mod app;
+mod driver;
 pub mod link;
 pub mod master;
 mod measurement;
@@ -16,6 +17,7 @@ mod transport;
 
 use std::time::Duration;
 
+pub use app::Iin;
 pub use measurement::{Flags, Kind, Sample};
 
 /// The moment of a call.

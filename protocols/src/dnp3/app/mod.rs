@@ -14,9 +14,7 @@ pub use header::FunctionCode;
 pub(crate) use header::{Control, Header, next_sequence};
 pub use iin::Iin;
 pub(crate) use objects::{Headers, Item, ObjectHeader, ParseError, Range};
-pub(crate) use value::{
-    decode, double_of, encode, packed, time_from, time_octets, time_of, time_to,
-};
+pub(crate) use value::{decode, double_of, encode, time_from, time_octets, time_of, time_to};
 pub(crate) use variations::find;
 pub use variations::{Layout, Number, Stamp, VARIATIONS, Variation};
 pub(crate) use writer::Writer;

@@ -34,6 +34,8 @@ pub(crate) struct ObjectHeader<'a> {
     pub(crate) range: Range,
     /// Octets of the index before each object: 0, 1, 2 or 4.
     prefix: usize,
+    /// Where its objects begin among the fragment's.
+    offset: usize,
     data: &'a [u8],
 }
 
@@ -49,6 +51,8 @@ pub(crate) enum Item<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Headers<'a> {
     rest: &'a [u8],
+    /// Octets taken so far.
+    taken: usize,
     /// Whether objects follow the headers; in a read they do not.
     objects: bool,
 }
@@ -58,6 +62,7 @@ impl<'a> Headers<'a> {
     pub(crate) fn of_read(bytes: &'a [u8]) -> Self {
         Self {
             rest: bytes,
+            taken: 0,
             objects: false,
         }
     }
@@ -66,6 +71,7 @@ impl<'a> Headers<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self {
             rest: bytes,
+            taken: 0,
             objects: true,
         }
     }
@@ -76,6 +82,7 @@ impl<'a> Headers<'a> {
             .split_at_checked(octets)
             .ok_or(ParseError::Truncated)?;
         self.rest = rest;
+        self.taken += octets;
         Ok(taken)
     }
 
@@ -120,6 +127,7 @@ impl<'a> Headers<'a> {
             qualifier,
             range,
             prefix,
+            offset: self.taken - data.len(),
             data,
         })
     }
@@ -179,9 +187,18 @@ impl<'a> ObjectHeader<'a> {
         (self.variation.group, self.variation.variation)
     }
 
-    /// How many octets of a fragment's objects lie behind this header's last.
-    pub(crate) fn data(&self) -> &'a [u8] {
-        self.data
+    /// Where each object ends among the octets of the fragment's objects; not for packed ones.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = usize> + use<> {
+        let step = self.variation.size().map_or(0, |size| self.prefix + size);
+        let count = self.data.len().checked_div(step).unwrap_or(0);
+        let offset = self.offset;
+        (1..=count).map(move |number| offset + number * step)
+    }
+
+    /// In a read: the indices behind the header.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u32> + use<'a> {
+        let chunks = (self.prefix > 0).then(|| self.data.chunks_exact(self.prefix));
+        chunks.into_iter().flatten().map(little_endian)
     }
 
     /// The objects with their indices; without prefix and range these count from 0.

@@ -48,6 +48,11 @@ impl Writer {
         self.out.is_empty()
     }
 
+    /// Whether so many octets fit.
+    pub(crate) fn has_room(&self, octets: usize) -> bool {
+        self.out.len() + octets <= self.limit
+    }
+
     pub(crate) fn finish(self) -> Vec<u8> {
         self.out
     }
@@ -55,7 +60,7 @@ impl Writer {
     /// Appends octets as they are; whether there was room.
     pub(crate) fn raw(&mut self, octets: &[u8]) -> bool {
         self.run = None;
-        let fits = self.fits(octets.len());
+        let fits = self.has_room(octets.len());
         if fits {
             self.out.extend_from_slice(octets);
         }
@@ -105,7 +110,7 @@ impl Writer {
         let running = self
             .run
             .filter(|run| run.variation == *variation && run.kind == RunKind::Indexed);
-        if !self.fits(size + if running.is_some() { 0 } else { 5 }) {
+        if !self.has_room(size + if running.is_some() { 0 } else { 5 }) {
             return false;
         }
         let mut run = running.unwrap_or_else(|| {
@@ -132,7 +137,7 @@ impl Writer {
         let running = self.running_span(variation, index);
         let position = running.map_or(0, |run| run.count) % per_octet;
         let header = if running.is_some() { 0 } else { 7 };
-        if !self.fits(header + usize::from(position == 0)) {
+        if !self.has_room(header + usize::from(position == 0)) {
             return false;
         }
         let run = running.unwrap_or_else(|| self.open_span(variation, index));
@@ -154,7 +159,7 @@ impl Writer {
     ) -> bool {
         let running = self.running_span(variation, index);
         let header = if running.is_some() { 0 } else { 7 };
-        if !self.fits(header + variation.size().unwrap_or(0)) {
+        if !self.has_room(header + variation.size().unwrap_or(0)) {
             return false;
         }
         let run = running.unwrap_or_else(|| self.open_span(variation, index));
@@ -206,10 +211,6 @@ impl Writer {
 
     fn patch(&mut self, at: usize, octets: &[u8]) {
         self.out[at..at + octets.len()].copy_from_slice(octets);
-    }
-
-    fn fits(&self, octets: usize) -> bool {
-        self.out.len() + octets <= self.limit
     }
 }
 

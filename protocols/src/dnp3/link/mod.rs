@@ -5,7 +5,9 @@ mod crc;
 mod frame;
 mod station;
 
-pub(crate) use frame::{Frame, Function};
+pub(crate) use frame::Frame;
+#[cfg(test)]
+pub(crate) use frame::Function;
 pub use frame::{FrameParser, ParserStatistics};
 pub use station::LinkConfig;
 pub(crate) use station::Station;

@@ -89,10 +89,6 @@ impl Station {
         }
     }
 
-    pub(crate) fn config(&self) -> &LinkConfig {
-        &self.config
-    }
-
     /// Sends segments to the other station.
     pub(crate) fn send(&mut self, segments: Vec<Vec<u8>>, now: Duration) {
         if !self.config.confirmed {

@@ -2,7 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn ids(headers: Headers<'_>) -> Vec<Result<((u8, u8), Range), ParseError>> {
+type Found = Result<((u8, u8), Range), ParseError>;
+
+fn ids(headers: Headers<'_>) -> Vec<Found> {
     let id = |header: ObjectHeader<'_>| (header.id(), header.range);
     headers.map(|header| header.map(id)).collect()
 }

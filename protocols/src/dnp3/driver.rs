@@ -1,0 +1,176 @@
+//! The loop around a session: a stream, timers, and the one who owns the points. Written once, for
+//! outstation and master, for any stream.
+
+use std::{
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::{Notify, mpsc},
+    time::{Instant, sleep_until},
+};
+
+use super::Now;
+use crate::device::Clock;
+
+/// A session, as the loop sees it.
+pub(crate) trait Session: Send + 'static {
+    type Event: Send;
+    fn connected(&mut self, now: Now);
+    fn disconnected(&mut self, now: Now);
+    fn handle_input(&mut self, bytes: &[u8], now: Now);
+    fn handle_timeout(&mut self, now: Now);
+    fn poll_timeout(&self) -> Option<Duration>;
+    fn poll_transmit(&mut self) -> Option<Vec<u8>>;
+    fn poll_event(&mut self) -> Option<Self::Event>;
+    /// Whether this event means that the connection is to be closed.
+    fn ends_connection(event: &Self::Event) -> bool;
+}
+
+/// A session that its loop and its owner share. The owner never waits for the wire.
+#[derive(Debug)]
+pub(crate) struct Shared<S> {
+    session: Mutex<S>,
+    wake: Notify,
+    start: Instant,
+    clock: Clock,
+}
+
+/// What is to be sent and not taken by the other in so long ends the connection.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Nothing is read while more than this waits to be sent: no request makes memory grow.
+const MAX_OUTPUT: usize = 64 * 1024;
+
+impl<S: Session> Shared<S> {
+    pub(crate) fn new(make: impl FnOnce(Now) -> S, clock: Clock) -> Self {
+        let start = Instant::now();
+        let session = Mutex::new(make(now(start, clock)));
+        Self {
+            session,
+            wake: Notify::new(),
+            start,
+            clock,
+        }
+    }
+
+    /// Acts on the session, and lets the loop look at what came of it.
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut S, Now) -> R) -> R {
+        let result = act(&mut self.lock(), now(self.start, self.clock));
+        self.wake.notify_one();
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, S> {
+        // A session is whole after each of its steps.
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves one connection until it ends. `first`: what was read from it already; `tell`: where
+    /// events go, with the number of the session. A full channel makes this session wait.
+    pub(crate) async fn serve(
+        &self,
+        stream: impl AsyncRead + AsyncWrite,
+        first: &[u8],
+        tell: (usize, &mpsc::Sender<(usize, S::Event)>),
+    ) -> io::Result<()> {
+        self.with(|session, now| {
+            session.connected(now);
+            session.handle_input(first, now);
+        });
+        let result = self.exchange(stream, tell).await;
+        self.with(|session, now| session.disconnected(now));
+        result
+    }
+
+    /// Waits without a connection; what happens meanwhile is told.
+    pub(crate) async fn idle(
+        &self,
+        wait: Duration,
+        (number, tell): (usize, &mpsc::Sender<(usize, S::Event)>),
+    ) {
+        let end = Instant::now() + wait;
+        loop {
+            let (events, _) = self.collect(&mut Vec::new());
+            for event in events {
+                let _ = tell.send((number, event)).await;
+            }
+            tokio::select! {
+                () = sleep_until(end) => return,
+                () = self.wake.notified() => {}
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite,
+        (number, tell): (usize, &mpsc::Sender<(usize, S::Event)>),
+    ) -> io::Result<()> {
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let mut input = vec![0; 4096];
+        let mut output = Vec::new();
+        let mut sent = Instant::now();
+        loop {
+            let (events, due) = self.collect(&mut output);
+            let over = events.iter().any(S::ends_connection);
+            for event in events {
+                // Nobody listens any more when the owner goes: then there is nobody to tell.
+                let _ = tell.send((number, event)).await;
+            }
+            if over {
+                return Ok(());
+            }
+            let session_due = due.map(|due| self.start + due);
+            let write_due = (!output.is_empty()).then_some(sent + WRITE_TIMEOUT);
+            if output.is_empty() {
+                sent = Instant::now();
+            }
+            let wait = async {
+                match [session_due, write_due].into_iter().flatten().min() {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                read = reader.read(&mut input), if output.len() < MAX_OUTPUT => {
+                    let count = read?;
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    self.with(|session, now| session.handle_input(&input[..count], now));
+                }
+                written = writer.write(&output), if !output.is_empty() => {
+                    output.drain(..written?);
+                    sent = Instant::now();
+                }
+                () = self.wake.notified() => {}
+                () = wait => {
+                    if write_due.is_some_and(|due| Instant::now() >= due) {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    self.with(|session, now| session.handle_timeout(now));
+                }
+            }
+        }
+    }
+
+    fn collect(&self, output: &mut Vec<u8>) -> (Vec<S::Event>, Option<Duration>) {
+        let mut session = self.lock();
+        while let Some(octets) = session.poll_transmit() {
+            output.extend(octets);
+        }
+        let events = std::iter::from_fn(|| session.poll_event()).collect();
+        (events, session.poll_timeout())
+    }
+}
+
+fn now(start: Instant, clock: Clock) -> Now {
+    Now {
+        mono: start.elapsed(),
+        unix_ms: u64::try_from(clock() / 1000).unwrap_or(0),
+    }
+}

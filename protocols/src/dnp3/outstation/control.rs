@@ -1,0 +1,299 @@
+//! Commands (clause 4.4.4): select before operate, direct operate with and without an answer. What
+//! becomes of a command is decided outside; the answer waits for it.
+
+use std::time::Duration;
+
+use super::{Outstation, OutstationEvent, requests::indication, session::Solicited};
+use crate::{
+    dnp3::{
+        Flags, Kind, Now, Sample,
+        app::{
+            CommandStatus, FunctionCode, Headers, Iin, Item, Layout, ObjectHeader, OutputCommand,
+            next_sequence,
+        },
+    },
+    point::Value,
+};
+
+/// What is to be done with commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlOperation {
+    /// Made ready, not carried out: may it be?
+    Select,
+    /// Carried out, as selected before.
+    Operate,
+    /// Carried out.
+    DirectOperate,
+    /// Carried out; nobody waits for the answer.
+    DirectOperateNoResponse,
+}
+
+/// Commands of one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ControlRequest {
+    /// Counts up within the session; the answer carries it.
+    pub id: u64,
+    /// What is to be done.
+    pub operation: ControlOperation,
+    /// Indices of the outputs and their commands. The outputs exist.
+    pub commands: Vec<(u16, OutputCommand)>,
+}
+
+/// What was selected.
+#[derive(Clone, Debug)]
+pub(super) struct Selected {
+    objects: Vec<u8>,
+    /// The sequence number that the operate must have.
+    sequence: u8,
+    deadline: Duration,
+}
+
+/// A request whose commands are being decided on.
+#[derive(Clone, Debug)]
+pub(super) struct PendingControl {
+    id: u64,
+    function: FunctionCode,
+    sequence: u8,
+    objects: Vec<u8>,
+    entries: Vec<Entry>,
+    pub(super) deadline: Duration,
+}
+
+/// A command of a request, and what is known of its fate.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    index: u32,
+    command: OutputCommand,
+    /// Decided here already.
+    status: Option<CommandStatus>,
+}
+
+impl Outstation {
+    /// Select, operate, or direct operate.
+    pub(super) fn command(
+        &mut self,
+        function: FunctionCode,
+        sequence: u8,
+        objects: &[u8],
+        now: Now,
+    ) {
+        let fits = objects.len() <= self.config.max_fragment - 4;
+        let entries = self.entries(objects);
+        let mut entries = match entries {
+            // The answer repeats the request.
+            Ok(_) if !fits => return self.respond(sequence, &[], Iin::PARAMETER_ERROR, now),
+            Ok(entries) => entries,
+            Err(errors) => return self.respond(sequence, &[], errors, now),
+        };
+        if function == FunctionCode::Operate
+            && let Err(status) = self.check_selected(sequence, objects, now)
+        {
+            for entry in &mut entries {
+                entry.status = Some(status);
+            }
+        }
+        let operation = match function {
+            FunctionCode::Select => ControlOperation::Select,
+            FunctionCode::Operate => ControlOperation::Operate,
+            _ => ControlOperation::DirectOperate,
+        };
+        self.control_id += 1;
+        let pending = PendingControl {
+            id: self.control_id,
+            function,
+            sequence,
+            objects: objects.to_vec(),
+            entries,
+            deadline: now.mono + self.config.control_timeout,
+        };
+        let commands = pending.undecided();
+        if commands.is_empty() {
+            return self.finish_control(pending, &[], now);
+        }
+        self.tell(OutstationEvent::Control(ControlRequest {
+            id: pending.id,
+            operation,
+            commands,
+        }));
+        self.solicited = Solicited::Control(pending);
+    }
+
+    /// Direct operate without an answer.
+    pub(super) fn operate_unanswered(&mut self, objects: &[u8]) {
+        let Ok(entries) = self.entries(objects) else {
+            return;
+        };
+        let commands = undecided(&entries);
+        if !commands.is_empty() {
+            self.control_id += 1;
+            self.tell(OutstationEvent::Control(ControlRequest {
+                id: self.control_id,
+                operation: ControlOperation::DirectOperateNoResponse,
+                commands,
+            }));
+        }
+    }
+
+    /// What became of the commands of a [`ControlRequest`], in its order; those without a status
+    /// count as [`CommandStatus::HardwareError`]. An answer that comes too late is dropped.
+    pub fn control_done(&mut self, id: u64, statuses: &[CommandStatus], now: Now) {
+        if let Solicited::Control(pending) = &self.solicited
+            && pending.id == id
+        {
+            let pending = pending.clone();
+            self.finish_control(pending, statuses, now);
+            self.pump(now);
+        }
+    }
+
+    /// Nobody has decided in time.
+    pub(super) fn control_timed_out(&mut self, now: Now) {
+        if let Solicited::Control(pending) = &self.solicited {
+            let pending = pending.clone();
+            self.finish_control(pending, &[], now);
+        }
+    }
+
+    /// The commands of a request, with what is wrong with them from the beginning.
+    fn entries(&self, objects: &[u8]) -> Result<Vec<Entry>, Iin> {
+        let mut entries = Vec::new();
+        for header in Headers::new(objects) {
+            let header = header.map_err(indication)?;
+            if !is_command(&header) {
+                return Err(Iin::OBJECT_UNKNOWN);
+            }
+            if header.qualifier >> 4 == 0 {
+                return Err(Iin::PARAMETER_ERROR);
+            }
+            for (index, item) in header.items() {
+                let (command, _) = decode(&header, item).ok_or(Iin::PARAMETER_ERROR)?;
+                let kind = match command {
+                    OutputCommand::Crob(_) => Kind::BinaryOutput,
+                    OutputCommand::Analog(_) => Kind::AnalogOutput,
+                };
+                let point = u16::try_from(index).ok();
+                let exists = point.is_some_and(|index| self.database.get(kind, index).is_some());
+                let status = if entries.len() >= self.config.max_controls {
+                    Some(CommandStatus::TooManyOperations)
+                } else if !exists {
+                    Some(CommandStatus::NotSupported)
+                } else {
+                    None
+                };
+                entries.push(Entry {
+                    index,
+                    command,
+                    status,
+                });
+            }
+        }
+        if entries.is_empty() {
+            return Err(Iin::PARAMETER_ERROR);
+        }
+        Ok(entries)
+    }
+
+    /// An operate must follow its select at once, be the same, and in time.
+    fn check_selected(
+        &mut self,
+        sequence: u8,
+        objects: &[u8],
+        now: Now,
+    ) -> Result<(), CommandStatus> {
+        let selected = self.selected.take().ok_or(CommandStatus::NoSelect)?;
+        if selected.sequence != sequence || selected.objects != objects {
+            return Err(CommandStatus::NoSelect);
+        }
+        if now.mono > selected.deadline {
+            return Err(CommandStatus::Timeout);
+        }
+        Ok(())
+    }
+
+    fn finish_control(&mut self, pending: PendingControl, statuses: &[CommandStatus], now: Now) {
+        let mut given = statuses.iter().copied();
+        let decided: Vec<CommandStatus> = pending
+            .entries
+            .iter()
+            .map(|entry| {
+                let outside = || given.next().unwrap_or(CommandStatus::HardwareError);
+                entry.status.unwrap_or_else(outside)
+            })
+            .collect();
+        let all = decided
+            .iter()
+            .all(|&status| status == CommandStatus::Success);
+        self.selected = (all && pending.function == FunctionCode::Select).then(|| Selected {
+            objects: pending.objects.clone(),
+            sequence: next_sequence(pending.sequence),
+            deadline: now.mono + self.config.select_timeout,
+        });
+        if pending.function != FunctionCode::Select {
+            self.record_commands(&pending.entries, &decided, now);
+        }
+        let echo = echo(&pending.objects, &decided);
+        self.respond(pending.sequence, &echo, Iin::empty(), now);
+    }
+
+    /// Events of the commands, where the outputs have them.
+    fn record_commands(&mut self, entries: &[Entry], decided: &[CommandStatus], now: Now) {
+        for (entry, status) in entries.iter().zip(decided) {
+            let (kind, value) = match entry.command {
+                OutputCommand::Crob(crob) => match crob.state() {
+                    Some(state) => (Kind::BinaryCommand, Value::Binary(state)),
+                    None => continue,
+                },
+                OutputCommand::Analog(analog) => {
+                    (Kind::AnalogCommand, Value::Analog(analog.value()))
+                }
+            };
+            // An index beyond 16 bits is no point's.
+            let index = u16::try_from(entry.index).unwrap_or(u16::MAX);
+            let flags = Flags::from_bits_retain(status.code());
+            let time = Some(self.stamp(now));
+            let sample = Sample { value, flags, time };
+            let event = self.database.command_event(kind, index, sample);
+            self.record(event, now);
+        }
+    }
+}
+
+impl PendingControl {
+    fn undecided(&self) -> Vec<(u16, OutputCommand)> {
+        undecided(&self.entries)
+    }
+}
+
+fn undecided(entries: &[Entry]) -> Vec<(u16, OutputCommand)> {
+    let open = entries.iter().filter(|entry| entry.status.is_none());
+    open.filter_map(|entry| Some((u16::try_from(entry.index).ok()?, entry.command)))
+        .collect()
+}
+
+fn is_command(header: &ObjectHeader<'_>) -> bool {
+    matches!(header.variation.layout, Layout::Crob | Layout::Setpoint(_))
+}
+
+/// A command and the status that came with it.
+pub(in crate::dnp3) fn decode(
+    header: &ObjectHeader<'_>,
+    item: Item<'_>,
+) -> Option<(OutputCommand, CommandStatus)> {
+    match (header.variation.layout, item) {
+        (Layout::Crob, Item::Octets(object)) => OutputCommand::decode_crob(object),
+        (Layout::Setpoint(number), Item::Octets(object)) => {
+            OutputCommand::decode_analog(number, object)
+        }
+        _ => None,
+    }
+}
+
+/// The request's objects with their statuses: the same octets but for these.
+fn echo(objects: &[u8], decided: &[CommandStatus]) -> Vec<u8> {
+    let mut echo = objects.to_vec();
+    let headers = Headers::new(objects).flatten();
+    for (end, status) in headers.flat_map(|header| header.ends()).zip(decided) {
+        echo[end - 1] = status.code();
+    }
+    echo
+}

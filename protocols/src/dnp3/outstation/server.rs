@@ -1,0 +1,298 @@
+//! Outstation sessions behind a TCP port (clause 13): one session per master, told apart by the
+//! master's link address. A new connection of a master takes the place of its old one, which is
+//! mostly a dead one. Connections are bounded in number, and in time until they say who they are.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{ConfigProblem, Outstation, OutstationConfig, OutstationEvent, PointConfig};
+use crate::{
+    device::Clock,
+    dnp3::{
+        Iin, Kind, Now, Sample,
+        app::CommandStatus,
+        driver::{Session, Shared},
+        link::FrameParser,
+    },
+};
+
+/// Bounds of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerConfig {
+    /// Connections at a time; more are closed at once.
+    pub max_connections: usize,
+    /// A connection that has not sent a frame of a known master for so long is closed.
+    pub identify_timeout: Duration,
+    /// Where time stamps come from.
+    pub clock: Clock,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 16,
+            identify_timeout: Duration::from_secs(10),
+            clock: crate::device::system_clock,
+        }
+    }
+}
+
+impl Session for Outstation {
+    type Event = OutstationEvent;
+
+    fn connected(&mut self, now: Now) {
+        self.connected(now);
+    }
+    fn disconnected(&mut self, now: Now) {
+        self.disconnected(now);
+    }
+    fn handle_input(&mut self, bytes: &[u8], now: Now) {
+        self.handle_input(bytes, now);
+    }
+    fn handle_timeout(&mut self, now: Now) {
+        self.handle_timeout(now);
+    }
+    fn poll_timeout(&self) -> Option<Duration> {
+        self.poll_timeout()
+    }
+    fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.poll_transmit()
+    }
+    fn poll_event(&mut self) -> Option<OutstationEvent> {
+        self.poll_event()
+    }
+    fn ends_connection(event: &OutstationEvent) -> bool {
+        *event == OutstationEvent::LinkLost
+    }
+}
+
+/// An event of a session: which of the sessions, and what.
+pub type ServerEvent = (usize, OutstationEvent);
+
+/// A running server; dropping it closes the port and every connection.
+#[derive(Debug)]
+pub struct OutstationServer {
+    address: SocketAddr,
+    sessions: Vec<Arc<Shared<Outstation>>>,
+    _stop: DropGuard,
+}
+
+/// Octets that a connection may send before a frame of a known master.
+const MAX_UNIDENTIFIED: usize = 4096;
+
+/// A connection and what was read from it.
+type Incoming = (TcpStream, Vec<u8>);
+
+/// How a connection finds its session.
+struct Door {
+    sessions: Vec<DoorTo>,
+    config: ServerConfig,
+}
+
+struct DoorTo {
+    /// Outstation's and master's address.
+    addresses: (u16, u16),
+    shared: Arc<Shared<Outstation>>,
+    hand: mpsc::Sender<Incoming>,
+}
+
+impl OutstationServer {
+    /// Listens on `address` (port 0: any free one) with a session for each master, all with the
+    /// same points.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or the configuration is wrong ([`io::ErrorKind::InvalidInput`]).
+    pub async fn bind(
+        address: SocketAddr,
+        masters: &[OutstationConfig],
+        points: &[PointConfig],
+        config: ServerConfig,
+    ) -> io::Result<(Self, mpsc::Receiver<ServerEvent>)> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let (tell, events) = mpsc::channel(256);
+        let mut sessions = Vec::new();
+        let mut doors = Vec::new();
+        for (number, master) in masters.iter().enumerate() {
+            let shared = shared(master, points, config.clock)?;
+            let (hand, streams) = mpsc::channel(1);
+            let run = run(number, Arc::clone(&shared), streams, tell.clone());
+            tokio::spawn(stop.clone().run_until_cancelled_owned(run));
+            doors.push(DoorTo {
+                addresses: (master.link.local, master.link.remote),
+                shared: Arc::clone(&shared),
+                hand,
+            });
+            sessions.push(shared);
+        }
+        let door = Arc::new(Door {
+            sessions: doors,
+            config,
+        });
+        let accept = accept(listener, door, stop.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(accept));
+        let server = Self {
+            address,
+            sessions,
+            _stop: stop.drop_guard(),
+        };
+        Ok((server, events))
+    }
+
+    /// The bound address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A point's new value, for every master; whether there is such a point.
+    pub fn update(&self, kind: Kind, index: u16, sample: Sample) -> bool {
+        self.every(|session, now| session.update(kind, index, sample, now))
+    }
+
+    /// Sets an octet string, for every master; whether it was taken.
+    pub fn set_octets(&self, index: u16, octets: &[u8]) -> bool {
+        self.every(|session, _| session.set_octets(index, octets.to_vec()))
+    }
+
+    /// Acts on every session; whether all of them agreed.
+    fn every(&self, mut act: impl FnMut(&mut Outstation, Now) -> bool) -> bool {
+        let mut all = true;
+        for shared in &self.sessions {
+            all &= shared.with(&mut act);
+        }
+        all
+    }
+
+    /// Indications of the device, as [`Outstation::indicate`], for every master.
+    pub fn indicate(&self, indications: Iin, set: bool) {
+        for shared in &self.sessions {
+            shared.with(|session, _| session.indicate(indications, set));
+        }
+    }
+
+    /// Answers commands, as [`Outstation::control_done`].
+    pub fn control_done(&self, session: usize, id: u64, statuses: &[CommandStatus]) {
+        if let Some(shared) = self.sessions.get(session) {
+            shared.with(|session, now| session.control_done(id, statuses, now));
+        }
+    }
+}
+
+fn shared(
+    master: &OutstationConfig,
+    points: &[PointConfig],
+    clock: Clock,
+) -> io::Result<Arc<Shared<Outstation>>> {
+    // The session's own clock starts with it: its first moment is zero.
+    let zero = Now {
+        mono: Duration::ZERO,
+        unix_ms: 0,
+    };
+    let wrong = |problems: Vec<ConfigProblem>| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        io::Error::new(io::ErrorKind::InvalidInput, lines.join("; "))
+    };
+    let session = Outstation::new(master.clone(), points, zero).map_err(wrong)?;
+    Ok(Arc::new(Shared::new(|_| session, clock)))
+}
+
+/// Serves a master's connections, one at a time, the newest first.
+async fn run(
+    number: usize,
+    shared: Arc<Shared<Outstation>>,
+    mut streams: mpsc::Receiver<Incoming>,
+    tell: mpsc::Sender<ServerEvent>,
+) {
+    let mut next = streams.recv().await;
+    while let Some((stream, first)) = next {
+        next = tokio::select! {
+            served = shared.serve(stream, &first, (number, &tell)) => {
+                if let Err(error) = served {
+                    tracing::debug!(session = number, %error, "dnp3 connection closed");
+                }
+                streams.recv().await
+            }
+            newer = streams.recv() => newer,
+        };
+    }
+}
+
+async fn accept(listener: TcpListener, door: Arc<Door>, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(door.config.max_connections));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, mostly: there is nothing to do but try again later.
+                tracing::warn!(%error, "dnp3 server cannot accept");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            tracing::debug!("dnp3 server is full");
+            continue;
+        };
+        let door = Arc::clone(&door);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
+            let wait = door.config.identify_timeout;
+            match timeout(wait, door.let_in(stream)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "dnp3 connection refused"),
+                Err(_) => tracing::debug!("dnp3 connection did not say who it is"),
+            }
+            drop(place);
+        }));
+    }
+}
+
+impl Door {
+    /// Hands a connection to the session of the master that its first frame names.
+    async fn let_in(&self, mut stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        if let [only] = &self.sessions[..]
+            && !only.shared.with(|session, _| session.is_connected())
+        {
+            // It may be a master that waits for us to speak first.
+            return only.hand(stream, Vec::new()).await;
+        }
+        let mut parser = FrameParser::default();
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 512];
+        while bytes.len() < MAX_UNIDENTIFIED {
+            let count = stream.read(&mut buffer).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            bytes.extend_from_slice(&buffer[..count]);
+            parser.push(&buffer[..count]);
+            while let Some(frame) = parser.next() {
+                let named = (frame.destination, frame.source);
+                let of_master = |door: &&DoorTo| frame.from_master && door.addresses == named;
+                if let Some(door) = self.sessions.iter().find(of_master) {
+                    return door.hand(stream, bytes).await;
+                }
+            }
+        }
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "no known master",
+        ))
+    }
+}
+
+impl DoorTo {
+    async fn hand(&self, stream: TcpStream, first: Vec<u8>) -> io::Result<()> {
+        let handed = self.hand.send((stream, first)).await;
+        handed.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}

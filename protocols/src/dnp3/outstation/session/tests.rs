@@ -1,0 +1,8 @@
+//! Whole requests and responses of the application layer, as octets.
+
+mod bench;
+mod controls;
+mod events;
+mod hostile;
+mod reads;
+mod requests;
