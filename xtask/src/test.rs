@@ -178,10 +178,12 @@ fn web(count: &mut Count) -> Result<()> {
 }
 
 /// Python packages of the peers.
-const PEERS: [&str; 3] = [
+const PEERS: [&str; 5] = [
     "pymodbus==3.16.1",
     "pysunspec2==1.3.7",
     "power-grid-model==1.12.110",
+    "yadnp3==3.2.1.4",
+    "dnp3py==0.6.0",
 ];
 
 fn peers(filter: Option<&str>, count: &mut Count) -> Result<()> {

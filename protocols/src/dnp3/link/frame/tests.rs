@@ -119,7 +119,7 @@ proptest! {
 
     #[test]
     fn any_octets_are_taken_and_little_is_held(
-        chunks in prop::collection::vec(prop::collection::vec(prop_oneof![Just(0x05), Just(0x64), any::<u8>()], 0..600), 0..20),
+        chunks in prop::collection::vec(prop::collection::vec(prop_oneof![Just(0x05), Just(0x64), any::<u8>()], 0..100), 0..10),
     ) {
         let mut parser = FrameParser::default();
         for chunk in chunks {
