@@ -87,7 +87,7 @@ fn run_case(folder: &Path) -> Result<usize, Vec<String>> {
             (_, Some(_)) if single.is_none() && batch.is_none() => continue,
             (_, Some(method)) => {
                 let solver = AsymPowerFlow::new(&grid).map_err(|e| e.problems())?;
-                Solver::ByPhase(solver, method)
+                Solver::ByPhase(Box::new(solver), method)
             }
         };
         if let Some(expected) = single {
@@ -109,7 +109,7 @@ fn run_case(folder: &Path) -> Result<usize, Vec<String>> {
 /// A power flow, symmetric or by phase.
 enum Solver {
     Symmetric(PowerFlow),
-    ByPhase(AsymPowerFlow, Method),
+    ByPhase(Box<AsymPowerFlow>, Method),
 }
 
 impl Solver {

@@ -59,6 +59,8 @@ fn random_network(rng: &mut StdRng) -> Network {
                     p_specified,
                     q_specified: rng.random_range(-5e4..5e4),
                     connection: Connection::Wye,
+                    u_min: None,
+                    u_max: None,
                 });
             }
             _ => network.shunt.push(Shunt {
@@ -159,6 +161,8 @@ fn random_load(rng: &mut StdRng, id: i32, node: i32) -> SymLoad {
         p_specified: rng.random_range(1e3..1.5e5),
         q_specified: rng.random_range(-1e4..5e4),
         connection: Connection::Wye,
+        u_min: None,
+        u_max: None,
     }
 }
 

@@ -297,16 +297,36 @@ impl Grid {
             self.sources.push(source_behind(s, self.known_node(s.node)));
         }
         for l in &network.sym_load {
-            self.add_appliance(l.id, ApplianceKind::Load, l.node, (l.kind, l.connection));
+            self.add_appliance(
+                l.id,
+                ApplianceKind::Load,
+                l.node,
+                (l.kind, l.connection, u_limits(l.u_min, l.u_max)),
+            );
         }
         for g in &network.sym_gen {
-            self.add_appliance(g.id, ApplianceKind::Gen, g.node, (g.kind, g.connection));
+            self.add_appliance(
+                g.id,
+                ApplianceKind::Gen,
+                g.node,
+                (g.kind, g.connection, u_limits(g.u_min, g.u_max)),
+            );
         }
         for l in &network.asym_load {
-            self.add_appliance(l.id, ApplianceKind::Load, l.node, (l.kind, l.connection));
+            self.add_appliance(
+                l.id,
+                ApplianceKind::Load,
+                l.node,
+                (l.kind, l.connection, u_limits(l.u_min, l.u_max)),
+            );
         }
         for g in &network.asym_gen {
-            self.add_appliance(g.id, ApplianceKind::Gen, g.node, (g.kind, g.connection));
+            self.add_appliance(
+                g.id,
+                ApplianceKind::Gen,
+                g.node,
+                (g.kind, g.connection, u_limits(g.u_min, g.u_max)),
+            );
         }
         for k in 0..self.appliances.len() {
             self.recompute_appliance(k);
@@ -318,7 +338,7 @@ impl Grid {
         id: Id,
         kind: ApplianceKind,
         node: Id,
-        (load_kind, connection): (LoadKind, Connection),
+        (load_kind, connection, u_limits): (LoadKind, Connection, (f64, f64)),
     ) {
         let at = Element::Appliance(self.appliances.len());
         self.elements.insert(id, at);
@@ -329,6 +349,7 @@ impl Grid {
             closed: false,
             load_kind,
             connection,
+            u_limits,
             s: Complex64::ZERO,
         });
     }
@@ -379,6 +400,10 @@ impl Grid {
     pub(crate) fn shunt_admittance(&self, shunt: &Shunt, node: usize) -> Complex64 {
         two_port::shunt(shunt, self.u_rated[node])
     }
+}
+
+fn u_limits(u_min: Option<f64>, u_max: Option<f64>) -> (f64, f64) {
+    (u_min.unwrap_or(0.0), u_max.unwrap_or(f64::INFINITY))
 }
 
 fn source_behind(s: &Source, node: usize) -> SourceBehind {

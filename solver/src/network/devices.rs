@@ -28,6 +28,12 @@ pub struct AsymLoad {
     /// Wye: phases to ground; delta: the powers are those of the legs ab, bc, ca.
     #[serde(default, skip_serializing_if = "Connection::is_wye")]
     pub connection: Connection,
+    /// Voltage, pu, below which it is the impedance that takes its power there; none: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_min: Option<f64>,
+    /// Voltage, pu, above which it is the impedance that takes its power there; none: not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_max: Option<f64>,
 }
 
 /// A generator whose phases differ.
@@ -52,6 +58,12 @@ pub struct AsymGen {
     /// Wye: phases to ground; delta: the powers are those of the legs ab, bc, ca.
     #[serde(default, skip_serializing_if = "Connection::is_wye")]
     pub connection: Connection,
+    /// Voltage, pu, below which it is the impedance that takes its power there; none: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_min: Option<f64>,
+    /// Voltage, pu, above which it is the impedance that takes its power there; none: not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_max: Option<f64>,
 }
 
 /// An automatic tap changer.

@@ -125,6 +125,8 @@ pub struct Appliance {
     pub load_kind: super::LoadKind,
     /// Between what it is connected.
     pub connection: Connection,
+    /// Voltages outside of which it is an impedance.
+    pub u_limits: (f64, f64),
     /// Specified power, generation-positive, at 1 pu voltage.
     pub s: Complex64,
 }

@@ -291,6 +291,12 @@ pub struct SymLoad {
     /// Wye: to ground; delta: between phases.
     #[serde(default, skip_serializing_if = "Connection::is_wye")]
     pub connection: Connection,
+    /// Voltage, pu, below which it is the impedance that takes its power there; none: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_min: Option<f64>,
+    /// Voltage, pu, above which it is the impedance that takes its power there; none: not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_max: Option<f64>,
 }
 
 /// A symmetrical generator; powers generation-positive.
@@ -315,6 +321,12 @@ pub struct SymGen {
     /// Wye: to ground; delta: between phases.
     #[serde(default, skip_serializing_if = "Connection::is_wye")]
     pub connection: Connection,
+    /// Voltage, pu, below which it is the impedance that takes its power there; none: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_min: Option<f64>,
+    /// Voltage, pu, above which it is the impedance that takes its power there; none: not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_max: Option<f64>,
 }
 
 /// Calls a macro with every component table: `(name, type, attributes in the schema)`, in the order

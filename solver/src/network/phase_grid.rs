@@ -206,6 +206,19 @@ impl Network {
         has
     }
 
+    /// The first load or generator that becomes an impedance at low or high voltage.
+    fn voltage_limited(&self) -> Option<(&'static str, super::Id)> {
+        macro_rules! limited {
+            ($($table:ident),*) => {
+                None$(.or_else(|| {
+                    let limited = self.$table.iter().find(|a| a.u_min.or(a.u_max).is_some());
+                    limited.map(|a| (stringify!($table), a.id))
+                }))*
+            };
+        }
+        limited!(sym_load, sym_gen, asym_load, asym_gen)
+    }
+
     /// The first component that only a computation by phase can take in.
     #[must_use]
     pub fn only_by_phase(&self) -> Option<(&'static str, super::Id)> {
@@ -226,6 +239,7 @@ impl Network {
             .find(|(_, _, phases)| partial(phases))
             .map(|(component, id, _)| (component, id))
             .or_else(|| regulator.map(|r| ("step_voltage_regulator", r.id)))
+            .or_else(|| self.voltage_limited())
     }
 }
 

@@ -29,7 +29,7 @@ impl PhaseSet {
     };
 
     /// Their indices, in the order given.
-    pub fn iter(&self) -> impl Iterator<Item = usize> + use<> {
+    pub fn iter(&self) -> impl Iterator<Item = usize> + Clone + use<> {
         let list = self.list;
         (0..usize::from(self.len)).map(move |k| usize::from(list[k]))
     }

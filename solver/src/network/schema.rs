@@ -331,6 +331,8 @@ pub(super) const SYM_APPLIANCE: &[Attribute] = &[
     Attribute::new("p_specified", Kind::Real, false, true),
     Attribute::new("q_specified", Kind::Real, false, true),
     Attribute::new("connection", CONNECTION, false, false),
+    Attribute::new("u_min", Kind::Real, false, false),
+    Attribute::new("u_max", Kind::Real, false, false),
 ];
 
 pub(super) const ASYM_APPLIANCE: &[Attribute] = &[
@@ -341,6 +343,8 @@ pub(super) const ASYM_APPLIANCE: &[Attribute] = &[
     Attribute::new("p_specified", Kind::Phases, false, true),
     Attribute::new("q_specified", Kind::Phases, false, true),
     Attribute::new("connection", CONNECTION, false, false),
+    Attribute::new("u_min", Kind::Real, false, false),
+    Attribute::new("u_max", Kind::Real, false, false),
 ];
 
 pub(super) const TRANSFORMER_TAP_REGULATOR: &[Attribute] = &[

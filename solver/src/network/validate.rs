@@ -325,11 +325,13 @@ impl Check {
     fn sym_load(&mut self, l: &SymLoad) {
         self.appliance(l.node, l.status, l.p_specified, l.q_specified);
         self.node_has_all(l.node);
+        self.voltage_limits(l.u_min, l.u_max);
     }
 
     fn sym_gen(&mut self, g: &SymGen) {
         self.appliance(g.node, g.status, g.p_specified, g.q_specified);
         self.node_has_all(g.node);
+        self.voltage_limits(g.u_min, g.u_max);
     }
 
     fn appliance(&mut self, node: Id, status: i8, p: f64, q: f64) {

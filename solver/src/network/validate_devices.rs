@@ -166,6 +166,7 @@ impl Check {
             ("q_specified", l.q_specified),
         ];
         self.by_phase(l.node, l.status, l.connection, powers);
+        self.voltage_limits(l.u_min, l.u_max);
     }
 
     pub(super) fn asym_gen(&mut self, g: &AsymGen) {
@@ -174,6 +175,7 @@ impl Check {
             ("q_specified", g.q_specified),
         ];
         self.by_phase(g.node, g.status, g.connection, powers);
+        self.voltage_limits(g.u_min, g.u_max);
     }
 
     fn by_phase(

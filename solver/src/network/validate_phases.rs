@@ -113,6 +113,17 @@ impl Check {
         }
     }
 
+    pub(super) fn voltage_limits(&mut self, u_min: Option<f64>, u_max: Option<f64>) {
+        for (attribute, u) in [("u_min", u_min), ("u_max", u_max)] {
+            if let Some(u) = u {
+                self.positive(attribute, u);
+            }
+        }
+        if let (Some(low), Some(high)) = (u_min, u_max) {
+            self.require(low < high, "u_max", high, "it must be above u_min");
+        }
+    }
+
     pub(super) fn node_has_all(&mut self, node: Id) {
         let all = self.phases_at(node) == [true; 3];
         let reason = "not all phases reach it; use a load or generator by phase";

@@ -13,6 +13,15 @@ pub(super) struct Zip {
 }
 
 impl Zip {
+    /// Adds the power `s` at 1 pu.
+    pub(super) fn add(&mut self, kind: LoadKind, s: Complex64) {
+        match kind {
+            LoadKind::Power => self.power += s,
+            LoadKind::Current => self.current += s,
+            LoadKind::Impedance => self.impedance += s,
+        }
+    }
+
     /// Power at this voltage.
     pub(super) fn at(&self, u: f64) -> Complex64 {
         self.power + (self.current + self.impedance * u) * u
@@ -33,12 +42,7 @@ impl Zip {
 pub(super) fn collect(grid: &Grid, injections: &[Complex64], zip: &mut [Zip]) {
     zip.fill(Zip::default());
     for a in grid.appliances.iter().filter(|a| a.closed) {
-        let node = &mut zip[a.node];
-        match a.load_kind {
-            LoadKind::Power => node.power += a.s,
-            LoadKind::Current => node.current += a.s,
-            LoadKind::Impedance => node.impedance += a.s,
-        }
+        zip[a.node].add(a.load_kind, a.s);
     }
     for (node, s) in zip.iter_mut().zip(injections) {
         node.power += s;
@@ -47,17 +51,10 @@ pub(super) fn collect(grid: &Grid, injections: &[Complex64], zip: &mut [Zip]) {
 
 /// What one appliance injects at this voltage of its node.
 pub(super) fn power(appliance: &Appliance, u: f64) -> Complex64 {
-    power_of(appliance, appliance.s, u)
-}
-
-/// The same with the power `s` at 1 pu, such as a phase's.
-pub(super) fn power_of(appliance: &Appliance, s: Complex64, u: f64) -> Complex64 {
     if !appliance.closed || u == 0.0 {
         return Complex64::ZERO;
     }
-    match appliance.load_kind {
-        LoadKind::Power => s,
-        LoadKind::Current => s * u,
-        LoadKind::Impedance => s * (u * u),
-    }
+    let mut zip = Zip::default();
+    zip.add(appliance.load_kind, appliance.s);
+    zip.at(u)
 }

@@ -4,7 +4,7 @@
 
 use num_complex::Complex64;
 
-use super::appliances::{Zip, power_of};
+use super::appliances::Zip;
 use crate::network::{Appliance, Connection, Grid, LEGS, LoadKind, PhaseGrid, Phases};
 use crate::sparse::Block;
 
@@ -20,6 +20,19 @@ pub(super) struct Injections {
     wye: Vec<[Zip; 3]>,
     /// Of the legs ab, bc, ca; only as long as there is one.
     delta: Vec<[Zip; 3]>,
+    /// Appliances that are an impedance where the voltage is low or high, with their node, by node.
+    limited: Vec<(usize, Appliance, Phases)>,
+}
+
+/// Appliances between two phases, or a phase and ground.
+#[derive(Clone, Copy)]
+struct Leg {
+    zip: Zip,
+    from: usize,
+    to: Option<usize>,
+    /// Voltage across it, and where that is 1 pu.
+    across: Complex64,
+    rated: f64,
 }
 
 impl Injections {
@@ -28,9 +41,11 @@ impl Injections {
         let n = grid.node_id.len();
         let delta = |a: &Appliance| a.connection == Connection::Delta;
         let any = grid.appliances.iter().any(delta);
+        let limited = grid.appliances.iter().filter(|a| is_limited(a)).count();
         Self {
             wye: vec![[Zip::default(); 3]; n],
             delta: vec![[Zip::default(); 3]; if any { n } else { 0 }],
+            limited: Vec::with_capacity(limited),
         }
     }
 
@@ -38,96 +53,160 @@ impl Injections {
     pub(super) fn follow(&mut self, grid: &Grid, phases: &PhaseGrid) {
         self.wye.fill([Zip::default(); 3]);
         self.delta.fill([Zip::default(); 3]);
+        self.limited.clear();
         let appliances = grid.appliances.iter().zip(&phases.appliances);
         for (a, s) in appliances.filter(|(a, _)| a.closed) {
+            if is_limited(a) {
+                self.limited.push((a.node, a.clone(), *s));
+                continue;
+            }
             let zips = match a.connection {
                 Connection::Wye => &mut self.wye[a.node],
                 Connection::Delta => &mut self.delta[a.node],
             };
             for (zip, &s) in zips.iter_mut().zip(s) {
-                match a.load_kind {
-                    LoadKind::Power => zip.power += s,
-                    LoadKind::Current => zip.current += s,
-                    LoadKind::Impedance => zip.impedance += s,
-                }
+                zip.add(a.load_kind, s);
+            }
+        }
+        self.limited
+            .sort_unstable_by_key(|(node, a, _)| (*node, a.id));
+    }
+
+    /// Calls with each leg of node `i` that has a voltage across it.
+    fn each_leg(&self, i: usize, u: &Phases, mut f: impl FnMut(&Leg)) {
+        for (p, zip) in self.wye[i].iter().enumerate() {
+            leg(Connection::Wye, p, u, |_| *zip).iter().for_each(&mut f);
+        }
+        for (k, zip) in self
+            .delta
+            .get(i)
+            .iter()
+            .flat_map(|legs| legs.iter().enumerate())
+        {
+            leg(Connection::Delta, k, u, |_| *zip)
+                .iter()
+                .for_each(&mut f);
+        }
+        if self.limited.is_empty() {
+            return;
+        }
+        let first = self.limited.partition_point(|(node, ..)| *node < i);
+        for (_, a, s) in self.limited[first..]
+            .iter()
+            .take_while(|(node, ..)| *node == i)
+        {
+            for (k, &s) in s.iter().enumerate() {
+                leg(a.connection, k, u, |u| zip_at(a, s, u))
+                    .iter()
+                    .for_each(&mut f);
             }
         }
     }
 
     /// Current that the appliances of node `i` inject at its voltages `u`, pu.
     pub(super) fn current(&self, i: usize, u: &Phases) -> Phases {
-        let mut current = [0, 1, 2].map(|p| injected(&self.wye[i][p], u[p], 1.0));
-        if let Some(legs) = self.delta.get(i) {
-            for (zip, (p, q)) in legs.iter().zip(LEGS) {
-                if u[p] != ZERO && u[q] != ZERO {
-                    let leg = injected(zip, u[p] - u[q], LINE_TO_LINE);
-                    current[p] += leg;
-                    current[q] -= leg;
-                }
+        let mut current = [ZERO; 3];
+        self.each_leg(i, u, |leg| {
+            let power = leg.zip.at(leg.across.norm() / leg.rated);
+            let injected = (power / leg.across).conj();
+            current[leg.from] += injected;
+            if let Some(to) = leg.to {
+                current[to] -= injected;
             }
-        }
+        });
         current
     }
 
     /// Takes the derivative of [`current`](Self::current) by the real and imaginary parts of the
     /// voltages (three real parts first, then the imaginary ones) off a block.
     pub(super) fn subtract_slope(&self, i: usize, u: &Phases, block: &mut Block<6>) {
-        for (p, zip) in self.wye[i].iter().enumerate() {
-            subtract(block, (p, p), &slope(zip, u[p], 1.0), 1.0);
-        }
-        if let Some(legs) = self.delta.get(i) {
-            for (zip, (p, q)) in legs.iter().zip(LEGS) {
-                if u[p] != ZERO && u[q] != ZERO {
-                    let slope = slope(zip, u[p] - u[q], LINE_TO_LINE);
-                    for (at, sign) in [((p, p), 1.0), ((q, q), 1.0), ((p, q), -1.0), ((q, p), -1.0)]
-                    {
-                        subtract(block, at, &slope, sign);
-                    }
-                }
+        self.each_leg(i, u, |leg| {
+            let slope = leg.slope();
+            let p = leg.from;
+            subtract(block, (p, p), &slope, 1.0);
+            if let Some(q) = leg.to {
+                subtract(block, (q, q), &slope, 1.0);
+                subtract(block, (p, q), &slope, -1.0);
+                subtract(block, (q, p), &slope, -1.0);
             }
-        }
+        });
     }
+}
+
+impl Leg {
+    /// Derivative of its current, `a du + b conj(du)`, as a real matrix on real and imaginary
+    /// parts.
+    fn slope(&self) -> [[f64; 2]; 2] {
+        let (zip, u, rated) = (&self.zip, self.across, self.rated);
+        let magnitude = u.norm();
+        let half_current = zip.current.conj() * (0.5 / rated);
+        let a = zip.impedance.conj() / (rated * rated) + half_current / magnitude;
+        let b = -(zip.power.conj() + half_current * magnitude) / (u.conj() * u.conj());
+        [[a.re + b.re, b.im - a.im], [a.im + b.im, a.re - b.re]]
+    }
+}
+
+fn is_limited(a: &Appliance) -> bool {
+    a.u_limits != (0.0, f64::INFINITY)
+}
+
+/// An appliance with the power `s` at 1 pu, at this voltage across it, pu.
+fn zip_at(a: &Appliance, s: Complex64, u: f64) -> Zip {
+    let (low, high) = a.u_limits;
+    let mut zip = Zip::default();
+    if u < low || u > high {
+        let limit = if u < low { low } else { high };
+        zip.add(LoadKind::Impedance, s / (limit * limit));
+    } else {
+        zip.add(a.load_kind, s);
+    }
+    zip
+}
+
+/// The `k`-th leg of a connection, with what is in it at its voltage, pu; none without voltage.
+fn leg(connection: Connection, k: usize, u: &Phases, zip: impl Fn(f64) -> Zip) -> Option<Leg> {
+    let (from, to, rated) = match connection {
+        Connection::Wye => (k, None, 1.0),
+        Connection::Delta => (LEGS[k].0, Some(LEGS[k].1), LINE_TO_LINE),
+    };
+    let across = u[from] - to.map_or(ZERO, |to| u[to]);
+    // A phase that is not there has no voltage, and what stands between it and another neither.
+    let absent = u[from] == ZERO || to.is_some_and(|to| u[to] == ZERO);
+    if absent || across == ZERO {
+        return None;
+    }
+    let zip = zip(across.norm() / rated);
+    Some(Leg {
+        zip,
+        from,
+        to,
+        across,
+        rated,
+    })
 }
 
 /// Power that each phase of an appliance with the powers `s` at 1 pu injects, pu; of one in delta,
 /// what its terminals do.
 pub(super) fn powers(appliance: &Appliance, s: &Phases, u: &Phases) -> Phases {
-    match appliance.connection {
-        Connection::Wye => [0, 1, 2].map(|p| power_of(appliance, s[p], u[p].norm())),
-        Connection::Delta => {
-            let mut powers = [ZERO; 3];
-            for (&s, (p, q)) in s.iter().zip(LEGS) {
-                if u[p] == ZERO || u[q] == ZERO || u[p] == u[q] {
-                    continue;
-                }
-                let across = u[p] - u[q];
-                let leg = power_of(appliance, s, across.norm() / LINE_TO_LINE) / across;
-                powers[p] += u[p] * leg;
-                powers[q] -= u[q] * leg;
+    let mut powers = [ZERO; 3];
+    if !appliance.closed {
+        return powers;
+    }
+    for (k, &s) in s.iter().enumerate() {
+        let Some(leg) = leg(appliance.connection, k, u, |u| zip_at(appliance, s, u)) else {
+            continue;
+        };
+        let s = leg.zip.at(leg.across.norm() / leg.rated);
+        // Conjugate of the current through it; exact in wye.
+        match leg.to {
+            None => powers[leg.from] += s,
+            Some(to) => {
+                powers[leg.from] += u[leg.from] * (s / leg.across);
+                powers[to] -= u[to] * (s / leg.across);
             }
-            powers
         }
     }
-}
-
-/// Current through appliances with the voltage `u` across them, `rated` at 1 pu.
-fn injected(zip: &Zip, u: Complex64, rated: f64) -> Complex64 {
-    if u == ZERO {
-        return ZERO;
-    }
-    (zip.at(u.norm() / rated) / u).conj()
-}
-
-/// Its derivative `a du + b conj(du)` as a real matrix on real and imaginary parts.
-fn slope(zip: &Zip, u: Complex64, rated: f64) -> [[f64; 2]; 2] {
-    if u == ZERO {
-        return [[0.0; 2]; 2];
-    }
-    let magnitude = u.norm();
-    let half_current = zip.current.conj() * (0.5 / rated);
-    let a = zip.impedance.conj() / (rated * rated) + half_current / magnitude;
-    let b = -(zip.power.conj() + half_current * magnitude) / (u.conj() * u.conj());
-    [[a.re + b.re, b.im - a.im], [a.im + b.im, a.re - b.re]]
+    powers
 }
 
 /// Takes a slope, with a sign, off a block's entry for two phases.

@@ -14,6 +14,7 @@ mod flows;
 mod newton;
 mod output;
 mod regulation;
+mod step_regulators;
 mod structure;
 mod tap_changing;
 
@@ -28,6 +29,7 @@ pub use output::{
     ThreeWindingOutput, VoltageRegulatorOutput,
 };
 
+pub use step_regulators::regulate;
 pub use tap_changing::{AsymTapSolver, SymTapSolver, TapSolver, TapStrategy, change_taps};
 
 use crate::network::{Grid, Id};

@@ -52,6 +52,8 @@ fn network(nodes: i32, lines: &[(i32, i32, f64, f64)], loads: &[i32]) -> Network
                 p_specified: 0.0,
                 q_specified: 0.0,
                 connection: Connection::Wye,
+                u_min: None,
+                u_max: None,
             })
             .collect(),
         ..Network::default()

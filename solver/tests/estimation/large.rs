@@ -56,6 +56,8 @@ fn network(nodes: i32, parent: impl Fn(i32) -> i32, closing: &[(i32, i32)]) -> N
                 p_specified: random.random_range(1e3..2e4),
                 q_specified: random.random_range(0.0..5e3),
                 connection: Connection::Wye,
+                u_min: None,
+                u_max: None,
             })
             .collect(),
         ..Network::default()

@@ -249,6 +249,8 @@ fn power_flow(mut network: Network, case: &Case, awards: &[Award]) -> (Grid, Sol
             p_specified: s.re,
             q_specified: s.im,
             connection: Connection::Wye,
+            u_min: None,
+            u_max: None,
         });
     }
     let grid = Grid::new(&network).unwrap();
