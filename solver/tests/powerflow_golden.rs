@@ -82,7 +82,7 @@ fn run_case(folder: &Path) -> Result<usize, Vec<String>> {
         let single = read(&format!("{symmetry}_output.json"));
         let batch = read(&format!("{symmetry}_output_batch.json"));
         let mut solver = match (symmetry, method) {
-            ("sym", _) => Solver::Symmetric(PowerFlow::new(&grid)),
+            ("sym", _) => Solver::Symmetric(Box::new(PowerFlow::new(&grid))),
             (_, None) => continue,
             (_, Some(_)) if single.is_none() && batch.is_none() => continue,
             (_, Some(method)) => {
@@ -108,7 +108,7 @@ fn run_case(folder: &Path) -> Result<usize, Vec<String>> {
 
 /// A power flow, symmetric or by phase.
 enum Solver {
-    Symmetric(PowerFlow),
+    Symmetric(Box<PowerFlow>),
     ByPhase(Box<AsymPowerFlow>, Method),
 }
 
