@@ -39,8 +39,11 @@ fn options(method: Method) -> Options {
 type Voltages = Vec<[Option<(f64, f64)>; 3]>;
 
 fn of_opendss(feeder: &str) -> Voltages {
-    let expected: Value = serde_json::from_str(&read(feeder, "asym_output.json")).unwrap();
-    let nodes = expected["data"]["node"].as_array().unwrap();
+    let expected: Value =
+        serde_json::from_str(&read(feeder, "asym_output.json")).expect("references are JSON");
+    let nodes = expected["data"]["node"]
+        .as_array()
+        .expect("one row per node");
     let value =
         |node: &Value, p: usize| Some((node["u_pu"][p].as_f64()?, node["u_angle"][p].as_f64()?));
     (nodes.iter())
@@ -49,7 +52,9 @@ fn of_opendss(feeder: &str) -> Voltages {
 }
 
 fn ours(grid: &Grid, solver: &mut AsymPowerFlow, method: Method) -> Voltages {
-    let solution = solver.run(grid, None, method, &options(method)).unwrap();
+    let solution = solver
+        .run(grid, None, method, &options(method))
+        .expect("the feeders converge");
     voltages(grid, solver, &solution)
 }
 
