@@ -163,6 +163,8 @@ fn what_is_missing_is_named_by_place() {
         node,
         status: 1,
         connection: Connection::Wye,
+        u_min: None,
+        u_max: None,
         kind: LoadKind::Power,
         p_specified: 1e5,
         q_specified: 2e4,
