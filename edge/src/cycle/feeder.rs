@@ -327,6 +327,7 @@ fn estimated_value(estimate: &Estimate, grid: &Grid, kind: Kind) -> Option<f64> 
         Kind::ApplianceQ { appliance: id } => appliance(id)?.q,
         // No point of a site measures these.
         Kind::VoltageAngle { .. }
+        | Kind::VoltageAlong { .. }
         | Kind::SourceP { .. }
         | Kind::SourceQ { .. }
         | Kind::CurrentAlong { .. }

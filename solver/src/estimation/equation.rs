@@ -31,6 +31,8 @@ pub(super) enum What {
     Magnitude(usize),
     /// Voltage angle of a node.
     Angle(usize),
+    /// Part of the voltage of a node along a direction, rad.
+    VoltageAlong(usize, f64),
     /// Power into a branch.
     Branch(usize, Side, Part),
     /// Current magnitude in a branch.
@@ -155,6 +157,12 @@ impl<'a> Model<'a> {
             What::Angle(node) => {
                 row.push((layout.theta(node, phase), 1.0));
                 state.u[self.at(node, phase)].arg()
+            }
+            What::VoltageAlong(node, direction) => {
+                let along = state.u[self.at(node, phase)] * Complex64::cis(-direction);
+                row.push((layout.v(node, phase), along.re));
+                row.push((layout.theta(node, phase), -along.im));
+                along.re
             }
             What::Branch(branch, side, part) => {
                 let mut own = [Complex64::ZERO; 3];
@@ -419,6 +427,7 @@ mod tests {
         }
         for k in 0..3 {
             all.extend([What::Magnitude(k), What::Angle(k)]);
+            all.extend([0.0, 2.5].map(|direction| What::VoltageAlong(k, direction)));
             for side in [Side::From, Side::To] {
                 all.push(What::Current(k, side));
                 for frame in [AngleFrame::Local, AngleFrame::Global] {

@@ -54,6 +54,13 @@ impl AsymEstimator {
     pub fn new(grid: &Grid) -> Result<Self, NetworkError> {
         Ok(Self::prepared(grid, Some(PhaseGrid::new(grid)?)))
     }
+
+    /// What the last run's grid has by phase.
+    #[must_use]
+    pub fn phases(&self) -> &PhaseGrid {
+        let by_phase = self.by_phase.as_ref();
+        by_phase.expect("made from the phases of a grid")
+    }
 }
 
 impl<F: Form> EstimatorOf<F> {

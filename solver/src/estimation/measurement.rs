@@ -1,7 +1,6 @@
 //! What the estimator is told: a value, of what, where, and how exact.
 
-use std::f64::consts::FRAC_PI_2;
-
+use super::sensors::along_and_across;
 use crate::network::{Id, Side};
 
 /// The phase a measurement is of.
@@ -53,6 +52,14 @@ pub enum Kind {
     VoltageAngle {
         /// Node.
         node: Id,
+    },
+    /// The part of a node's voltage phasor along a direction, V: `U cos(angle - direction)`, angles
+    /// as for `VoltageAngle`. A phasor as exact along its direction as across it is two of these.
+    VoltageAlong {
+        /// Node.
+        node: Id,
+        /// Direction, rad.
+        direction: f64,
     },
     /// Active power into a branch at one side, W.
     BranchP {
@@ -191,20 +198,18 @@ impl Measurement {
         (i, i_sigma): (f64, f64),
         (angle, angle_sigma): (f64, f64),
     ) -> [Self; 2] {
-        let across = i.hypot(i_sigma) * angle_sigma;
-        [(angle, i, i_sigma), (angle + FRAC_PI_2, 0.0, across)].map(|(direction, value, sigma)| {
-            Self {
-                kind: Kind::CurrentAlong {
-                    branch,
-                    side,
-                    frame,
-                    direction,
-                },
-                phase,
-                value,
-                sigma,
-                origin: Origin::Metered,
-            }
+        let parts = along_and_across((i, i_sigma), (angle, angle_sigma));
+        parts.map(|(direction, value, sigma)| Self {
+            kind: Kind::CurrentAlong {
+                branch,
+                side,
+                frame,
+                direction,
+            },
+            phase,
+            value,
+            sigma,
+            origin: Origin::Metered,
         })
     }
 }

@@ -21,8 +21,10 @@ mod front;
 mod hints;
 mod layout;
 mod measurement;
+mod output;
 mod problem;
 mod report;
+mod sensors;
 mod statistics;
 #[cfg(test)]
 mod tests_support;
@@ -36,6 +38,11 @@ pub use estimate::{
 pub use estimator::{AsymEstimator, Estimator, EstimatorOf};
 pub use form::{Asym, Form, Sym};
 pub use measurement::{AngleFrame, Kind, Measurement, Origin, Phase, Winding};
+pub use output::{
+    AsymEstimateOutput, CurrentSensorOutput, EstimateOutput, PowerSensorOutput, SymEstimateOutput,
+    VoltageSensorOutput,
+};
+pub use sensors::Readings;
 
 /// An estimate by phase.
 pub type AsymEstimate = Estimate<Asym>;

@@ -119,7 +119,8 @@ fn observation(
         let turn = TAU / 3.0 * phase as f64;
         match &mut what {
             What::Angle(_) => value -= turn,
-            What::CurrentAlong(_, _, AngleFrame::Global, direction) => *direction -= turn,
+            What::VoltageAlong(_, direction)
+            | What::CurrentAlong(_, _, AngleFrame::Global, direction) => *direction -= turn,
             _ => {}
         }
     }
@@ -141,7 +142,7 @@ fn observation(
 pub(super) fn phase_share(what: What, phases: usize) -> f64 {
     let phases = phases as f64;
     match what {
-        What::Magnitude(_) => phases.sqrt(),
+        What::Magnitude(_) | What::VoltageAlong(..) => phases.sqrt(),
         What::Angle(_) | What::Current(..) | What::CurrentAlong(..) => 1.0,
         What::Branch(..)
         | What::Appliance(..)
@@ -153,7 +154,8 @@ pub(super) fn phase_share(what: What, phases: usize) -> f64 {
 
 /// Why a measurement can take no part.
 fn unusable(model: Model<'_>, m: &Measurement, target: Target) -> Option<UnusedReason> {
-    if !(m.value.is_finite() && m.sigma.is_finite()) {
+    // A standard deviation whose weight is zero is as good as infinite.
+    if !(m.value.is_finite() && (m.sigma * m.sigma).is_finite()) {
         return Some(UnusedReason::NotFinite);
     }
     let grid = model.grid;
@@ -221,6 +223,10 @@ fn resolve(grid: &Grid, index: usize, kind: Kind) -> Result<(What, f64), Estimat
         Kind::Voltage { node } => {
             let node = node_at(node)?;
             (What::Magnitude(node), grid.u_rated[node])
+        }
+        Kind::VoltageAlong { node, direction } => {
+            let node = node_at(node)?;
+            (What::VoltageAlong(node, direction), grid.u_rated[node])
         }
         Kind::VoltageAngle { node } => (What::Angle(node_at(node)?), 1.0),
         Kind::BranchP { branch: id, side } => branch(id, side, Part::P)?,
@@ -299,6 +305,7 @@ pub(super) fn is_live(model: Model<'_>, target: Target) -> bool {
     match target.what {
         What::Magnitude(node)
         | What::Angle(node)
+        | What::VoltageAlong(node, _)
         | What::Injection(node, _)
         | What::Infeed(node, _) => model.is_live(node, phase),
         What::Branch(branch, side, _)
@@ -370,6 +377,7 @@ impl Constraints {
             match observation.target.what {
                 What::Magnitude(node) => measured[node].0 = true,
                 What::Angle(node) => measured[node].1 = true,
+                What::VoltageAlong(node, _) => measured[node] = (true, true),
                 What::CurrentAlong(branch, side, AngleFrame::Global, _) => {
                     measured[end_node(grid, branch, side)].1 = true;
                 }

@@ -75,6 +75,7 @@ impl Report<'_> {
             }
             What::Magnitude(node)
             | What::Angle(node)
+            | What::VoltageAlong(node, _)
             | What::Injection(node, _)
             | What::Infeed(node, _) => self.assumed[node],
         };

@@ -21,8 +21,25 @@ use super::{Fault, Id, Network, NetworkError, Problem};
 /// # Errors
 /// The text is not JSON, or everything that is wrong in it: component, id and attribute.
 pub fn read(text: &str) -> Result<Network, NetworkError> {
+    read_with(text, Reader::default())
+}
+
+/// Reads a network for state estimation, which needs neither the kind of a load or generator nor the
+/// voltage of a source: a `type` that is absent or none of power-grid-model's is constant power,
+/// an absent `u_ref` is 1.
+///
+/// # Errors
+/// As for [`read`].
+pub fn read_measured(text: &str) -> Result<Network, NetworkError> {
+    let reader = Reader {
+        measured: true,
+        ..Reader::default()
+    };
+    read_with(text, reader)
+}
+
+fn read_with(text: &str, mut reader: Reader) -> Result<Network, NetworkError> {
     let document = parse(text)?;
-    let mut reader = Reader::default();
     let network = reader.document(&document);
     if reader.problems.is_empty() {
         reader.problems = network.problems();
@@ -99,6 +116,8 @@ fn table<T: Serialize>(name: &str, rows: &[T]) -> Option<String> {
 /// Collects problems while reading.
 #[derive(Default)]
 struct Reader {
+    /// What estimation does not need may be absent.
+    measured: bool,
     scenario: Option<usize>,
     problems: Vec<Problem>,
 }
@@ -282,6 +301,9 @@ impl Reader {
             }
         };
         object.retain(|_, value| !value.is_null());
+        if self.measured {
+            schema::complete(place.component, &mut object);
+        }
         Some(object)
     }
 
@@ -520,7 +542,10 @@ impl Reader {
                 continue;
             }
             if !attribute.updatable {
-                self.report(place, Some(&name), Fault::NotUpdatable);
+                // Saying again what is so changes nothing.
+                if merged.get(&name) != Some(&value) {
+                    self.report(place, Some(&name), Fault::NotUpdatable);
+                }
                 continue;
             }
             if let (Some(new), Some(Value::Array(old))) = (value.as_array_mut(), merged.get(&name))

@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 
 use super::{PhaseSet, real};
 
+use serde_json::{Map, Value};
+
 /// What an attribute holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -436,3 +438,19 @@ pub(super) const FAULT: &[Attribute] = &[
     Attribute::new("r_f", Kind::Real, false, true),
     Attribute::new("x_f", Kind::Real, false, true),
 ];
+
+/// Fills in what state estimation does not need.
+pub(super) fn complete(component: &str, row: &mut Map<String, Value>) {
+    match component {
+        "sym_load" | "sym_gen" | "asym_load" | "asym_gen" => {
+            let known = |kind: i64| (0..=2).contains(&kind);
+            if !row.get("type").and_then(Value::as_i64).is_some_and(known) {
+                row.insert("type".to_owned(), 0.into());
+            }
+        }
+        "source" => {
+            row.entry("u_ref").or_insert_with(|| 1.0.into());
+        }
+        _ => {}
+    }
+}
