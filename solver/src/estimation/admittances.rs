@@ -15,6 +15,8 @@ pub(super) struct Admittances {
     nodes: Vec<Complex64>,
     /// Each of the network's shunts.
     shunts: Vec<Complex64>,
+    /// Phases that are there and connected to a source, all of a node in a row.
+    live: Vec<bool>,
 }
 
 impl Admittances {
@@ -23,6 +25,7 @@ impl Admittances {
         for values in [&mut self.branches, &mut self.nodes, &mut self.shunts] {
             values.clear();
         }
+        self.live.clear();
         match by_phase {
             None => self.follow_sequence(grid),
             Some(by_phase) => self.follow_phases(by_phase),
@@ -36,6 +39,7 @@ impl Admittances {
             .extend(branches.flat_map(|b| [b.yff, b.yft, b.ytf, b.ytt]));
         self.nodes.extend(&grid.y_shunt);
         let shunts = grid.network().shunt.iter();
+        self.live.extend(&grid.energised);
         self.shunts
             .extend(shunts.map(|s| grid.shunt_admittance(s, grid.known_node(s.node))));
     }
@@ -47,6 +51,9 @@ impl Admittances {
         let blocks = branches.flat_map(|b| [b.yff, b.yft, b.ytf, b.ytt]);
         self.branches.extend(blocks.flat_map(|y| flat(&y)));
         self.nodes.extend(by_phase.y_shunt.iter().flat_map(flat));
+        let nodes = 0..by_phase.y_shunt.len();
+        self.live
+            .extend(nodes.flat_map(|node| by_phase.live_phases(node)));
         self.shunts.extend(by_phase.shunts.iter().flat_map(flat));
     }
 
@@ -58,6 +65,11 @@ impl Admittances {
             Side::From => (block(0), block(1)),
             Side::To => (block(3), block(2)),
         }
+    }
+
+    /// A phase of a node is there and connected to a source.
+    pub(super) fn is_live(&self, node: usize, phase: usize) -> bool {
+        self.live[self.phases * node + phase]
     }
 
     /// Sum of the shunts of a node.

@@ -140,8 +140,8 @@ impl<'a> Model<'a> {
     }
 
     /// A phase of a node is there and connected to a source.
-    pub(super) fn is_live(&self, node: usize, _phase: usize) -> bool {
-        self.grid.energised[node]
+    pub(super) fn is_live(&self, node: usize, phase: usize) -> bool {
+        self.admittances.is_live(node, phase)
     }
 
     /// Value of `target`, with its gradient in `row`.

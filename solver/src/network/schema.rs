@@ -1,8 +1,6 @@
 //! The attributes of every component of power-grid-model's `input` and `update` data sets, and
 //! those added to them.
 
-use serde_json::{Map, Value};
-
 use super::{PhaseSet, real};
 
 use serde_json::{Map, Value};
