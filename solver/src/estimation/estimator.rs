@@ -8,6 +8,7 @@ use super::admittances::Admittances;
 use super::bad_data::{self, Check, Finding};
 use super::equation::{Model, Row, State};
 use super::factor::{Pivot, SelectedInverse};
+use super::fast::Fast;
 use super::hints;
 use super::layout::Layout;
 use super::problem::{self, Constraints, Observation};
@@ -197,10 +198,30 @@ impl Search<'_> {
         }
     }
 
+    /// Brings the state to the optimum the fast way, if that goes: the orthogonal fit then only
+    /// confirms it. Iterations it took.
+    fn approach<const P: usize, const B: usize>(&mut self, constraints: &Constraints) -> usize {
+        let mut fast = Fast::<P, B>::new(self.model, constraints, &self.observations);
+        fast.values(self.observations.iter());
+        fast.start(&self.state);
+        match fast.fit(self.options.tolerance, self.options.max_iterations) {
+            Ok(outcome) => {
+                fast.finish(&mut self.state);
+                outcome.iterations
+            }
+            Err(stuck) => stuck.iterations,
+        }
+    }
+
     fn fit(&mut self) -> Clean {
         let model = self.model;
         let constraints = Constraints::new(model, &self.observations);
         problem::set_references(model, &constraints, &mut self.state);
+        let fast = match model.layout.phases {
+            1 => self.approach::<1, 4>(&constraints),
+            _ => self.approach::<3, 12>(&constraints),
+        };
+        self.iterations += fast;
         let before = self.state.clone();
         let fit = self.wls.fit(
             model,

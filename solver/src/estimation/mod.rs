@@ -10,15 +10,18 @@
 //! phases of its source a third of a turn apart.
 
 mod admittances;
+mod augmented;
 mod bad_data;
 mod equation;
 mod error;
 mod estimate;
 mod estimator;
 mod factor;
+mod fast;
 mod form;
 mod front;
 mod hints;
+mod injections;
 mod layout;
 mod measurement;
 mod output;

@@ -329,7 +329,7 @@ pub(super) struct Constraints {
     /// By node: no voltage is measured in its island, so that of a source is assumed.
     pub(super) assumed: Vec<bool>,
     /// Nodes with a source whose angle, magnitude is kept.
-    references: Vec<(usize, bool, bool)>,
+    pub(super) references: Vec<(usize, bool, bool)>,
 }
 
 impl Constraints {

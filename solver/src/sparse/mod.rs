@@ -8,7 +8,9 @@
 mod block;
 mod lu;
 mod order;
+mod symmetric;
 
 pub use block::Block;
 pub use lu::{BlockLu, Singular, Slot};
 pub(crate) use order::minimum_degree;
+pub(crate) use symmetric::BlockLdl;

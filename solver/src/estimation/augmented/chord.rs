@@ -1,0 +1,250 @@
+//! The iteration: one factor for as many steps as it serves.
+
+use num_complex::Complex64;
+
+use super::flat::Flat;
+use super::network::Folded;
+use crate::sparse::BlockLdl;
+
+const ZERO: Complex64 = Complex64::new(0.0, 0.0);
+
+/// No step is longer than this, pu and rad.
+const LONGEST_STEP: f64 = 0.5;
+/// Newton decrement below which the gradient counts as zero, standard deviations.
+const GRADIENT_TOLERANCE: f64 = 1e-4;
+/// A decrement that shrinks no more than this has reached rounding.
+const STAGNATION: f64 = 0.5;
+/// Steps that shrink by no more than this show that the factor does not serve.
+const SLOW: f64 = 0.5;
+/// Steps that do not shrink are rounding when they are this far below the tolerance.
+const ROUNDING: f64 = 0.01;
+/// This many slow steps with a new factor, and it will not converge.
+const CRAWL: usize = 4;
+/// A new factor costs about as much as this many steps.
+const STEPS_PER_FACTOR: i32 = 3;
+/// A factor made this near, in proportion to how the steps shrink, would do no better anew.
+const NEAR: f64 = 0.01;
+
+/// How a fit ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::estimation) struct Outcome {
+    /// Steps taken.
+    pub(in crate::estimation) iterations: usize,
+    /// Factors made.
+    pub(in crate::estimation) factors: usize,
+    /// Newton decrement of the last step.
+    pub(in crate::estimation) gradient_norm: f64,
+    /// Sum of the squares of residuals over standard deviations.
+    pub(in crate::estimation) objective: f64,
+}
+
+/// Why there is no result: singular, or the steps do not shrink. The orthogonal fit tells why.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::estimation) struct Stuck {
+    /// Steps taken.
+    pub(in crate::estimation) iterations: usize,
+    /// Largest change of a voltage in the last one, pu or rad.
+    pub(in crate::estimation) step: f64,
+}
+
+/// A problem with its state and factor. `B` is `4 P`.
+///
+/// Nodes are numbered by elimination inside; the methods take and give them as in `new`.
+#[derive(Clone, Debug)]
+pub(in crate::estimation) struct Augmented<const P: usize, const B: usize> {
+    pub(super) flat: Flat<P>,
+    pub(super) folded: Folded<P>,
+    pub(super) ldl: BlockLdl<B>,
+    /// By branch: its block in the matrix; none where both ends are one node.
+    pub(super) coupling: Vec<Option<usize>>,
+    pub(super) u: Vec<[Complex64; P]>,
+    /// Multipliers of active (real) and reactive power.
+    pub(super) lambda: Vec<[Complex64; P]>,
+    /// Current from each node into the network, at the state evaluated last.
+    pub(super) current: Vec<[Complex64; P]>,
+    pub(super) costate: Vec<[Complex64; P]>,
+    pub(super) cocurrent: Vec<[Complex64; P]>,
+    pub(super) gradient: Vec<[Complex64; P]>,
+    pub(super) rhs: Vec<[f64; B]>,
+    step: Vec<[f64; B]>,
+    pub(super) objective: f64,
+    /// There is a factor, made so far from the present state.
+    moved: Option<f64>,
+}
+
+impl<const P: usize, const B: usize> Augmented<P, B> {
+    const FITS: () = assert!(B == 4 * P, "a block holds 2 P voltages and 2 P multipliers");
+
+    /// Takes over a problem; the state is zero.
+    pub(in crate::estimation) fn new(mut flat: Flat<P>) -> Self {
+        let () = Self::FITS;
+        let n = flat.shunts.len();
+        let edges: Vec<(usize, usize)> = flat.branches.iter().map(|b| (b.from, b.to)).collect();
+        let ldl = BlockLdl::new(n, &edges);
+        flat.renumber(ldl.place());
+        let coupling = (flat.branches.iter())
+            .map(|b| ldl.coupling(b.from.min(b.to), b.from.max(b.to)))
+            .collect();
+        Self {
+            folded: Folded::new(&flat),
+            flat,
+            ldl,
+            coupling,
+            u: vec![[ZERO; P]; n],
+            lambda: vec![[ZERO; P]; n],
+            current: vec![[ZERO; P]; n],
+            costate: vec![[ZERO; P]; n],
+            cocurrent: vec![[ZERO; P]; n],
+            gradient: vec![[ZERO; P]; n],
+            rhs: vec![[0.0; B]; n],
+            step: vec![[0.0; B]; n],
+            objective: f64::NAN,
+            moved: None,
+        }
+    }
+
+    /// Place of each node, and the problem by places: values may be changed. So may the rest but
+    /// the network, at the cost of a factor when the one there is does not serve any more.
+    pub(in crate::estimation) fn problem(&mut self) -> (&[usize], &mut Flat<P>) {
+        (self.ldl.place(), &mut self.flat)
+    }
+
+    /// Begins anew at node voltages in the order given to `new`.
+    pub(in crate::estimation) fn start(&mut self, u: impl Iterator<Item = [Complex64; P]>) {
+        for (&place, u) in self.ldl.place().iter().zip(u) {
+            self.u[place] = u;
+        }
+        self.lambda.fill([ZERO; P]);
+        self.moved = None;
+    }
+
+    /// Voltages of a node.
+    pub(in crate::estimation) fn u(&self, node: usize) -> &[Complex64; P] {
+        &self.u[self.ldl.place()[node]]
+    }
+
+    /// Powers fed in at a node.
+    pub(in crate::estimation) fn injection(&self, node: usize) -> [Complex64; P] {
+        let place = self.ldl.place()[node];
+        std::array::from_fn(|p| self.u[place][p] * self.current[place][p].conj())
+    }
+
+    /// Moves the state to the optimum, to within `tolerance`, pu and rad.
+    ///
+    /// # Errors
+    /// The matrix is singular, or the steps do not shrink.
+    pub(in crate::estimation) fn fit(
+        &mut self,
+        tolerance: f64,
+        max_iterations: usize,
+    ) -> Result<Outcome, Stuck> {
+        let mut outcome = Outcome {
+            iterations: 0,
+            factors: 0,
+            gradient_norm: f64::INFINITY,
+            objective: f64::NAN,
+        };
+        let mut last = f64::INFINITY;
+        let mut crawled = 0;
+        let mut fresh = self.moved.is_none();
+        self.evaluate();
+        while outcome.iterations < max_iterations {
+            let stuck = |iterations, step| Stuck { iterations, step };
+            if fresh {
+                self.moved = None;
+                self.factor().map_err(|_| stuck(outcome.iterations, last))?;
+                self.moved = Some(0.0);
+                outcome.factors += 1;
+            }
+            outcome.iterations += 1;
+            let (size, decrement) = self.step();
+            if !(size.is_finite() && decrement.is_finite()) {
+                self.moved = None;
+                return Err(stuck(outcome.iterations, size));
+            }
+            self.advance((LONGEST_STEP / size).min(1.0));
+            self.evaluate();
+            let moved = self.moved.unwrap_or(0.0) + size;
+            self.moved = Some(moved);
+            let first = !last.is_finite();
+            // How the steps shrink; of the first one only that a long one will leave much.
+            let ratio = if first { size.min(1.0) } else { size / last };
+            let before = std::mem::replace(&mut outcome.gradient_norm, decrement);
+            let still = decrement < GRADIENT_TOLERANCE || decrement > STAGNATION * before;
+            // What is left when the steps go on shrinking like this.
+            let left = match ratio {
+                _ if first => size,
+                _ if ratio > SLOW => size / ROUNDING,
+                _ => 2.0 * size * ratio,
+            };
+            if left < tolerance && still {
+                outcome.objective = self.objective;
+                return Ok(outcome);
+            }
+            let many = size * ratio.powi(STEPS_PER_FACTOR) > tolerance;
+            crawled += usize::from(fresh && ratio > SLOW);
+            if crawled > CRAWL {
+                return Err(stuck(outcome.iterations, size));
+            }
+            fresh = many && (ratio > SLOW || moved > NEAR * ratio);
+            last = size;
+        }
+        Err(Stuck {
+            iterations: outcome.iterations,
+            step: last,
+        })
+    }
+
+    /// Solves for the step; its largest change of a voltage, and its Newton decrement, not a number
+    /// when the factor is of no use.
+    fn step(&mut self) -> (f64, f64) {
+        self.step.copy_from_slice(&self.rhs);
+        self.ldl.solve(&mut self.step);
+        let (mut size, mut squared) = (0.0_f64, 0.0);
+        for (step, rhs) in self.step.iter().zip(&self.rhs) {
+            for i in 0..2 * P {
+                let change = step[i].abs();
+                if change > size || change.is_nan() {
+                    size = change;
+                }
+                // With K the matrix, (dz, -dλ)ᵀ K (dz, dλ) = dzᵀ G dz + dλᵀ R dλ.
+                squared += step[i] * rhs[i] - step[2 * P + i] * rhs[2 * P + i];
+            }
+        }
+        // Below zero by more than rounding, the factor has lost what the measurements say: very
+        // exact flows in very short lines leave nothing of the rest in their squares.
+        let lost = squared < -GRADIENT_TOLERANCE * GRADIENT_TOLERANCE;
+        (
+            size,
+            if lost {
+                f64::NAN
+            } else {
+                squared.max(0.0).sqrt()
+            },
+        )
+    }
+
+    /// Goes a part of the step.
+    fn advance(&mut self, length: f64) {
+        for (k, step) in self.step.iter().enumerate() {
+            for p in 0..P {
+                let fixed = self.flat.fixed[k][p];
+                let part = |keep: bool, by: f64| if keep { 0.0 } else { length * by };
+                let z = Complex64::new(
+                    part(fixed.magnitude, step[2 * p]),
+                    part(fixed.angle, step[2 * p + 1]),
+                );
+                // The exponential up to its cube; exactly a turn or a stretch is not needed.
+                let growth = z * (Complex64::ONE + z * (0.5 + z / 6.0));
+                let u = &mut self.u[k][p];
+                *u += *u * growth;
+                let [of_p, of_q] = self.flat.injections[k][p];
+                let known = |g: super::Gauss| g.variance < f64::INFINITY;
+                self.lambda[k][p] += Complex64::new(
+                    part(!known(of_p), step[2 * P + 2 * p]),
+                    part(!known(of_q), step[2 * P + 2 * p + 1]),
+                );
+            }
+        }
+    }
+}

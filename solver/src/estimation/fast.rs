@@ -1,0 +1,379 @@
+//! Observations of a grid as the flat problem of the fast fit, and its state as that of the grid.
+
+use num_complex::Complex64;
+
+use super::augmented::{
+    Admittance, Augmented, End, Fixed, Flat, Flow, FlowKind, Gauss, Outcome, Stuck, TwoPort,
+    Voltage,
+};
+use super::equation::{Model, Part, State, What};
+use super::injections::{Contribution, Injections};
+use super::problem::{Constraints, Observation};
+use crate::network::Side;
+
+/// Where an observation's value goes.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    /// It does not take part.
+    Nowhere,
+    Magnitude(usize),
+    Angle(usize),
+    Flow(usize),
+    Injection(Contribution),
+}
+
+/// A flat problem with its way back to the grid. `B` is `4 P`.
+#[derive(Clone, Debug)]
+pub(super) struct Fast<const P: usize, const B: usize> {
+    pub(super) augmented: Augmented<P, B>,
+    pub(super) injections: Injections<P>,
+    slots: Vec<Slot>,
+}
+
+impl<const P: usize, const B: usize> Fast<P, B> {
+    /// The problem of the observations used. Their number, kinds and weights stay; their values
+    /// come by [`values`](Self::values).
+    pub(super) fn new(
+        model: Model<'_>,
+        constraints: &Constraints,
+        observations: &[Observation],
+    ) -> Self {
+        let mut injections = Injections::new(model);
+        let mut flat = network(model);
+        fix(model, constraints, &mut flat);
+        let slots = slots(model, observations, &mut flat, &mut injections);
+        Self {
+            augmented: Augmented::new(flat),
+            injections,
+            slots,
+        }
+    }
+
+    /// Takes over the observations' values.
+    pub(super) fn values<'a>(&mut self, observations: impl Iterator<Item = &'a Observation>) {
+        self.injections.clear();
+        let (place, flat) = self.augmented.problem();
+        for (slot, o) in self.slots.iter().zip(observations) {
+            match slot {
+                Slot::Nowhere => {}
+                Slot::Magnitude(k) => flat.magnitudes[*k].value = o.value,
+                Slot::Angle(k) => flat.angles[*k].value = o.value,
+                Slot::Flow(k) => flat.flows[*k].value = o.value,
+                Slot::Injection(c) => self.injections.add(c, o.value),
+            }
+        }
+        self.injections.combine(place, &mut flat.injections);
+    }
+
+    /// Begins at the voltages of a state.
+    pub(super) fn start(&mut self, state: &State) {
+        let (nodes, _) = state.u.as_chunks::<P>();
+        self.augmented.start(nodes.iter().copied());
+    }
+
+    /// Moves to the optimum; see [`Augmented::fit`].
+    pub(super) fn fit(&mut self, tolerance: f64, max_iterations: usize) -> Result<Outcome, Stuck> {
+        self.augmented.fit(tolerance, max_iterations)
+    }
+
+    /// Puts what was found into a state of the grid.
+    pub(super) fn finish(&self, state: &mut State) {
+        let (nodes, _) = state.u.as_chunks_mut::<P>();
+        for (node, u) in nodes.iter_mut().enumerate() {
+            *u = *self.augmented.u(node);
+        }
+        let appliances = self
+            .injections
+            .appliances(|node| self.augmented.injection(node));
+        let (into, _) = state.s.as_chunks_mut::<P>();
+        for (into, s) in into.iter_mut().zip(appliances) {
+            *into = s;
+        }
+    }
+}
+
+fn block<const P: usize>(y: &[Complex64]) -> Admittance<P> {
+    std::array::from_fn(|p| std::array::from_fn(|q| y[P * p + q]))
+}
+
+/// The network without anything measured.
+fn network<const P: usize>(model: Model<'_>) -> Flat<P> {
+    let nodes = model.grid.node_id.len();
+    let branches = model.grid.branches.iter().enumerate();
+    Flat {
+        branches: branches
+            .map(|(k, b)| {
+                let (yff, yft) = model.admittances.port(k, Side::From);
+                let (ytt, ytf) = model.admittances.port(k, Side::To);
+                TwoPort {
+                    from: b.from,
+                    to: b.to,
+                    yff: block(yff),
+                    yft: block(yft),
+                    ytf: block(ytf),
+                    ytt: block(ytt),
+                }
+            })
+            .collect(),
+        shunts: (0..nodes)
+            .map(|k| block(model.admittances.node(k)))
+            .collect(),
+        injections: vec![[[Gauss::UNKNOWN; 2]; P]; nodes],
+        fixed: vec![[Fixed::default(); P]; nodes],
+        magnitudes: Vec::new(),
+        angles: Vec::new(),
+        flows: Vec::new(),
+        measured_shunts: Vec::new(),
+    }
+}
+
+/// What keeps its value: references, and voltages of what is not energised.
+fn fix<const P: usize>(model: Model<'_>, constraints: &Constraints, flat: &mut Flat<P>) {
+    for (node, fixed) in flat.fixed.iter_mut().enumerate() {
+        for (phase, fixed) in fixed.iter_mut().enumerate() {
+            if !model.is_live(node, phase) {
+                (fixed.magnitude, fixed.angle) = (true, true);
+            }
+        }
+    }
+    for &(node, angle, magnitude) in &constraints.references {
+        for fixed in &mut flat.fixed[node] {
+            fixed.angle |= angle;
+            fixed.magnitude |= magnitude;
+        }
+    }
+}
+
+/// Gives each observation used its place in the problem.
+fn slots<const P: usize>(
+    model: Model<'_>,
+    observations: &[Observation],
+    flat: &mut Flat<P>,
+    injections: &mut Injections<P>,
+) -> Vec<Slot> {
+    let mut slots: Vec<Slot> = (observations.iter())
+        .map(|o| {
+            if o.used {
+                slot(o, flat, injections)
+            } else {
+                Slot::Nowhere
+            }
+        })
+        .collect();
+    for (slot, o) in slots.iter_mut().zip(observations) {
+        if let Slot::Injection(c) = slot {
+            injections.settle(c, o.weight());
+        }
+    }
+    let mut flows: Vec<(End, usize, FlowKind)> = (observations.iter().enumerate())
+        .filter(|(_, o)| o.used)
+        .filter_map(|(k, o)| flow(model, o, flat).map(|(end, kind)| (end, k, kind)))
+        .collect();
+    flows.sort_unstable_by_key(|&(end, k, _)| (end, k));
+    for (end, k, kind) in flows {
+        slots[k] = Slot::Flow(flat.flows.len());
+        flat.flows.push(Flow {
+            end,
+            phase: observations[k].target.phase,
+            kind,
+            value: 0.0,
+            weight: observations[k].weight(),
+        });
+    }
+    slots
+}
+
+/// The place of anything but a flow.
+fn slot<const P: usize>(
+    o: &Observation,
+    flat: &mut Flat<P>,
+    injections: &mut Injections<P>,
+) -> Slot {
+    let voltage = |node| Voltage {
+        node,
+        phase: o.target.phase,
+        value: 0.0,
+        weight: o.weight(),
+    };
+    match o.target.what {
+        What::Magnitude(node) => {
+            flat.magnitudes.push(voltage(node));
+            Slot::Magnitude(flat.magnitudes.len() - 1)
+        }
+        What::Angle(node) => {
+            flat.angles.push(voltage(node));
+            Slot::Angle(flat.angles.len() - 1)
+        }
+        _ => match Contribution::of(o) {
+            Some(c) => {
+                injections.announce(&c, o.weight());
+                Slot::Injection(c)
+            }
+            None => Slot::Nowhere,
+        },
+    }
+}
+
+/// Which flow is observed, if one is; a shunt joins the measured ones.
+fn flow<const P: usize>(
+    model: Model<'_>,
+    o: &Observation,
+    flat: &mut Flat<P>,
+) -> Option<(End, FlowKind)> {
+    let power = |part| match part {
+        Part::P => FlowKind::P,
+        Part::Q => FlowKind::Q,
+    };
+    match o.target.what {
+        What::Branch(branch, side, part) => Some((End::of_branch(branch, side), power(part))),
+        What::Current(branch, side) => Some((End::of_branch(branch, side), FlowKind::Current)),
+        What::CurrentAlong(branch, side, frame, direction) => Some((
+            End::of_branch(branch, side),
+            FlowKind::Along(frame, direction),
+        )),
+        What::Shunt(shunt, part) => {
+            let node = model
+                .grid
+                .known_node(model.grid.network().shunt[shunt].node);
+            let y = block(model.admittances.shunt(shunt));
+            let shunts = &mut flat.measured_shunts;
+            let known = shunts.iter().position(|s| *s == (node, y));
+            let at = known.unwrap_or_else(|| {
+                shunts.push((node, y));
+                shunts.len() - 1
+            });
+            Some((End::Shunt(at), power(part)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::admittances::Admittances;
+    use super::super::layout::Layout;
+    use super::super::tests_support::three_bus;
+    use super::super::wls::Wls;
+    use super::super::{AngleFrame, Kind, Measurement, Options, Origin, Phase, problem};
+    use super::*;
+    use crate::network::{PhaseGrid, S_BASE_VA};
+
+    /// Some of everything, some of it twice, none of it agreeing with the rest.
+    fn measurements(phases: usize) -> Vec<Measurement> {
+        let (from, to) = (Side::From, Side::To);
+        let along = |frame, direction| Kind::CurrentAlong {
+            branch: 11,
+            side: from,
+            frame,
+            direction,
+        };
+        let i = 3.9e6 / 20e3 / 3.0_f64.sqrt();
+        let kinds = [
+            (Kind::Voltage { node: 0 }, 20.4e3, 60.0),
+            (Kind::Voltage { node: 2 }, 10.1e3, 50.0),
+            (Kind::Voltage { node: 2 }, 10.2e3, 70.0),
+            (
+                Kind::BranchP {
+                    branch: 10,
+                    side: from,
+                },
+                1.6e6,
+                3e4,
+            ),
+            (
+                Kind::BranchQ {
+                    branch: 10,
+                    side: from,
+                },
+                0.4e6,
+                3e4,
+            ),
+            (
+                Kind::BranchP {
+                    branch: 12,
+                    side: to,
+                },
+                -1.5e6,
+                2e4,
+            ),
+            (
+                Kind::BranchCurrent {
+                    branch: 12,
+                    side: from,
+                },
+                0.4 * i,
+                2.0,
+            ),
+            (along(AngleFrame::Local, 0.1), 0.4 * i, 3.0),
+            (along(AngleFrame::Global, -0.3), 0.4 * i, 3.0),
+            (Kind::VoltageAngle { node: 1 }, -0.01, 0.01),
+            (Kind::ApplianceP { appliance: 30 }, 1.4e6, 1e5),
+            (Kind::ApplianceQ { appliance: 30 }, 0.45e6, 1e5),
+            (Kind::ApplianceP { appliance: 31 }, 2.1e6, 1e5),
+            (Kind::ApplianceP { appliance: 31 }, 1.9e6, 2e5),
+            (Kind::ApplianceQ { appliance: 31 }, 0.5e6, 1e5),
+            (Kind::ApplianceP { appliance: 32 }, 0.4e6, 2e5),
+            (Kind::ApplianceQ { appliance: 32 }, 0.1e6, 2e5),
+            (Kind::NodeP { node: 2 }, -1.6e6, 1e5),
+            (Kind::SourceP { source: 20 }, 3.2e6, 5e4),
+        ];
+        let measurement = |(kind, value, sigma): &(Kind, f64, f64), phase, by: f64| Measurement {
+            kind: *kind,
+            phase,
+            value: value * by,
+            sigma: sigma * by,
+            origin: Origin::Metered,
+        };
+        let mut all: Vec<Measurement> = kinds
+            .iter()
+            .map(|k| measurement(k, Phase::Sym, 1.0))
+            .collect();
+        if phases == 3 {
+            // More in one phase, less in another.
+            all.extend(kinds[10..13].iter().map(|k| measurement(k, Phase::A, 0.4)));
+            all.push(measurement(&kinds[3], Phase::C, 0.3));
+        }
+        all
+    }
+
+    fn as_the_orthogonal_fit<const P: usize, const B: usize>(by_phase: Option<&PhaseGrid>) {
+        let grid = three_bus();
+        let layout = Layout::new(&grid, P);
+        let mut admittances = Admittances::default();
+        admittances.follow(&grid, by_phase);
+        let model = Model {
+            grid: &grid,
+            layout: &layout,
+            admittances: &admittances,
+        };
+        let (observations, unused) = problem::observe(model, &measurements(P)).unwrap();
+        assert!(unused.is_empty(), "{unused:?}");
+        let constraints = Constraints::new(model, &observations);
+        let options = Options {
+            tolerance: 1e-12,
+            ..Options::default()
+        };
+        let mut expected = problem::initial_state(model, &observations, None);
+        problem::set_references(model, &constraints, &mut expected);
+        let mut found = expected.clone();
+        let mut wls = Wls::new(model);
+        let fit = wls.fit(model, &constraints, &observations, &mut expected, &options);
+        assert_eq!(fit.failure, None);
+        let mut fast = Fast::<P, B>::new(model, &constraints, &observations);
+        fast.values(observations.iter());
+        fast.start(&found);
+        fast.fit(1e-12, 40).unwrap();
+        fast.finish(&mut found);
+        let pairs = found.u.iter().zip(&expected.u);
+        for (found, expected) in pairs.chain(found.s.iter().zip(&expected.s)) {
+            assert!((found - expected).norm() < 1e-10, "{found} {expected}");
+        }
+        assert!(expected.s.iter().all(|s| s.norm() > 1e4 / S_BASE_VA));
+    }
+
+    #[test]
+    fn finds_what_the_orthogonal_fit_does() {
+        as_the_orthogonal_fit::<1, 4>(None);
+        as_the_orthogonal_fit::<3, 12>(Some(&PhaseGrid::new(&three_bus()).unwrap()));
+    }
+}

@@ -1,0 +1,480 @@
+//! Symmetric block factorisation `L D Lᵀ` over a fixed pattern, without pivoting between blocks.
+//!
+//! Half the work and memory of [`BlockLu`](super::BlockLu). Rows are numbered by their place in the
+//! elimination, in postorder of the elimination tree (Liu, "The role of elimination trees in sparse
+//! factorization", 1990), so that what a step updates lies near it in memory: on a large radial
+//! network memory is what the solution costs.
+
+use super::block::Block;
+use super::lu::Singular;
+use super::order::minimum_degree;
+
+/// A symmetric matrix of `B` by `B` blocks on a fixed pattern, and its factor in the same place.
+///
+/// Use: number rows by [`place`](Self::place); then [`clear`](Self::clear), add to
+/// [`diagonal_mut`](Self::diagonal_mut) and [`coupling_mut`](Self::coupling_mut),
+/// [`factor`](Self::factor), [`solve`](Self::solve), as often as wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct BlockLdl<const B: usize> {
+    /// Place of each row in the elimination.
+    place: Vec<usize>,
+    /// Couplings of step `k` are `start[k]..start[k + 1]`.
+    start: Vec<usize>,
+    /// The later place each coupling is with.
+    later: Vec<usize>,
+    /// Diagonal blocks; factored, their inverses.
+    diagonal: Vec<Block<B>>,
+    /// Blocks at row `k`, column `later`; factored, the transposed blocks of `L`.
+    coupling: Vec<Block<B>>,
+    /// Only the two quarters off a coupling's diagonal are not zero, here before the elimination.
+    off_quarters: Vec<bool>,
+    /// Coupling is updated by the elimination.
+    filled: Vec<bool>,
+    /// Where each update of an off-diagonal block lands, as the elimination meets them.
+    target: Vec<u32>,
+    scratch: Vec<Block<B>>,
+}
+
+impl<const B: usize> BlockLdl<B> {
+    /// An empty matrix of `n` block rows with blocks on the diagonal and, both ways, at `edges`.
+    ///
+    /// # Panics
+    /// When an edge names a row that is not below `n`.
+    pub(crate) fn new(n: usize, edges: &[(usize, usize)]) -> Self {
+        let elimination = minimum_degree(n, edges);
+        let moved = postorder(&elimination.later);
+        let mut place = vec![0; n];
+        let mut of_step = vec![Vec::new(); n];
+        for (k, &row) in elimination.order.iter().enumerate() {
+            place[row] = moved[k];
+            let later = elimination.later[k].iter().map(|&i| moved[i]);
+            of_step[moved[k]] = later.collect::<Vec<usize>>();
+            of_step[moved[k]].sort_unstable();
+        }
+        let mut start = vec![0; n + 1];
+        for k in 0..n {
+            start[k + 1] = start[k] + of_step[k].len();
+        }
+        let widest = of_step.iter().map(Vec::len).max().unwrap_or(0);
+        let later: Vec<usize> = of_step.into_iter().flatten().collect();
+        let couplings = later.len();
+        let mut matrix = Self {
+            place,
+            start,
+            later,
+            diagonal: vec![[[0.0; B]; B]; n],
+            coupling: vec![[[0.0; B]; B]; couplings],
+            off_quarters: vec![true; couplings],
+            filled: vec![false; couplings],
+            target: Vec::new(),
+            scratch: vec![[[0.0; B]; B]; widest],
+        };
+        matrix.list_targets();
+        matrix
+    }
+
+    fn list_targets(&mut self) {
+        for k in 0..self.diagonal.len() {
+            for i in self.start[k]..self.start[k + 1] {
+                for j in i + 1..self.start[k + 1] {
+                    let at = self
+                        .coupling(self.later[i], self.later[j])
+                        .expect("eliminating a row couples all its later neighbours");
+                    self.filled[at] = true;
+                    self.target.push(
+                        u32::try_from(at)
+                            .expect("a factor has fewer than 2^32 blocks: it fits in memory"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Place of each row in the elimination.
+    pub(crate) fn place(&self) -> &[usize] {
+        &self.place
+    }
+
+    /// Index of the coupling of two places, the earlier one first; none outside the pattern.
+    pub(crate) fn coupling(&self, first: usize, second: usize) -> Option<usize> {
+        let list = &self.later[self.start[first]..self.start[first + 1]];
+        Some(self.start[first] + list.binary_search(&second).ok()?)
+    }
+
+    /// Sets every block to zero.
+    pub(crate) fn clear(&mut self) {
+        self.diagonal.fill([[0.0; B]; B]);
+        self.coupling.fill([[0.0; B]; B]);
+        for (off, &filled) in self.off_quarters.iter_mut().zip(&self.filled) {
+            *off = !filled;
+        }
+    }
+
+    /// The diagonal block at a place.
+    pub(crate) fn diagonal_mut(&mut self, k: usize) -> &mut Block<B> {
+        &mut self.diagonal[k]
+    }
+
+    /// The block of a coupling: rows of the earlier place, columns of the later one. Whoever writes
+    /// to the quarters on its diagonal says so.
+    pub(crate) fn coupling_mut(&mut self, at: usize, on_quarters: bool) -> &mut Block<B> {
+        self.off_quarters[at] &= !on_quarters;
+        &mut self.coupling[at]
+    }
+
+    /// Replaces the matrix by its factor.
+    ///
+    /// # Errors
+    /// A diagonal block is singular when its turn comes.
+    pub(crate) fn factor(&mut self) -> Result<(), Singular> {
+        let mut target = self.target.iter();
+        for k in 0..self.diagonal.len() {
+            if !invert(&mut self.diagonal[k]) {
+                let row = self.place.iter().position(|&place| place == k);
+                return Err(Singular {
+                    row: row.unwrap_or_default(),
+                });
+            }
+            let own = self.start[k]..self.start[k + 1];
+            for (at, factor) in own.clone().zip(&mut self.scratch) {
+                let (inverse, block) = (&self.diagonal[k], &self.coupling[at]);
+                if self.off_quarters[at] {
+                    multiply_off(factor, inverse, block);
+                    subtract_transposed_off(&mut self.diagonal[self.later[at]], factor, block);
+                } else {
+                    multiply(factor, inverse, block);
+                    subtract_transposed(&mut self.diagonal[self.later[at]], factor, block);
+                }
+            }
+            for i in own.clone() {
+                for j in i + 1..own.end {
+                    let Some(&at) = target.next() else { break };
+                    let block = self.coupling[j];
+                    let factor = &self.scratch[i - own.start];
+                    subtract_transposed(&mut self.coupling[at as usize], factor, &block);
+                }
+            }
+            self.coupling[own.clone()].copy_from_slice(&self.scratch[..own.len()]);
+        }
+        Ok(())
+    }
+
+    /// Solves for one right-hand side by places, in place, with the last factor.
+    ///
+    /// # Panics
+    /// When the right-hand side has not as many rows as the matrix.
+    pub(crate) fn solve(&self, x: &mut [[f64; B]]) {
+        let n = self.diagonal.len();
+        for k in 0..n {
+            let own = x[k];
+            for at in self.start[k]..self.start[k + 1] {
+                let y = &mut x[self.later[at]];
+                for (row, own) in self.coupling[at].iter().zip(own) {
+                    for j in 0..B {
+                        y[j] -= row[j] * own;
+                    }
+                }
+            }
+        }
+        for k in (0..n).rev() {
+            let own = x[k];
+            let mut sum = [0.0; B];
+            for (row, own) in self.diagonal[k].iter().zip(own) {
+                for j in 0..B {
+                    sum[j] += row[j] * own;
+                }
+            }
+            for at in self.start[k]..self.start[k + 1] {
+                let y = x[self.later[at]];
+                for (sum, row) in sum.iter_mut().zip(&self.coupling[at]) {
+                    *sum -= dot(row, &y);
+                }
+            }
+            x[k] = sum;
+        }
+    }
+}
+
+/// New place of each step in a postorder of the elimination tree, whose parents are the first of
+/// the later steps.
+fn postorder(later: &[Vec<usize>]) -> Vec<usize> {
+    let n = later.len();
+    let mut children = vec![Vec::new(); n];
+    let mut stack = Vec::new();
+    for k in (0..n).rev() {
+        match later[k].first() {
+            Some(&parent) => children[parent].push(k),
+            None => stack.push(k),
+        }
+    }
+    // Parents before children, read backwards.
+    let mut moved = vec![0; n];
+    let mut place = n;
+    while let Some(k) = stack.pop() {
+        place -= 1;
+        moved[k] = place;
+        stack.extend(&children[k]);
+    }
+    moved
+}
+
+/// Sum of products, in pairs so that it needs no more than the machine's two lanes.
+fn dot<const B: usize>(a: &[f64; B], b: &[f64; B]) -> f64 {
+    let mut lanes = [0.0; 2];
+    for (a, b) in a.chunks_exact(2).zip(b.chunks_exact(2)) {
+        lanes[0] += a[0] * b[0];
+        lanes[1] += a[1] * b[1];
+    }
+    lanes[0] + lanes[1]
+}
+
+/// Gauss-Jordan elimination with row pivoting; false when the block is singular or not finite.
+fn invert<const B: usize>(a: &mut Block<B>) -> bool {
+    let mut swapped = [0; B];
+    for k in 0..B {
+        let mut best = k;
+        for i in k + 1..B {
+            if a[i][k].abs() > a[best][k].abs() {
+                best = i;
+            }
+        }
+        swapped[k] = best;
+        a.swap(k, best);
+        let pivot = a[k][k];
+        if pivot == 0.0 || !pivot.is_finite() {
+            return false;
+        }
+        a[k][k] = 1.0;
+        let mut row = a[k];
+        for value in &mut row {
+            *value /= pivot;
+        }
+        for (i, other) in a.iter_mut().enumerate() {
+            if i == k {
+                *other = row;
+                continue;
+            }
+            let factor = other[k];
+            other[k] = 0.0;
+            for j in 0..B {
+                other[j] -= factor * row[j];
+            }
+        }
+    }
+    for k in (0..B).rev() {
+        if swapped[k] != k {
+            for row in a.iter_mut() {
+                row.swap(k, swapped[k]);
+            }
+        }
+    }
+    true
+}
+
+/// `c = a b`.
+fn multiply<const B: usize>(c: &mut Block<B>, a: &Block<B>, b: &Block<B>) {
+    for (c, a) in c.iter_mut().zip(a) {
+        let mut row = [0.0; B];
+        for (b, a) in b.iter().zip(a) {
+            for j in 0..B {
+                row[j] += a * b[j];
+            }
+        }
+        *c = row;
+    }
+}
+
+/// `c = a b`, where only the two quarters off the diagonal of `b` are not zero.
+fn multiply_off<const B: usize>(c: &mut Block<B>, a: &Block<B>, b: &Block<B>) {
+    let half = B / 2;
+    for (c, a) in c.iter_mut().zip(a) {
+        let mut row = [0.0; B];
+        for k in 0..half {
+            for j in half..B {
+                row[j] += a[k] * b[k][j];
+            }
+        }
+        for k in half..B {
+            for j in 0..half {
+                row[j] += a[k] * b[k][j];
+            }
+        }
+        *c = row;
+    }
+}
+
+/// `c -= aᵀ b`.
+fn subtract_transposed<const B: usize>(c: &mut Block<B>, a: &Block<B>, b: &Block<B>) {
+    for (i, c) in c.iter_mut().enumerate() {
+        let mut row = *c;
+        for (a, b) in a.iter().zip(b) {
+            for j in 0..B {
+                row[j] -= a[i] * b[j];
+            }
+        }
+        *c = row;
+    }
+}
+
+/// `c -= aᵀ b`, where only the two quarters off the diagonal of `b` are not zero.
+fn subtract_transposed_off<const B: usize>(c: &mut Block<B>, a: &Block<B>, b: &Block<B>) {
+    let half = B / 2;
+    for (i, c) in c.iter_mut().enumerate() {
+        let mut row = *c;
+        for k in 0..half {
+            for j in half..B {
+                row[j] -= a[k][i] * b[k][j];
+            }
+        }
+        for k in half..B {
+            for j in 0..half {
+                row[j] -= a[k][i] * b[k][j];
+            }
+        }
+        *c = row;
+    }
+}
+
+#[cfg(test)]
+impl<const B: usize> BlockLdl<B> {
+    /// The matrix, not yet factored, times a vector.
+    pub(crate) fn product(&self, x: &[[f64; B]]) -> Vec<[f64; B]> {
+        let mut y = vec![[0.0; B]; x.len()];
+        for k in 0..x.len() {
+            for i in 0..B {
+                y[k][i] += dot(&self.diagonal[k][i], &x[k]);
+            }
+            for at in self.start[k]..self.start[k + 1] {
+                let later = self.later[at];
+                for i in 0..B {
+                    y[k][i] += dot(&self.coupling[at][i], &x[later]);
+                    for j in 0..B {
+                        y[later][j] += self.coupling[at][i][j] * x[k][i];
+                    }
+                }
+            }
+        }
+        y
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::sparse::BlockLu;
+
+    /// Against the unsymmetric factorisation of the same matrix: an indefinite one, heavy off the
+    /// blocks' own diagonals so that they pivot inside.
+    fn against_lu<const B: usize>(n: usize, edges: &[(usize, usize)], quarters: bool, seed: u64) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut ldl = BlockLdl::<B>::new(n, edges);
+        let mut lu = BlockLu::<B>::new(n, edges);
+        for _ in 0..2 {
+            ldl.clear();
+            lu.clear();
+            for row in 0..n {
+                let mut block = [[0.0; B]; B];
+                for i in 0..B {
+                    for j in 0..=i {
+                        let heavy = if i + j == B - 1 { 9.0 * B as f64 } else { 0.0 };
+                        block[i][j] = rng.random_range(-1.0..1.0) + heavy;
+                        block[j][i] = block[i][j];
+                    }
+                }
+                *ldl.diagonal_mut(ldl.place()[row]) = block;
+                lu.add(lu.slot(row, row).unwrap(), &block);
+            }
+            for &(i, j) in edges {
+                let (first, second) = if ldl.place()[i] < ldl.place()[j] {
+                    (i, j)
+                } else {
+                    (j, i)
+                };
+                let mut block: Block<B> =
+                    std::array::from_fn(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0)));
+                for r in 0..B {
+                    for c in 0..B {
+                        if !quarters && (r < B / 2) == (c < B / 2) {
+                            block[r][c] = 0.0;
+                        }
+                    }
+                }
+                let at = ldl
+                    .coupling(ldl.place()[first], ldl.place()[second])
+                    .unwrap();
+                *ldl.coupling_mut(at, quarters) = block;
+                lu.add(lu.slot(first, second).unwrap(), &block);
+                let transposed = std::array::from_fn(|r| std::array::from_fn(|c| block[c][r]));
+                lu.add(lu.slot(second, first).unwrap(), &transposed);
+            }
+            let mut expected: Vec<[f64; B]> = (0..n)
+                .map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0)))
+                .collect();
+            let mut found = vec![[0.0; B]; n];
+            for row in 0..n {
+                found[ldl.place()[row]] = expected[row];
+            }
+            lu.factor().unwrap();
+            lu.solve(&mut expected);
+            ldl.factor().unwrap();
+            ldl.solve(&mut found);
+            for row in 0..n {
+                for (x, y) in found[ldl.place()[row]].iter().zip(&expected[row]) {
+                    assert!((x - y).abs() < 1e-12, "{x} is not {y}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn solves_as_the_unsymmetric_factor_does() {
+        let mut rng = StdRng::seed_from_u64(5);
+        let tree: Vec<(usize, usize)> = (1..40).map(|i| (i, rng.random_range(0..i))).collect();
+        let mut mesh = tree.clone();
+        for i in 0..20 {
+            mesh.push((i, i + 20));
+        }
+        mesh.sort_unstable_by_key(|&(i, j)| (i.min(j), i.max(j)));
+        mesh.dedup_by_key(|&mut (i, j)| (i.min(j), i.max(j)));
+        for quarters in [false, true] {
+            against_lu::<4>(40, &tree, quarters, 6);
+            against_lu::<4>(40, &mesh, quarters, 7);
+            against_lu::<12>(40, &tree, quarters, 8);
+            against_lu::<12>(40, &mesh, quarters, 9);
+        }
+    }
+
+    /// Whatever is eliminated between a step and its parent belongs below the parent.
+    #[test]
+    fn order_is_a_postorder() {
+        let mut rng = StdRng::seed_from_u64(15);
+        let tree: Vec<(usize, usize)> = (1..60).map(|i| (i, rng.random_range(0..i))).collect();
+        let ldl = BlockLdl::<4>::new(60, &tree);
+        let parent = |k: usize| ldl.later[ldl.start[k]..ldl.start[k + 1]].first().copied();
+        for k in 0..60 {
+            for between in k..parent(k).unwrap_or(k) {
+                let mut up = between;
+                while let Some(next) = parent(up).filter(|_| Some(up) != parent(k)) {
+                    up = next;
+                }
+                assert_eq!(Some(up), parent(k), "{k} {between}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_the_row_where_it_is_singular() {
+        let mut ldl = BlockLdl::<4>::new(3, &[(0, 1)]);
+        for k in 0..3 {
+            for i in 0..4 {
+                ldl.diagonal_mut(k)[i][i] = 1.0;
+            }
+        }
+        let place = ldl.place()[2];
+        ldl.diagonal_mut(place)[3][3] = 0.0;
+        assert_eq!(ldl.factor(), Err(Singular { row: 2 }));
+    }
+}
