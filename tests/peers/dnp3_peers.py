@@ -1,7 +1,7 @@
 """DNP3 as others speak it: opendnp3 (yadnp3) and dnp3py, for tests/peers_dnp3.rs.
 
 dnp3_peers.py master PORT LOCAL REMOTE          opendnp3's master
-dnp3_peers.py outstation LOCAL REMOTE           opendnp3's outstation, five points of each kind
+dnp3_peers.py outstation LOCAL REMOTE [PORT [EVENTS]]   opendnp3's outstation, five points a kind
 dnp3_peers.py dnp3py-outstation LOCAL REMOTE    dnp3py's outstation, a few points
 
 Reads one JSON array a line from standard input, a command and its arguments, and writes what
@@ -9,6 +9,7 @@ happens as one JSON object a line; ends when standard input closes.
 """
 
 import json
+import socket
 import sys
 import threading
 import time
@@ -156,6 +157,150 @@ class Master:
         self.manager.Shutdown()
 
 
+class Commands(dnp3.ICommandHandler):
+    """Answers every command with the status it was told to give."""
+
+    def __init__(self):
+        super().__init__()
+        self.select = self.operate = dnp3.CommandStatus.SUCCESS
+
+    def Begin(self):
+        pass
+
+    def End(self):
+        pass
+
+    def Select(self, command, index):
+        tell(select=described(command), index=index)
+        return self.select
+
+    def Operate(self, command, index, _database, how):
+        tell(operate=described(command), index=index, how=how.name)
+        return self.operate
+
+
+def described(command):
+    if isinstance(command, dnp3.ControlRelayOutputBlock):
+        return [command.opType.name, command.tcc.name, command.count, command.onTimeMS]
+    return [type(command).__name__, command.value]
+
+
+class OutstationApplication(dnp3.IOutstationApplication):
+    def __init__(self):
+        super().__init__()
+        self.need_time = False
+
+    def GetApplicationIIN(self):
+        iin = dnp3.ApplicationIIN()
+        iin.needTime = self.need_time
+        return iin
+
+    def SupportsWriteAbsoluteTime(self):
+        return True
+
+    def WriteAbsoluteTime(self, timestamp):
+        self.need_time = False
+        tell(time=timestamp.msSinceEpoch)
+        return True
+
+    def SupportsAssignClass(self):
+        return True
+
+    def RecordClassAssignment(self, kind, clazz, start, stop):
+        tell(assigned=kind.name, clazz=clazz.name, start=start, stop=stop)
+
+    def ColdRestartSupport(self):
+        return dnp3.RestartMode.SUPPORTED_DELAY_COARSE
+
+    def ColdRestart(self):
+        tell(restarting="cold")
+        return 65
+
+
+def stated(measured, bits, flags, time_):
+    """For types that want their state in the flags too."""
+    measured.flags = dnp3.Flags(flags.value | bits)
+    measured.time = time_
+    return measured
+
+
+def double(value, flags, time_):
+    state = getattr(dnp3.DoubleBit, value)
+    return stated(dnp3.DoubleBitBinary(state), state.value << 6, flags, time_)
+
+
+def output(value, flags, time_):
+    return stated(dnp3.BinaryOutputStatus(value), value << 7, flags, time_)
+
+
+def analog_output(value, flags, time_):
+    return stated(dnp3.AnalogOutputStatus(value), 0, flags, time_)
+
+
+MEASURED = {
+    "binary": dnp3.Binary,
+    "double": double,
+    "analog": dnp3.Analog,
+    "counter": dnp3.Counter,
+    "binary_output": output,
+    "analog_output": analog_output,
+}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Outstation:
+    def __init__(self, local, remote, port=0, events=100):
+        self.manager = dnp3.DNP3Manager(1)
+        port = int(port) or free_port()
+        self.channel = self.manager.AddTCPServer(
+            "outstation",
+            dnp3.LogLevels.none(),
+            dnp3.ServerAcceptMode.CloseExisting,
+            dnp3.IPEndpoint("127.0.0.1", port),
+            None,
+        )
+        config = dnp3.OutstationStackConfig(dnp3.DatabaseConfig(5))
+        config.outstation.eventBufferConfig = dnp3.EventBufferConfig.AllTypes(int(events))
+        config.outstation.params.allowUnsolicited = True
+        config.link.LocalAddr = int(local)
+        config.link.RemoteAddr = int(remote)
+        self.commands = Commands()
+        self.application = OutstationApplication()
+        self.outstation = self.channel.AddOutstation(
+            "outstation", self.commands, self.application, config
+        )
+        self.outstation.Enable()
+        tell(port=port)
+
+    def update(self, *measurements):
+        builder = dnp3.UpdateBuilder()
+        for kind, index, value, flags, ms in measurements:
+            time_ = dnp3.DNPTime(ms, dnp3.TimestampQuality.SYNCHRONIZED)
+            builder.Update(MEASURED[kind](value, dnp3.Flags(flags), time_), index)
+        self.outstation.Apply(builder.Build())
+
+    def answer(self, select, operate):
+        self.commands.select = getattr(dnp3.CommandStatus, select)
+        self.commands.operate = getattr(dnp3.CommandStatus, operate)
+
+    def need_time(self):
+        self.application.need_time = True
+
+    def mark(self):
+        tell(mark=True)
+
+    def restarted(self):
+        self.outstation.SetRestartIIN()
+
+    def stop(self):
+        self.manager.Shutdown()
+
+
 def header(group, variation, *span):
     if not span:
         return dnp3.Header.AllObjects(group, variation)
@@ -168,6 +313,8 @@ def main():
     match sys.argv[1:]:
         case ["master", *arguments]:
             peer = Master(*arguments)
+        case ["outstation", *arguments]:
+            peer = Outstation(*arguments)
         case _:
             sys.exit(__doc__)
     for line in sys.stdin:
