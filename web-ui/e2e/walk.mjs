@@ -257,7 +257,7 @@ step('says when the line is lost, and recovers by itself', async () => {
   assert.equal(await page.locator('main.stale').count(), 0);
 });
 
-step('lets an operator add a viewer, who may look but not trade', async () => {
+step('lets an operator add a viewer, who may look but not trade, and remove it again', async () => {
   await visit('users');
   await page.locator('input[name=user]').fill(VIEWER.user);
   await page.locator('input[name=password]').fill(VIEWER.password);
@@ -268,7 +268,29 @@ step('lets an operator add a viewer, who may look but not trade', async () => {
   await guest.goto(`${line.url}/#/market`);
   await logIn(guest, VIEWER);
   await guest.getByText('Only operators place orders').waitFor();
+
+  const row = page.getByTestId('users').locator('tr', { hasText: VIEWER.user });
+  await row.getByRole('button', { name: 'Remove' }).click();
+  await row.getByRole('button', { name: `Remove ${VIEWER.user}` }).click();
+  await row.waitFor({ state: 'detached' });
+  await guest.getByRole('heading', { name: 'Log in' }).waitFor();
   await guest.context().close();
+});
+
+step('changes its own password, and is out until it logs in by it', async () => {
+  const next = 'eight bars of copper';
+  for (const [from, to] of [
+    [OPERATOR.password, next],
+    [next, OPERATOR.password],
+  ]) {
+    await visit('users');
+    await page.locator('input[name=current]').fill(from);
+    await page.locator('input[name=next]').fill(to);
+    await page.getByRole('button', { name: 'Change' }).click();
+    await page.getByRole('heading', { name: 'Log in' }).waitFor();
+    await logIn(page, { ...OPERATOR, password: to });
+    await page.getByTestId('connection').filter({ hasText: 'live' }).waitFor();
+  }
 });
 
 step('logs out and in again, and enrols nobody twice', async () => {

@@ -59,6 +59,12 @@ pub enum UserError {
     /// Not a password we take.
     #[error("the password has {0} characters")]
     Password(usize),
+    /// There is no such user.
+    #[error("there is no user `{0}`")]
+    Unknown(String),
+    /// Nobody could add users, or act, without them.
+    #[error("`{0}` is the last operator")]
+    LastOperator(String),
     /// The name is taken.
     #[error("user `{0}` exists already")]
     Exists(String),
@@ -191,6 +197,50 @@ impl UserStore {
         Ok(())
     }
 
+    /// Sets a user's password.
+    ///
+    /// # Errors
+    /// There is no such user, the password is unfit, or it cannot be written.
+    pub fn set_password(&self, user: &str, password: &str) -> Result<(), UserError> {
+        check(user, password)?;
+        let hash = hash(password)?;
+        self.change(user, |users, record| {
+            users.insert(user.to_owned(), Record { hash, ..record });
+            Ok(())
+        })
+    }
+
+    /// Removes a user and says what it was.
+    ///
+    /// # Errors
+    /// There is no such user, it is the last operator, or it cannot be written.
+    pub fn remove(&self, user: &str) -> Result<Role, UserError> {
+        self.change(user, |users, record| {
+            users.remove(user);
+            let mut left = users.values();
+            if left.all(|other| other.role != Role::Operator) {
+                return Err(UserError::LastOperator(user.to_owned()));
+            }
+            Ok(record.role)
+        })
+    }
+
+    /// Changes the users around one of them, durably or not at all.
+    fn change<T>(
+        &self,
+        user: &str,
+        change: impl FnOnce(&mut Records, Record) -> Result<T, UserError>,
+    ) -> Result<T, UserError> {
+        let mut state = self.lock();
+        let record = state.users.get(user).cloned();
+        let record = record.ok_or_else(|| UserError::Unknown(shown(user)))?;
+        let mut users = state.users.clone();
+        let done = change(&mut users, record)?;
+        write_users(&self.directory, &users)?;
+        state.users = users;
+        Ok(done)
+    }
+
     /// The user's role, if the password is right. Takes as long for a user who does not exist.
     #[must_use]
     pub fn verify(&self, user: &str, password: &str) -> Option<Role> {
@@ -224,14 +274,18 @@ fn check(user: &str, password: &str) -> Result<(), UserError> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c);
     let begins_well = user.starts_with(|c: char| c.is_ascii_lowercase());
     if !begins_well || user.len() > NAME_MAX || !user.chars().all(allowed) {
-        let shown = user.chars().take(NAME_MAX).collect();
-        return Err(UserError::Name(shown));
+        return Err(UserError::Name(shown(user)));
     }
     let characters = password.chars().count();
     if characters < PASSWORD_MIN || password.len() > PASSWORD_MAX {
         return Err(UserError::Password(characters));
     }
     Ok(())
+}
+
+/// What somebody took for a name, as far as it is worth showing.
+fn shown(user: &str) -> String {
+    user.chars().take(NAME_MAX).collect()
 }
 
 fn hash(password: &str) -> Result<String, UserError> {

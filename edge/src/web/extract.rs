@@ -21,7 +21,7 @@ const BODY_MOST: usize = 64 * 1024;
 const DISCARD_MOST: usize = 32 * 1024 * 1024;
 
 /// Somebody logged in, viewer or more.
-pub(crate) struct Viewer;
+pub(crate) struct Viewer(pub(crate) Session);
 
 /// An operator logged in.
 pub(crate) struct Operator(pub(crate) Session);
@@ -50,23 +50,25 @@ fn authorise(app: &App, parts: &Parts, needed: Role) -> Result<Session, Refusal>
     let session = session
         .ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, "not_logged_in", "log in first"))?;
     if session.role < needed {
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "not_allowed",
-            format!(
-                "user `{}` may only look; this needs an operator",
-                session.user
-            ),
-        ));
+        return Err(not_allowed(&session));
     }
     Ok(session)
+}
+
+/// The role does not suffice.
+pub(crate) fn not_allowed(session: &Session) -> Refusal {
+    let message = format!(
+        "user `{}` may only look; this needs an operator",
+        session.user
+    );
+    Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message)
 }
 
 impl FromRequestParts<App> for Viewer {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        authorise(app, parts, Role::Viewer).map(|_| Self)
+        authorise(app, parts, Role::Viewer).map(Self)
     }
 }
 
@@ -107,6 +109,11 @@ impl FromRequestParts<App> for Segment {
 }
 
 impl Segment {
+    /// As it is.
+    pub(crate) fn text(self) -> String {
+        self.0
+    }
+
     /// As the number of an order or alarm.
     pub(crate) fn number(&self) -> Result<u64, Refusal> {
         self.0

@@ -217,6 +217,8 @@ refusals! {
     ReadOne = [EVERYONE, LOGGED_IN, NOT_FOUND];
     /// How creating something may be refused.
     Create = [EVERYONE, LOGGED_IN, BODY, CONFLICT];
+    /// How setting a password may be refused.
+    Change = [EVERYONE, LOGGED_IN, BODY, NOT_FOUND, LIMITED];
     /// How acting on one of several may be refused.
     Act = [EVERYONE, LOGGED_IN, NOT_FOUND, CONFLICT];
 }

@@ -1,6 +1,6 @@
 //! Who is logged in: random tokens held in memory, so a restart of the appliance logs everybody
-//! out. A session ends by logout or after twelve hours without a request (an open event stream is
-//! not a request). No clock inside: `now` is an argument.
+//! out. A session ends by logout, when its user is removed or gets another password, or after twelve
+//! hours without a request (an open event stream is not a request). No clock inside: `now` is an argument.
 
 use std::{
     collections::HashMap,
@@ -79,6 +79,11 @@ impl Sessions {
         self.lock()
             .get(token)
             .is_some_and(|entry| alive(entry, now))
+    }
+
+    /// Ends all sessions of a user.
+    pub(crate) fn end_all_of(&self, user: &str) {
+        self.lock().retain(|_, entry| entry.user != user);
     }
 
     /// Ends a session.

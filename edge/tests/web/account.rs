@@ -126,6 +126,128 @@ async fn a_viewer_looks_and_does_not_touch() {
 }
 
 #[tokio::test]
+async fn a_new_password_ends_every_session_by_the_old_one() {
+    let appliance = Appliance::enrolled("password").await;
+    let bob = appliance.viewer().await;
+    let elsewhere = {
+        let mut client = Client::new(appliance.client.server);
+        let answer = client.post("/api/v1/login", &login("bob", PASSWORD)).await;
+        client.keep(&answer);
+        client
+    };
+    let set = |password: &str, current: Option<&str>| match current {
+        Some(current) => json!({ "password": password, "current": current }),
+        None => json!({ "password": password }),
+    };
+    let own = "/api/v1/users/bob/password";
+    for current in [None, Some("wrong password")] {
+        let refused = bob.post(own, &set("another horse", current)).await;
+        refused.refused(403, "wrong_password");
+    }
+    bob.post(own, &set("short", Some(PASSWORD)))
+        .await
+        .refused(422, "unfit_user");
+    let others = bob
+        .post(
+            "/api/v1/users/ada/password",
+            &set("another horse", Some(PASSWORD)),
+        )
+        .await;
+    others.refused(403, "not_allowed");
+    assert_eq!(
+        bob.get("/api/v1/status").await.status,
+        200,
+        "nothing changed"
+    );
+
+    let done = bob.post(own, &set("another horse", Some(PASSWORD))).await;
+    assert_eq!(done.status, 204, "{:?}", done.body);
+    for client in [&bob, &elsewhere] {
+        let ended = client.get("/api/v1/status").await;
+        ended.refused(401, "not_logged_in");
+    }
+    let old = bob.post("/api/v1/login", &login("bob", PASSWORD)).await;
+    old.refused(401, "wrong_login");
+    let new = bob
+        .post("/api/v1/login", &login("bob", "another horse"))
+        .await;
+    assert_eq!(new.status, 200);
+
+    // An operator needs no password but its own session for somebody else's.
+    let reset = appliance
+        .client
+        .post(own, &set("a third horse", None))
+        .await;
+    assert_eq!(reset.status, 204);
+    let mut again = bob.clone();
+    again.keep(&new);
+    again
+        .get("/api/v1/status")
+        .await
+        .refused(401, "not_logged_in");
+    let nobody = appliance
+        .client
+        .post("/api/v1/users/nobody/password", &set("a third horse", None))
+        .await;
+    nobody.refused(404, "unknown_user");
+    let own = appliance
+        .client
+        .post("/api/v1/users/ada/password", &set("a third horse", None))
+        .await;
+    own.refused(403, "wrong_password");
+}
+
+#[tokio::test]
+async fn trying_out_ones_own_password_is_slowed_down() {
+    let appliance = Appliance::enrolled("own-password").await;
+    let guess = json!({ "password": "another horse", "current": "wrong password" });
+    for _ in 0..5 {
+        let path = "/api/v1/users/ada/password";
+        let refused = appliance.client.post(path, &guess).await;
+        // Enrolment has another bucket.
+        refused.refused(403, "wrong_password");
+    }
+    let path = "/api/v1/users/ada/password";
+    let limited = appliance.client.post(path, &guess).await;
+    limited.refused(429, "too_many_attempts");
+}
+
+#[tokio::test]
+async fn a_removed_user_is_out_at_once_and_somebody_is_left() {
+    let appliance = Appliance::enrolled("remove").await;
+    let bob = appliance.viewer().await;
+    bob.delete("/api/v1/users/ada")
+        .await
+        .refused(403, "not_allowed");
+    let client = &appliance.client;
+    client
+        .delete("/api/v1/users/nobody")
+        .await
+        .refused(404, "unknown_user");
+    let last = client.delete("/api/v1/users/ada").await;
+    let words = last.refused(409, "last_operator");
+    assert!(words.contains("another operator"), "{words}");
+
+    let gone = client.delete("/api/v1/users/bob").await;
+    assert_eq!(gone.status, 200);
+    assert_eq!(gone.json(), json!({ "user": "bob", "role": "viewer" }));
+    bob.get("/api/v1/status")
+        .await
+        .refused(401, "not_logged_in");
+    bob.post("/api/v1/login", &login("bob", PASSWORD))
+        .await
+        .refused(401, "wrong_login");
+
+    let eve = json!({ "user": "eve", "password": PASSWORD, "role": "operator" });
+    assert_eq!(client.post("/api/v1/users", &eve).await.status, 201);
+    assert_eq!(client.delete("/api/v1/users/ada").await.status, 200);
+    client
+        .get("/api/v1/users")
+        .await
+        .refused(401, "not_logged_in");
+}
+
+#[tokio::test]
 async fn guessing_is_slowed_down_per_user_and_address() {
     let appliance = Appliance::enrolled("guess").await;
     let mut guesser = Client::new(appliance.client.server);

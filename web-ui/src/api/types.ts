@@ -29,3 +29,4 @@ export type SessionView = Schemas['SessionView'];
 export type Problem = Schemas['Problem'];
 export type Role = Schemas['Role'];
 export type UserAccount = Schemas['UserAccount'];
+export type NewPassword = Schemas['NewPassword'];

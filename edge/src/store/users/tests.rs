@@ -155,3 +155,38 @@ fn base32_is_rfc_4648() {
     }
     assert_ne!(random_text::<16>().unwrap(), random_text::<16>().unwrap());
 }
+
+#[test]
+fn passwords_change_and_users_go_but_not_the_last_operator() {
+    let scratch = Scratch::new("change");
+    let store = UserStore::open(&scratch.0).unwrap();
+    let code = store.enrolment_code().unwrap();
+    store.enrol(&code, "ada", PASSWORD).unwrap();
+    store.add("bob", PASSWORD, Role::Viewer).unwrap();
+    let last = store.remove("ada");
+    assert!(matches!(last, Err(UserError::LastOperator(_))), "{last:?}");
+
+    store.set_password("bob", "another horse").unwrap();
+    assert_eq!(store.verify("bob", PASSWORD), None);
+    let short = store.set_password("bob", "short");
+    assert!(matches!(short, Err(UserError::Password(5))), "{short:?}");
+    for unknown in [
+        store.set_password("eve", PASSWORD),
+        store.remove("eve").map(|_| ()),
+    ] {
+        assert!(matches!(unknown, Err(UserError::Unknown(_))), "{unknown:?}");
+    }
+
+    store.add("eve", PASSWORD, Role::Operator).unwrap();
+    assert_eq!(store.remove("ada").unwrap(), Role::Operator);
+    assert_eq!(store.verify("ada", PASSWORD), None);
+    let last = store.remove("eve");
+    assert!(matches!(last, Err(UserError::LastOperator(_))), "{last:?}");
+
+    // All of it is on disk, and nobody's going opens enrolment.
+    let again = UserStore::open(&scratch.0).unwrap();
+    let names: Vec<_> = again.list().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["bob", "eve"]);
+    assert_eq!(again.verify("bob", "another horse"), Some(Role::Viewer));
+    assert!(again.enrolled());
+}

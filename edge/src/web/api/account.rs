@@ -21,7 +21,7 @@ pub struct SessionView {
 pub enum Role {
     /// Look.
     Viewer,
-    /// Look, place orders, acknowledge alarms, add users.
+    /// Look, place orders, acknowledge alarms, add, change and remove users.
     Operator,
 }
 
@@ -72,4 +72,16 @@ pub struct UserAccount {
     pub user: String,
     /// What it may do.
     pub role: Role,
+}
+
+/// A user's next password.
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "password": "correct horse", "current": "staple battery" }))]
+pub struct NewPassword {
+    /// Password, 10 characters or more.
+    pub password: String,
+    /// The password before; needed for one's own.
+    #[serde(default)]
+    pub current: Option<String>,
 }

@@ -13,7 +13,7 @@ mod market;
 mod network;
 mod operation;
 
-pub use account::{Enrolment, Login, NewUser, Role, SessionView, UserAccount};
+pub use account::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount};
 pub use market::{
     AcCheckView, AwardView, BindingView, IntervalView, NewOrder, OrderStep, OrderView, PriceView,
     SettlementView,

@@ -10,10 +10,10 @@ use axum::{
 };
 
 use super::super::{
-    api::{Enrolment, Login, NewUser, Role, SessionView, UserAccount},
+    api::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount},
     app::App,
-    extract::{Body, COOKIE, Operator, token},
-    problem::{Create, Entry, Public, Read, Refusal},
+    extract::{Body, COOKIE, Operator, Segment, Viewer, not_allowed, token},
+    problem::{Act, Change, Create, Entry, Public, Read, Refusal},
 };
 use crate::store::users::{self, UserError, random_text};
 
@@ -56,7 +56,8 @@ pub(super) async fn enrol(
     };
     app.hash(enrol).await?.map_err(refusal)?;
     tracing::info!(%peer, user, "first user enrolled");
-    logged_in(&app, user, Role::Operator)
+    let token = begin(&app, &user, Role::Operator)?;
+    logged_in(user, Role::Operator, &token)
 }
 
 /// Logs in.
@@ -80,12 +81,17 @@ pub(super) async fn login(
     // Nobody's name is longer: what is counted and logged of it is not the sender's choice.
     let user: String = login.user.chars().take(users::NAME_MAX + 1).collect();
     attempt(&app, peer, &user)?;
-    let name = user.clone();
-    let verify = move |users: &users::UserStore| users.verify(&name, &login.password);
-    match app.hash(verify).await? {
-        Some(role) => {
+    let (name, sessions) = (user.clone(), app.clone());
+    // Within one turn of hashing, as changes are: no session begins by a password that is none any
+    // more.
+    let verify = move |users: &users::UserStore| {
+        let role = users.verify(&name, &login.password);
+        role.map(|role| Ok((role, begin(&sessions, &name, role)?)))
+    };
+    match app.hash(verify).await?.transpose()? {
+        Some((role, token)) => {
             app.throttle.succeeded(peer.ip(), &user);
-            logged_in(&app, user, role)
+            logged_in(user, role, &token)
         }
         None => {
             tracing::warn!(%peer, user, "login refused");
@@ -151,6 +157,72 @@ pub(super) async fn add_user(
     Ok((StatusCode::CREATED, Json(account)))
 }
 
+/// Removes a user; its sessions end at once. The last operator cannot be removed.
+#[utoipa::path(
+    delete, path = "/api/v1/users/{user}", tag = "account", security(("session" = [])),
+    params(("user" = String, Path, description = "User name.")),
+    responses((status = 200, description = "The user there was.", body = UserAccount), Act)
+)]
+pub(super) async fn remove_user(
+    Operator(session): Operator,
+    State(app): State<App>,
+    user: Segment,
+) -> Result<Json<UserAccount>, Refusal> {
+    let user = user.text();
+    let (name, sessions) = (user.clone(), app.clone());
+    let remove = move |users: &users::UserStore| {
+        let role = users.remove(&name)?;
+        sessions.sessions.end_all_of(&name);
+        Ok(role)
+    };
+    let role = app.hash(remove).await?.map_err(refusal)?;
+    tracing::info!(by = session.user, user, "user removed");
+    Ok(Json(UserAccount { user, role }))
+}
+
+/// Sets a password: one's own, given the one before, or, as an operator, anybody's. All sessions
+/// of that user end at once, the one that asks included.
+#[utoipa::path(
+    post, path = "/api/v1/users/{user}/password", tag = "account", security(("session" = [])),
+    params(("user" = String, Path, description = "User name.")), request_body = NewPassword,
+    responses((status = 204, description = "Set; log in by it."), Change)
+)]
+pub(super) async fn set_password(
+    Viewer(session): Viewer,
+    State(app): State<App>,
+    Extension(Peer(peer)): Extension<Peer>,
+    user: Segment,
+    Body(new): Body<NewPassword>,
+) -> Result<StatusCode, Refusal> {
+    let user = user.text();
+    let own = session.user == user;
+    if own {
+        attempt(&app, peer, &user)?;
+    } else if session.role < Role::Operator {
+        return Err(not_allowed(&session));
+    }
+    let (name, sessions) = (user.clone(), app.clone());
+    let set = move |users: &users::UserStore| {
+        let current = new.current.as_deref().unwrap_or_default();
+        if own && users.verify(&name, current).is_none() {
+            return Err(wrong_password());
+        }
+        users.set_password(&name, &new.password).map_err(refusal)?;
+        sessions.sessions.end_all_of(&name);
+        Ok(())
+    };
+    app.hash(set).await??;
+    app.throttle.succeeded(peer.ip(), &user);
+    tracing::info!(by = session.user, user, %peer, "password set");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn wrong_password() -> Refusal {
+    let message = "the current password is wrong";
+    Refusal::new(StatusCode::FORBIDDEN, "wrong_password", message)
+        .accepted("one's own password as it is now, in `current`")
+}
+
 /// The client's address, put into each request by the server.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
@@ -165,13 +237,18 @@ fn attempt(app: &App, peer: SocketAddr, user: &str) -> Result<(), Refusal> {
     })
 }
 
-fn logged_in(app: &App, user: String, role: Role) -> Result<Response, Refusal> {
+/// Begins a session and gives its token.
+fn begin(app: &App, user: &str, role: Role) -> Result<String, Refusal> {
     let token = random_text::<32>().map_err(refusal)?;
+    app.sessions
+        .begin(token.clone(), user.to_owned(), role, Instant::now());
+    Ok(token)
+}
+
+fn logged_in(user: String, role: Role, token: &str) -> Result<Response, Refusal> {
     // Without `Max-Age` the browser forgets it on closing; without TLS `Secure` would lose it.
     let cookie = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict");
     let cookie = HeaderValue::try_from(cookie).map_err(|_| Refusal::internal())?;
-    app.sessions
-        .begin(token, user.clone(), role, Instant::now());
     let view = SessionView {
         enrolled: true,
         user: Some(user),
@@ -186,6 +263,9 @@ fn refusal(error: UserError) -> Refusal {
         UserError::Name(_) | UserError::Password(_) => {
             Refusal::invalid("unfit_user", message).accepted(users::ACCEPTED)
         }
+        UserError::Unknown(_) => Refusal::not_found("unknown_user", message),
+        UserError::LastOperator(_) => Refusal::new(StatusCode::CONFLICT, "last_operator", message)
+            .accepted("to be removed once there is another operator"),
         UserError::Exists(_) => Refusal::new(StatusCode::CONFLICT, "user_exists", message),
         UserError::Enrolled => Refusal::new(StatusCode::CONFLICT, "already_enrolled", message),
         UserError::WrongCode => Refusal::new(StatusCode::FORBIDDEN, "wrong_code", message)

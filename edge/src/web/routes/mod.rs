@@ -18,7 +18,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    api::{Events, NewOrder, Problem},
+    api::{Events, NewOrder, NewPassword, Problem},
     app::App,
     events,
     extract::COOKIE,
@@ -87,6 +87,8 @@ pub(crate) fn document() -> OpenApiRouter<App> {
         .routes(routes!(account::login))
         .routes(routes!(account::logout))
         .routes(routes!(account::users, account::add_user))
+        .routes(routes!(account::remove_user))
+        .routes(routes!(account::set_password))
         .routes(routes!(events::events))
         .route_layer(from_fn(refuse_query));
     let mut router = OpenApiRouter::with_openapi(Frame::openapi())
@@ -103,7 +105,7 @@ pub(crate) fn document() -> OpenApiRouter<App> {
 /// An answer carries every field, `null` where there is no value; utoipa takes every `Option` for
 /// a field that may be left out, which is true only of what clients send.
 fn require_what_is_always_there(document: &mut utoipa::openapi::OpenApi) {
-    let may_lack: [&str; 2] = [&NewOrder::name(), &Problem::name()];
+    let may_lack: [&str; 3] = [&NewOrder::name(), &NewPassword::name(), &Problem::name()];
     let components = document.components.get_or_insert_default();
     for (name, schema) in &mut components.schemas {
         if let RefOr::T(Schema::Object(object)) = schema
