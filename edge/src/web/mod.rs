@@ -7,6 +7,7 @@ pub mod api;
 mod app;
 mod events;
 mod extract;
+mod patient;
 mod problem;
 mod pulse;
 mod routes;

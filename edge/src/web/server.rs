@@ -1,7 +1,12 @@
-//! The listening side: accepts connections, at most so many, and serves HTTP/1.1 on each with
+//! The listening side: accepts connections, at most so many in all and of an address, and serves HTTP/1.1 on each with
 //! bounds on headers, time and, on stopping, on how long it waits for the last answers.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::{
@@ -26,14 +31,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     app::App,
+    patient::Patient,
     problem::Refusal,
     routes::{self, Peer},
+    throttle::network,
     ui,
 };
 use crate::{published::Handle, store::users::UserStore};
 
 /// Connections at once; more wait to be accepted.
 const CONNECTIONS: usize = 256;
+/// Connections of one address at once (IPv6: of one /64); more are closed.
+const PER_ADDRESS: usize = 128;
 /// Time for a request's headers, and for the next request on an idle connection.
 const HEADERS: Duration = Duration::from_secs(30);
 /// Headers, and what is written ahead of a slow reader, bytes.
@@ -82,6 +91,7 @@ async fn accept(
     tasks: &mut JoinSet<()>,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let guests = Guests::default();
     loop {
         let accepted = async {
             let place = places.clone().acquire_owned().await;
@@ -99,17 +109,59 @@ async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
+                let Some(guest) = guests.admit(peer.ip()) else {
+                    tracing::debug!(%peer, "too many connections of this address");
+                    continue;
+                };
                 let router = router.clone();
                 let stop = stop.clone();
                 tasks.spawn(async move {
                     converse(stream, peer, router, stop).await;
-                    drop(place);
+                    drop((place, guest));
                 });
             }
             Err(error) => {
                 // Out of file descriptors, most likely: a pause lets some be closed.
                 tracing::warn!(%error, "cannot accept a connection");
                 sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// How many connections each address has.
+#[derive(Clone, Default)]
+struct Guests(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+impl Guests {
+    /// Counts a connection until the guest is dropped; `None` where its address has enough.
+    fn admit(&self, address: IpAddr) -> Option<Guest> {
+        let address = network(address);
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= PER_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Guest {
+            all: self.clone(),
+            address,
+        })
+    }
+}
+
+struct Guest {
+    all: Guests,
+    address: IpAddr,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut counts = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
             }
         }
     }
@@ -123,7 +175,7 @@ async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, stop: Can
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream)), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -86,7 +86,7 @@ fn forget_oldest(buckets: &mut Buckets) {
 }
 
 /// One IPv6 host commands a whole /64: count that as one address.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -1,14 +1,16 @@
 //! What is too large, too slow, unknown or impossible; headers; health.
 
+use std::net::SocketAddr;
+
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
 use super::{
     appliance::{Appliance, order},
-    client::PATIENCE,
+    client::{Client, PATIENCE},
 };
 
 #[tokio::test]
@@ -141,6 +143,44 @@ async fn garbage_ends_its_own_connection_only() {
         assert!(refused, "{answer}");
     }
     assert_eq!(appliance.client.get("/api/v1/status").await.status, 200);
+}
+
+/// Whether the server keeps this connection open: it answers a request on it.
+async fn served(stream: &mut TcpStream) -> bool {
+    let ask = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut first = [0];
+    let answered = async {
+        stream.write_all(ask).await.ok()?;
+        let read = stream.read(&mut first).await.ok()?;
+        Some(read == 1)
+    };
+    timeout(PATIENCE, answered).await.unwrap() == Some(true)
+}
+
+async fn connected(client: &Client) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    let from = SocketAddr::new(client.from.parse().unwrap(), 0);
+    socket.bind(from).unwrap();
+    socket.connect(client.server).await.unwrap()
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_every_connection() {
+    let appliance = Appliance::enrolled("address").await;
+    let mut client = Client::new(appliance.client.server);
+    let mut held = vec![];
+    for _ in 0..128 {
+        let mut stream = connected(&client).await;
+        assert!(served(&mut stream).await, "{}", held.len());
+        held.push(stream);
+    }
+    assert!(!served(&mut connected(&client).await).await);
+    client.from = "127.0.0.3";
+    assert!(served(&mut connected(&client).await).await, "another one");
+    client.from = "127.0.0.1";
+    drop(held);
+    let free = async { while !served(&mut connected(&client).await).await {} };
+    timeout(PATIENCE, free).await.unwrap();
 }
 
 #[tokio::test]
