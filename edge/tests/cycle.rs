@@ -150,13 +150,34 @@ fn a_device_that_does_not_answer_leaves_the_market() {
 
 #[test]
 fn lying_meters_are_named_and_the_result_stays_feasible() {
-    let lies: [(&str, bench::Lie, &str); 3] = [
-        ("rtu8/bay2_p", Box::new(|x| -x), "sign_flipped"),
+    let lies: [(&str, bench::Lie, &str, (&str, i32)); 4] = [
+        (
+            "rtu8/bay2_p",
+            Box::new(|x| -x),
+            "sign_flipped",
+            ("branch", 21),
+        ),
         // Ten standard deviations of a 0.1 % meter.
-        ("rtu8/bay3_u", Box::new(|x| x * 1.01), "gross_error"),
-        ("rtu3/bay1_p", Box::new(|_| -4_321_000.0), "frozen"),
+        (
+            "rtu8/bay3_u",
+            Box::new(|x| x * 1.01),
+            "gross_error",
+            ("node", 8),
+        ),
+        (
+            "rtu3/bay1_p",
+            Box::new(|_| -4_321_000.0),
+            "frozen",
+            ("branch", 16),
+        ),
+        (
+            "wind7/p",
+            Box::new(|_| 4_321_000.0),
+            "frozen",
+            ("unit", 101),
+        ),
     ];
-    for (point, lie, reason) in lies {
+    for (point, lie, reason, of) in lies {
         let mut bench = Bench::new();
         bench.until(2);
         bench.lies.insert(point.to_owned(), lie);
@@ -168,6 +189,8 @@ fn lying_meters_are_named_and_the_result_stays_feasible() {
             .map(|r| (r.point.as_str(), r.reason.as_str()))
             .collect();
         assert_eq!(rejected, [(point, reason)]);
+        let bad = &state.rejected[0];
+        assert_eq!((bad.measures.as_str(), bad.element), of, "{point}");
         assert!(alarm(&output, "bad_data").unwrap().contains(point));
         assert!(bench.u_max <= 1.05 && bench.loading_max <= 1.0, "{point}");
     }

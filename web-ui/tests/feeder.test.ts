@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import type { NetworkState } from '../src/api/types';
-import { deviceOf, same, summarise } from '../src/lib/feeder';
+import type { NetworkState, RejectedView } from '../src/api/types';
+import { deviceOf, same, summarise, suspects } from '../src/lib/feeder';
 import { cigre } from './cigre';
 
 const state: NetworkState = {
@@ -51,4 +51,15 @@ it('compares selections', () => {
   expect(same({ type: 'node', id: 1 }, { type: 'node', id: 1 })).toBe(true);
   expect(same({ type: 'node', id: 1 }, { type: 'branch', id: 1 })).toBe(false);
   expect(same(null, { type: 'node', id: 1 })).toBe(false);
+});
+
+it('marks the element that a bad measurement is of, and no other of that number', () => {
+  const bad: RejectedView = {
+    point: 'rtu8/bay2_p', measures: 'branch', element: 17, measured: 1, estimated: -1, normalised_residual: 9,
+    reason: 'sign_flipped', text: 'sign flipped', since: '2026-11-22T08:00:00Z',
+  };
+  expect(suspects([bad], 'branch', [3, 17])).toBe(true);
+  expect(suspects([bad], 'branch', [3])).toBe(false);
+  expect(suspects([bad], 'node', [17])).toBe(false);
+  expect(suspects(undefined, 'branch', [17])).toBe(false);
 });

@@ -39,6 +39,7 @@ impl Estimated {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct BadPoint {
     pub(super) point: PointId,
+    pub(super) kind: Kind,
     pub(super) measured: f64,
     pub(super) estimated: Option<f64>,
     pub(super) normalised_residual: f64,
@@ -262,6 +263,7 @@ impl Feeder {
             Some(BadPoint {
                 text: format!("{point}: {r}"),
                 point,
+                kind: measured.measurements.get(r.index)?.kind,
                 measured: r.measured,
                 estimated: r.estimated.map(|q| q.value),
                 normalised_residual: r.normalised_residual,
@@ -275,6 +277,7 @@ impl Feeder {
                 "{point}: frozen at {value:.6e}: a measurement this noisy does not repeat exactly"
             ),
             point: point.clone(),
+            kind: *kind,
             measured: *value,
             estimated: estimated_value(estimate, &self.grid, *kind),
             normalised_residual: 0.0,

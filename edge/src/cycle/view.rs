@@ -7,17 +7,17 @@ use protocols::{
     point::{DoublePoint, PointId, TimeQuality, Value},
 };
 use solver::{
-    estimation::{Estimate, Origin, Quantity},
+    estimation::{Estimate, Kind, Origin, Quantity},
     market::{
         Direction, MeterQuality, Party, Phase, Settlement, StatementReason,
         clearing::{Binding, Limit, Status as ClearingStatus},
     },
-    network::Grid,
+    network::{Grid, Id},
 };
 
 use super::{
     book::{Book, Cleared, Delivery, Interval, Outcome, Placed, PlacedBy},
-    feeder::{Estimated, Feeder},
+    feeder::{BadPoint, Estimated, Feeder},
 };
 use crate::{
     clock::{rfc3339, rfc3339_s},
@@ -33,10 +33,6 @@ use crate::{
 /// The network as built.
 pub(super) fn network(site: &Site) -> NetworkView {
     let n = &site.network;
-    let name_of = |id: i32| {
-        let place = site.nodes.iter().find(|place| place.id == id);
-        place.map_or_else(|| id.to_string(), |place| place.name.clone())
-    };
     let nodes = n
         .node
         .iter()
@@ -52,28 +48,42 @@ pub(super) fn network(site: &Site) -> NetworkView {
             source: n.source.iter().any(|s| s.node == node.id),
         })
         .collect();
-    let lines = n.line.iter().map(|l| BranchView {
+    NetworkView {
+        nodes,
+        branches: built_branches(site),
+        units: built_units(site),
+    }
+}
+
+fn built_branches(site: &Site) -> Vec<BranchView> {
+    let name_of = |id: Id| {
+        let place = site.nodes.iter().find(|place| place.id == id);
+        place.map_or_else(|| id.to_string(), |place| place.name.clone())
+    };
+    let between = |from, to| format!("{} – {}", name_of(from), name_of(to));
+    let lines = site.network.line.iter().map(|l| BranchView {
         id: l.id,
-        name: format!("Line {} – {}", name_of(l.from_node), name_of(l.to_node)),
+        name: format!("Line {}", between(l.from_node, l.to_node)),
         kind: "line".to_owned(),
         from: l.from_node,
         to: l.to_node,
         i_n_a: l.i_n,
         s_n_va: None,
     });
-    let transformers = n.transformer.iter().map(|t| BranchView {
+    let transformers = site.network.transformer.iter().map(|t| BranchView {
         id: t.id,
-        name: format!(
-            "Transformer {} – {}",
-            name_of(t.from_node),
-            name_of(t.to_node)
-        ),
+        name: format!("Transformer {}", between(t.from_node, t.to_node)),
         kind: "transformer".to_owned(),
         from: t.from_node,
         to: t.to_node,
         i_n_a: None,
         s_n_va: Some(t.sn),
     });
+    lines.chain(transformers).collect()
+}
+
+/// Units of the market, then loads.
+fn built_units(site: &Site) -> Vec<UnitView> {
     let units = site.units.iter().map(|u| UnitView {
         id: u.id,
         name: u.name.clone(),
@@ -94,11 +104,7 @@ pub(super) fn network(site: &Site) -> NetworkView {
         p_rated_w: l.expected_p_w,
         q_rated_var: l.expected_q_var,
     });
-    NetworkView {
-        nodes,
-        branches: lines.chain(transformers).collect(),
-        units: units.chain(loads).collect(),
-    }
+    units.chain(loads).collect()
 }
 
 pub(super) fn devices(site: &Site, snapshot: &Snapshot) -> Vec<DeviceView> {
@@ -302,11 +308,12 @@ fn units(site: &Site, estimate: &Estimate, snapshot: &Snapshot) -> Vec<UnitState
 }
 
 fn rejected(estimated: &Estimated) -> Vec<RejectedView> {
-    estimated
-        .bad
-        .iter()
-        .map(|bad| RejectedView {
+    let shown = |bad: &BadPoint| {
+        let (measures, element) = element(bad.kind)?;
+        Some(RejectedView {
             point: bad.point.to_string(),
+            measures: measures.to_owned(),
+            element,
             measured: bad.measured,
             estimated: bad.estimated,
             normalised_residual: bad.normalised_residual,
@@ -314,7 +321,20 @@ fn rejected(estimated: &Estimated) -> Vec<RejectedView> {
             text: bad.text.clone(),
             since: rfc3339(bad.since_us),
         })
-        .collect()
+    };
+    estimated.bad.iter().filter_map(shown).collect()
+}
+
+/// What a measurement is of; none for kinds that no point of a site has.
+fn element(kind: Kind) -> Option<(&'static str, Id)> {
+    Some(match kind {
+        Kind::Voltage { node } | Kind::NodeP { node } | Kind::NodeQ { node } => ("node", node),
+        Kind::BranchP { branch, .. }
+        | Kind::BranchQ { branch, .. }
+        | Kind::BranchCurrent { branch, .. } => ("branch", branch),
+        Kind::ApplianceP { appliance } | Kind::ApplianceQ { appliance } => ("unit", appliance),
+        _ => return None,
+    })
 }
 
 fn loss_w(estimate: &Estimate) -> f64 {

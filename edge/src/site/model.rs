@@ -147,6 +147,15 @@ pub enum UnitKind {
 }
 
 impl UnitKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Pv,
+        Self::Wind,
+        Self::Chp,
+        Self::FuelCell,
+        Self::Battery,
+    ];
+
     /// As written in the site file and the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -286,16 +286,7 @@ impl Context<'_> {
         id: Option<Id>,
         devices: &BTreeMap<String, At<Device>>,
     ) -> Option<Unit> {
-        let kind = table.word(
-            "kind",
-            &[
-                ("pv", UnitKind::Pv),
-                ("wind", UnitKind::Wind),
-                ("chp", UnitKind::Chp),
-                ("fuel_cell", UnitKind::FuelCell),
-                ("battery", UnitKind::Battery),
-            ],
-        );
+        let kind = table.word("kind", &UnitKind::ALL.map(|kind| (kind.as_str(), kind)));
         let name = table.text("name");
         let device = table.name("device");
         let participant = table.text("participant");
@@ -317,19 +308,13 @@ impl Context<'_> {
             }
         }
         let id = id?;
-        let node = match self.network {
-            Some(network) => {
-                let found = network.sym_gen.iter().find(|g| g.id == id);
-                if found.is_none() {
-                    table.problem("id", format!("the network has no generator {id}"));
-                }
-                found?.node
-            }
-            None => return None,
-        };
+        let found = self.network?.sym_gen.iter().find(|g| g.id == id);
+        if found.is_none() {
+            table.problem("id", format!("the network has no generator {id}"));
+        }
         Some(Unit {
             id,
-            node,
+            node: found?.node,
             name: name?.to_owned(),
             kind: kind?,
             device: DeviceId::new(device?),

@@ -1,5 +1,5 @@
 /** Figures of the feeder as a whole, out of the network and its estimated state. */
-import type { BranchState, NetworkState, NetworkView, NodeState, UnitState } from '../api/types';
+import type { BranchState, NetworkState, NetworkView, NodeState, RejectedView, UnitState } from '../api/types';
 
 export interface Feeder {
   /** Power from the grid above, import-positive. */
@@ -40,6 +40,15 @@ export function summarise(network: NetworkView, state: NetworkState): Feeder {
 
 function sum(units: UnitState[]): number {
   return units.reduce((total, u) => total + u.p_w, 0);
+}
+
+/** Whether a measurement of one of these elements is not believed. */
+export function suspects(
+  rejected: readonly RejectedView[] | undefined,
+  measures: 'node' | 'branch' | 'unit',
+  ids: readonly number[],
+): boolean {
+  return rejected?.some((r) => r.measures === measures && ids.includes(r.element)) ?? false;
 }
 
 /** Device a point belongs to: the part of its id before the slash. */

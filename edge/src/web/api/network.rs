@@ -171,6 +171,10 @@ pub struct UnitState {
 pub struct RejectedView {
     /// The point.
     pub point: String,
+    /// What it measures: `node`, `branch` or `unit`.
+    pub measures: String,
+    /// Id of that node, branch or unit.
+    pub element: i32,
     /// What it says, SI.
     pub measured: f64,
     /// What the others say, SI; `null` where they say nothing.
