@@ -3,11 +3,12 @@
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use solver::estimation::{Estimator, Kind, Measurement, Options};
+use solver::estimation::{AsymEstimator, Estimator, Kind, Measurement, Options, Phase};
 use solver::network::{
-    Connection, Grid, Line, LoadKind, Network, Node, PhaseSet, S_BASE_VA, Side, Source, SymLoad,
+    AsymLoad, Connection, Grid, Line, LoadKind, Network, Node, PhaseSet, S_BASE_VA, Side, Source,
+    SymLoad,
 };
-use solver::powerflow::{self, PowerFlow};
+use solver::powerflow::{self, AsymOutput, AsymPowerFlow, PowerFlow};
 
 use super::case::metered;
 
@@ -26,10 +27,10 @@ fn network(nodes: i32, parent: impl Fn(i32) -> i32, closing: &[(i32, i32)]) -> N
             x1: random.random_range(0.001..0.01),
             c1: 1e-8,
             tan1: 0.0,
-            r0: None,
-            x0: None,
-            c0: None,
-            tan0: None,
+            r0: Some(0.04),
+            x0: Some(0.03),
+            c0: Some(5e-9),
+            tan0: Some(0.0),
             i_n: None,
             phases: PhaseSet::ABC,
         })
@@ -124,6 +125,88 @@ fn check(network: &Network) {
         let turned = expected * u[0].conj() / u[0].norm();
         assert!((found - turned).norm() < 1e-8, "{found} {turned}");
     }
+}
+
+/// The same by phase: loads of each phase, of which phase a takes half.
+fn check_by_phase(mut network: Network) {
+    for l in network.sym_load.drain(..) {
+        let share = |x: f64| [0.5 * x, 0.3 * x, 0.2 * x];
+        network.asym_load.push(AsymLoad {
+            id: l.id,
+            node: l.node,
+            status: 1,
+            kind: l.kind,
+            p_specified: share(l.p_specified),
+            q_specified: share(l.q_specified),
+            connection: l.connection,
+            u_min: None,
+            u_max: None,
+        });
+    }
+    let grid = Grid::new(&network).unwrap();
+    let exact = powerflow::Options {
+        tolerance: 1e-12,
+        max_iterations: 50,
+    };
+    let mut flow = AsymPowerFlow::new(&grid).unwrap();
+    let truth = flow
+        .run(&grid, None, powerflow::Method::Newton, &exact)
+        .unwrap();
+    let output = AsymOutput::new(&grid, flow.phases(), &truth);
+    let measurements = by_phase(&output);
+    let estimate = AsymEstimator::new(&grid)
+        .unwrap()
+        .run(&grid, &measurements, None, &Options::default())
+        .unwrap();
+    assert!(estimate.unobservable.is_empty() && estimate.rejected.is_empty());
+    assert!(estimate.objective < 1e-6, "{}", estimate.objective);
+    assert!(estimate.gradient_norm < 1e-4, "{}", estimate.gradient_norm);
+    for (found, expected) in estimate.u.iter().zip(&truth.u) {
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).norm() < 1e-7, "{found} {expected}");
+        }
+    }
+}
+
+/// True values as in [`check`], of each phase.
+fn by_phase(output: &AsymOutput) -> Vec<Measurement> {
+    let mut measurements = Vec::new();
+    let mut add = |kind, values: [f64; 3], sigma| {
+        for (phase, value) in [Phase::A, Phase::B, Phase::C].into_iter().zip(values) {
+            measurements.push(Measurement {
+                phase,
+                ..metered(kind, value, sigma)
+            });
+        }
+    };
+    for node in output.node.iter().step_by(10) {
+        add(Kind::Voltage { node: node.id }, node.u, 10.0);
+    }
+    let source = &output.node[0];
+    add(Kind::VoltageAngle { node: source.id }, source.u_angle, 1e-3);
+    for (k, l) in output.line.iter().enumerate() {
+        let (sigma, branch) = (if k % 2 == 0 { 1.0 } else { 1e4 }, l.id);
+        for (side, p, q) in [(Side::From, l.p_from, l.q_from), (Side::To, l.p_to, l.q_to)] {
+            add(Kind::BranchP { branch, side }, p, sigma);
+            add(Kind::BranchQ { branch, side }, q, sigma);
+        }
+    }
+    for l in &output.asym_load {
+        let appliance = l.id;
+        add(Kind::ApplianceP { appliance }, l.p, 10.0);
+        add(Kind::ApplianceQ { appliance }, l.q, 10.0);
+    }
+    measurements
+}
+
+#[test]
+fn fully_measured_ring_by_phase() {
+    check_by_phase(network(978, |k| k - 1, &[(977, 0)]));
+}
+
+#[test]
+fn radial_feeders_by_phase() {
+    check_by_phase(network(300, |k| if k <= 10 { 0 } else { k - 10 }, &[]));
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 mod bad_data;
 mod by_hand;
+mod by_phase;
 mod case;
 mod feeder;
 mod golden;
