@@ -68,7 +68,8 @@ fn exit_statuses_say_what_is_wrong() {
     let status = |arguments: &[&str]| busbar(arguments).status.code();
     assert_eq!(status(&[text(&input)]), Some(0));
     assert_eq!(status(&[text(&input), "--tolerance", "-1"]), Some(2));
-    assert_eq!(status(&[text(&input), "--method", "current"]), Some(2));
+    assert_eq!(status(&[text(&input), "--method", "current"]), Some(0));
+    assert_eq!(status(&[text(&input), "--method", "gauss"]), Some(2));
     assert_eq!(status(&["/nowhere/input.json"]), Some(65));
     let updates = case("non-existent-id-update-batch");
     let (base, batch) = (

@@ -14,6 +14,7 @@ use solver::powerflow::{
 
 /// Tight, so that a case's own tolerance is the reference's.
 const OPTIONS: Options = Options {
+    method: Method::Newton,
     tolerance: 1e-10,
     max_iterations: 20,
 };
@@ -75,15 +76,16 @@ fn run_case(folder: &Path) -> Result<usize, Vec<String>> {
         .contains("iterative_current")
         .then_some(Method::Current);
     for (symmetry, method) in [
-        ("sym", None),
+        ("sym", Some(Method::Newton)),
+        ("sym", current),
         ("asym", Some(Method::Newton)),
         ("asym", current),
     ] {
         let single = read(&format!("{symmetry}_output.json"));
         let batch = read(&format!("{symmetry}_output_batch.json"));
         let mut solver = match (symmetry, method) {
-            ("sym", _) => Solver::Symmetric(Box::new(PowerFlow::new(&grid))),
             (_, None) => continue,
+            ("sym", Some(method)) => Solver::Symmetric(Box::new(PowerFlow::new(&grid)), method),
             (_, Some(_)) if single.is_none() && batch.is_none() => continue,
             (_, Some(method)) => {
                 let solver = AsymPowerFlow::new(&grid).map_err(|e| e.problems())?;
@@ -108,7 +110,7 @@ fn run_case(folder: &Path) -> Result<usize, Vec<String>> {
 
 /// A power flow, symmetric or by phase.
 enum Solver {
-    Symmetric(Box<PowerFlow>),
+    Symmetric(Box<PowerFlow>, Method),
     ByPhase(Box<AsymPowerFlow>, Method),
 }
 
@@ -120,11 +122,15 @@ impl Solver {
         strategy: Option<TapStrategy>,
     ) -> Result<Value, PowerFlowError> {
         let output = match self {
-            Self::Symmetric(solver) => {
+            Self::Symmetric(solver, method) => {
+                let options = Options {
+                    method: *method,
+                    max_iterations: if *method == Method::Newton { 20 } else { 200 },
+                    ..OPTIONS
+                };
                 let solution = match strategy {
-                    None => solver.run(grid, &[], None, &OPTIONS)?,
+                    None => solver.run(grid, &[], None, &options)?,
                     Some(strategy) => {
-                        let options = OPTIONS;
                         change_taps(grid, strategy, &mut SymTapSolver { solver, options })?
                     }
                 };
@@ -133,18 +139,14 @@ impl Solver {
             Self::ByPhase(solver, method) => {
                 // The last steps shrink by a factor only, not quadratically.
                 let options = Options {
+                    method: *method,
                     tolerance: 1e-12,
                     max_iterations: 200,
                 };
                 let solution = match strategy {
-                    None => solver.run(grid, None, *method, &options)?,
+                    None => solver.run(grid, None, &options)?,
                     Some(strategy) => {
-                        let method = *method;
-                        let mut solver = AsymTapSolver {
-                            solver,
-                            method,
-                            options,
-                        };
+                        let mut solver = AsymTapSolver { solver, options };
                         change_taps(grid, strategy, &mut solver)?
                     }
                 };

@@ -30,6 +30,7 @@ fn network(feeder: &str) -> Network {
 
 fn options(method: Method) -> Options {
     Options {
+        method,
         tolerance: 1e-10,
         max_iterations: if method == Method::Newton { 20 } else { 1000 },
     }
@@ -53,7 +54,7 @@ fn of_opendss(feeder: &str) -> Voltages {
 
 fn ours(grid: &Grid, solver: &mut AsymPowerFlow, method: Method) -> Voltages {
     let solution = solver
-        .run(grid, None, method, &options(method))
+        .run(grid, None, &options(method))
         .expect("the feeders converge");
     voltages(grid, solver, &solution)
 }
@@ -125,7 +126,6 @@ fn with_regulators_free_every_voltage_is_within_a_step_of_opendss() {
             let mut solver = AsymPowerFlow::new(&grid).unwrap();
             let mut taps = AsymTapSolver {
                 solver: &mut solver,
-                method,
                 options: options(method),
             };
             let solution = regulate(&mut grid, TapStrategy::Any, &mut taps).unwrap();

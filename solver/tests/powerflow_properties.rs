@@ -268,8 +268,9 @@ fn balanced_phases_are_the_symmetric_power_flow() {
             Method::Current,
             Method::Newton,
         ] {
-            let by_phase = solver.run(&grid, None, method, &options).unwrap();
-            let warm = solver.run(&grid, Some(&by_phase.u), method, &options);
+            let options = Options { method, ..options };
+            let by_phase = solver.run(&grid, None, &options).unwrap();
+            let warm = solver.run(&grid, Some(&by_phase.u), &options);
             assert!(warm.unwrap().iterations <= 2, "seed {seed}");
             let symmetric = solve(&grid);
             for (turns, phase) in [(0.0, 0), (-1.0, 1), (1.0, 2)] {

@@ -151,6 +151,7 @@ impl Question {
             None
         };
         let options = Options {
+            method,
             tolerance: TOLERANCE,
             max_iterations: 300,
         };
@@ -158,7 +159,7 @@ impl Question {
         for mut scenario in batch {
             grid.exchange(&mut scenario)?;
             let output = match &mut asymmetric {
-                Some(solver) => solver.run(&grid, None, method, &options).map(|solution| {
+                Some(solver) => solver.run(&grid, None, &options).map(|solution| {
                     serde_json::to_value(AsymOutput::new(&grid, solver.phases(), &solution))
                 }),
                 None => symmetric
@@ -236,23 +237,16 @@ fn compare(question: &Question, peer: &mut Peer, tally: &mut Tally) -> Result<()
         *tally.refused_by_peer.entry(what).or_default() += 1;
         return Ok(());
     }
-    let methods: &[Method] = if question.by_phase {
-        &[Method::Newton, Method::Current]
-    } else {
-        &[Method::Newton]
-    };
+    let methods = [Method::Newton, Method::Current];
     // Current injection must converge where power-grid-model's does, which takes a voltage that is
     // not a number for converged.
-    let current = match methods.len() {
-        1 => Value::Null,
-        _ => question.ask(peer, "iterative_current")?,
-    };
+    let current = question.ask(peer, "iterative_current")?;
     let relative = if question.input.contains("\"link\"") {
         RELATIVE_WITH_LINKS
     } else {
         RELATIVE
     };
-    for &method in methods {
+    for method in methods {
         let found = question.solve(method)?;
         for (k, found) in found.iter().enumerate() {
             let scenario = k.to_string();

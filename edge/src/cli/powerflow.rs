@@ -19,9 +19,6 @@ use super::say_error;
 /// Exit status for a wrong input file.
 const EX_DATAERR: u8 = 65;
 
-/// Iterations of a method that converges linearly.
-const CURRENT_ITERATIONS: usize = 200;
-
 #[derive(Args)]
 pub(super) struct PowerFlowArguments {
     /// The network: an `input` data set.
@@ -33,8 +30,9 @@ pub(super) struct PowerFlowArguments {
     /// By phase.
     #[arg(long)]
     asymmetric: bool,
-    /// How to iterate by phase; the symmetric power flow is always Newton's.
-    #[arg(long, value_enum, default_value_t = MethodName::Newton, requires_if("current", "asymmetric"))]
+    /// How to iterate. Current injection is faster; where loads are heavy against the network's
+    /// strength, or a regulator holds a voltage, Newton's takes over.
+    #[arg(long, value_enum, default_value_t = MethodName::Newton)]
     method: MethodName,
     /// Which taps automatic tap changers choose.
     #[arg(long, value_enum, default_value_t = TapName::Off)]
@@ -73,7 +71,7 @@ fn positive(text: &str) -> Result<f64, String> {
 /// A power flow of either kind.
 enum Solver {
     Symmetric(Box<PowerFlow>),
-    ByPhase(Box<AsymPowerFlow>, Method),
+    ByPhase(Box<AsymPowerFlow>),
 }
 
 pub(super) fn powerflow(arguments: &PowerFlowArguments) -> anyhow::Result<ExitCode> {
@@ -151,11 +149,7 @@ fn solve(
     let network = pgm_json::read(input)?;
     let mut grid = Grid::new(&network)?;
     let mut solver = if arguments.asymmetric {
-        let method = match arguments.method {
-            MethodName::Newton => Method::Newton,
-            MethodName::Current => Method::Current,
-        };
-        Solver::ByPhase(Box::new(AsymPowerFlow::new(&grid)?), method)
+        Solver::ByPhase(Box::new(AsymPowerFlow::new(&grid)?))
     } else {
         Solver::Symmetric(Box::new(PowerFlow::new(&grid)))
     };
@@ -192,7 +186,11 @@ impl Solver {
             TapName::Max => Some(TapStrategy::Max),
             TapName::FastAny => Some(TapStrategy::FastAny),
         };
-        let mut options = Options {
+        let options = Options {
+            method: match arguments.method {
+                MethodName::Newton => Method::Newton,
+                MethodName::Current => Method::Current,
+            },
             tolerance: arguments.tolerance,
             ..Options::default()
         };
@@ -210,17 +208,12 @@ impl Solver {
                 };
                 serde_json::to_value(SymOutput::new(grid, &solution))
             }
-            Self::ByPhase(solver, method) => {
-                let method = *method;
-                if method == Method::Current {
-                    options.max_iterations = CURRENT_ITERATIONS;
-                }
+            Self::ByPhase(solver) => {
                 let solution = match strategy {
-                    None => solver.run(grid, None, method, &options)?,
+                    None => solver.run(grid, None, &options)?,
                     Some(strategy) => {
                         let mut taps = AsymTapSolver {
                             solver: &mut *solver,
-                            method,
                             options,
                         };
                         change_taps(grid, strategy, &mut taps)?

@@ -27,6 +27,19 @@ impl Zip {
         self.power + (self.current + self.impedance * u) * u
     }
 
+    /// Current with the voltage `u` across, `rated` at 1 pu: `conj(power / u)`.
+    pub(super) fn injected(&self, u: Complex64, rated: f64) -> Complex64 {
+        let square = u.norm_sqr();
+        if square == 0.0 {
+            return Complex64::ZERO;
+        }
+        let inverse = 1.0 / square;
+        let by_power = self.power * inverse;
+        let by_current = self.current * (inverse.sqrt() * (1.0 / rated));
+        let by_impedance = self.impedance * (1.0 / (rated * rated));
+        (by_power + by_current + by_impedance).conj() * u
+    }
+
     /// `|u|` times the derivative by `|u|`.
     pub(super) fn slope(&self, u: f64) -> Complex64 {
         (self.current + self.impedance * (2.0 * u)) * u
@@ -38,14 +51,14 @@ impl Zip {
     }
 }
 
-/// Sums the grid's appliances and the extra constant injections by node.
-pub(super) fn collect(grid: &Grid, injections: &[Complex64], zip: &mut [Zip]) {
+/// Sums the grid's appliances and the extra constant injections of each node at its `place`.
+pub(super) fn collect(grid: &Grid, injections: &[Complex64], place: &[usize], zip: &mut [Zip]) {
     zip.fill(Zip::default());
     for a in grid.appliances.iter().filter(|a| a.closed) {
-        zip[a.node].add(a.load_kind, a.s);
+        zip[place[a.node]].add(a.load_kind, a.s);
     }
-    for (node, s) in zip.iter_mut().zip(injections) {
-        node.power += s;
+    for (&k, s) in place.iter().zip(injections) {
+        zip[k].power += s;
     }
 }
 

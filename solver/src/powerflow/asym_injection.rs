@@ -13,14 +13,14 @@ const ZERO: Complex64 = Complex64::new(0.0, 0.0);
 /// Voltage between two phases at 1 pu.
 const LINE_TO_LINE: f64 = 1.732_050_807_568_877_2;
 
-/// The appliances of each node, summed.
+/// The appliances of each row, summed.
 #[derive(Clone, Debug)]
 pub(super) struct Injections {
     /// From the phases a, b, c to ground.
     wye: Vec<[Zip; 3]>,
     /// Of the legs ab, bc, ca; only as long as there is one.
     delta: Vec<[Zip; 3]>,
-    /// Appliances that are an impedance where the voltage is low or high, with their node, by node.
+    /// Appliances that are an impedance where the voltage is low or high, with their row, by row.
     limited: Vec<(usize, Appliance, Phases)>,
 }
 
@@ -49,34 +49,32 @@ impl Injections {
         }
     }
 
-    /// Takes over the appliances as they are now; allocates nothing.
-    pub(super) fn follow(&mut self, grid: &Grid, phases: &PhaseGrid) {
+    /// Takes over the appliances as they are now; `place` is the row of each node. Allocates
+    /// nothing.
+    pub(super) fn follow(&mut self, grid: &Grid, phases: &PhaseGrid, place: &[usize]) {
         self.wye.fill([Zip::default(); 3]);
         self.delta.fill([Zip::default(); 3]);
         self.limited.clear();
         let appliances = grid.appliances.iter().zip(&phases.appliances);
         for (a, s) in appliances.filter(|(a, _)| a.closed) {
             if is_limited(a) {
-                self.limited.push((a.node, a.clone(), *s));
+                self.limited.push((place[a.node], a.clone(), *s));
                 continue;
             }
             let zips = match a.connection {
-                Connection::Wye => &mut self.wye[a.node],
-                Connection::Delta => &mut self.delta[a.node],
+                Connection::Wye => &mut self.wye[place[a.node]],
+                Connection::Delta => &mut self.delta[place[a.node]],
             };
             for (zip, &s) in zips.iter_mut().zip(s) {
                 zip.add(a.load_kind, s);
             }
         }
         self.limited
-            .sort_unstable_by_key(|(node, a, _)| (*node, a.id));
+            .sort_unstable_by_key(|(row, a, _)| (*row, a.id));
     }
 
-    /// Calls with each leg of node `i` that has a voltage across it.
-    fn each_leg(&self, i: usize, u: &Phases, mut f: impl FnMut(&Leg)) {
-        for (p, zip) in self.wye[i].iter().enumerate() {
-            leg(Connection::Wye, p, u, |_| *zip).iter().for_each(&mut f);
-        }
+    /// Calls with each leg of row `i` that has a voltage across it, but for what is in `wye`.
+    fn each_other_leg(&self, i: usize, u: &Phases, mut f: impl FnMut(&Leg)) {
         for (k, zip) in self
             .delta
             .get(i)
@@ -90,10 +88,10 @@ impl Injections {
         if self.limited.is_empty() {
             return;
         }
-        let first = self.limited.partition_point(|(node, ..)| *node < i);
+        let first = self.limited.partition_point(|(row, ..)| *row < i);
         for (_, a, s) in self.limited[first..]
             .iter()
-            .take_while(|(node, ..)| *node == i)
+            .take_while(|(row, ..)| *row == i)
         {
             for (k, &s) in s.iter().enumerate() {
                 leg(a.connection, k, u, |u| zip_at(a, s, u))
@@ -103,12 +101,15 @@ impl Injections {
         }
     }
 
-    /// Current that the appliances of node `i` inject at its voltages `u`, pu.
+    /// Current that the appliances of row `i` inject at its voltages `u`, pu.
     pub(super) fn current(&self, i: usize, u: &Phases) -> Phases {
-        let mut current = [ZERO; 3];
-        self.each_leg(i, u, |leg| {
-            let power = leg.zip.at(leg.across.norm() / leg.rated);
-            let injected = (power / leg.across).conj();
+        let wye = &self.wye[i];
+        let mut current = [0, 1, 2].map(|p| wye[p].injected(u[p], 1.0));
+        if self.delta.is_empty() && self.limited.is_empty() {
+            return current;
+        }
+        self.each_other_leg(i, u, |leg| {
+            let injected = leg.zip.injected(leg.across, leg.rated);
             current[leg.from] += injected;
             if let Some(to) = leg.to {
                 current[to] -= injected;
@@ -120,7 +121,7 @@ impl Injections {
     /// Takes the derivative of [`current`](Self::current) by the real and imaginary parts of the
     /// voltages (three real parts first, then the imaginary ones) off a block.
     pub(super) fn subtract_slope(&self, i: usize, u: &Phases, block: &mut Block<6>) {
-        self.each_leg(i, u, |leg| {
+        let mut subtract_leg = |leg: &Leg| {
             let slope = leg.slope();
             let p = leg.from;
             subtract(block, (p, p), &slope, 1.0);
@@ -129,7 +130,13 @@ impl Injections {
                 subtract(block, (p, q), &slope, -1.0);
                 subtract(block, (q, p), &slope, -1.0);
             }
-        });
+        };
+        for (p, zip) in self.wye[i].iter().enumerate() {
+            leg(Connection::Wye, p, u, |_| *zip)
+                .iter()
+                .for_each(&mut subtract_leg);
+        }
+        self.each_other_leg(i, u, subtract_leg);
     }
 }
 

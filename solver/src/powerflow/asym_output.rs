@@ -3,7 +3,6 @@
 use super::asym::AsymSolution;
 use super::asym_injection;
 use super::output::{AsymOutput, BranchOutput, End, State};
-use super::structure::add;
 use crate::network::{Grid, Matrix3, PhaseBranch, PhaseGrid, PhaseMask, Phases};
 
 impl AsymOutput {
@@ -129,4 +128,11 @@ pub(super) fn ends(y: &PhaseBranch, u_from: &Phases, u_to: &Phases) -> [End<Phas
         end(y.yff, &y.yft, u_from, u_to),
         end(y.ytt, &y.ytf, u_to, u_from),
     ]
+}
+
+/// Adds phase by phase.
+fn add(to: &mut Phases, other: &Phases) {
+    for (to, other) in to.iter_mut().zip(other) {
+        *to += other;
+    }
 }

@@ -3,6 +3,7 @@
 use num_complex::Complex64;
 
 use super::appliances::{self, Zip};
+use super::case;
 use super::output::End;
 use crate::network::{Branch, Grid, S_BASE_VA};
 
@@ -153,29 +154,6 @@ fn node_currents(grid: &Grid, u: &[Complex64]) -> Vec<Complex64> {
     current
 }
 
-/// The sources of one node as one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Thevenin {
-    pub(super) y: Complex64,
-    pub(super) u: Complex64,
-}
-
-/// The closed sources of each node combined.
-pub(super) fn thevenin(grid: &Grid, out: &mut [Option<Thevenin>]) {
-    out.fill(None);
-    for s in grid.sources.iter().filter(|s| s.closed) {
-        let node = &mut out[s.node];
-        *node = Some(match *node {
-            None => Thevenin { y: s.y, u: s.u_ref },
-            Some(t) => {
-                let y = t.y + s.y;
-                let u = t.u + (s.u_ref - t.u) * (s.y / y);
-                Thevenin { y, u }
-            }
-        });
-    }
-}
-
 /// What each source delivers, pu, generation-positive.
 ///
 /// From the balance of its node, `injections` being constant powers on top of the grid's
@@ -187,25 +165,16 @@ pub(super) fn thevenin(grid: &Grid, out: &mut [Option<Thevenin>]) {
 /// When `u` does not have a voltage for each node of the grid.
 #[must_use]
 pub fn source_powers(grid: &Grid, u: &[Complex64], injections: &[Complex64]) -> Vec<Complex64> {
-    let nodes = grid.node_id.len();
-    let mut zip = vec![Zip::default(); nodes];
-    appliances::collect(grid, injections, &mut zip);
-    let mut combined = vec![None; nodes];
-    thevenin(grid, &mut combined);
+    let place: Vec<usize> = (0..grid.node_id.len()).collect();
+    let mut zip = vec![Zip::default(); place.len()];
+    appliances::collect(grid, injections, &place, &mut zip);
+    let y = || grid.sources.iter().map(|s| s.y);
+    let mut all = Vec::new();
+    case::combine(grid, &place, y(), &mut all);
     let current = node_currents(grid, u);
-    grid.sources
-        .iter()
-        .map(|s| {
-            let k = s.node;
-            match combined[k] {
-                Some(all) if s.closed && u[k] != Complex64::ZERO => {
-                    let injected = zip[k].at(u[k].norm());
-                    let total = current[k] - (injected / u[k]).conj();
-                    let own = total * (s.y / all.y) + s.y * (s.u_ref - all.u);
-                    u[k] * own.conj()
-                }
-                _ => Complex64::ZERO,
-            }
-        })
-        .collect()
+    let taken =
+        |k: usize| (u[k] != Complex64::ZERO).then(|| current[k] - zip[k].injected(u[k], 1.0));
+    let mut powers = Vec::with_capacity(grid.sources.len());
+    case::source_powers(grid, &place, u, &all, y(), taken, &mut powers);
+    powers
 }

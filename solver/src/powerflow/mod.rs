@@ -1,21 +1,25 @@
 //! Power flow: node voltages from injections.
 //!
 //! Newton-Raphson on the power mismatch in polar form (Tinney and Hart, 1967), started from the
-//! linear network whose loads are constant impedances. Structure and workspace are built once
+//! linear network whose loads are constant impedances, by phase on currents; or current injection
+//! with the network's own factor, kept from run to run. Structure and workspace are built once
 //! from the branches, then run with new values and switch states as often as wanted. Everything
 //! here is per unit, injections are generation-positive.
 
 mod appliances;
 mod asym;
 mod asym_injection;
+mod asym_newton;
 mod asym_output;
-mod asym_sources;
+mod case;
+mod current;
 mod flows;
 mod newton;
 mod output;
 mod regulation;
 mod step_regulators;
 mod structure;
+mod sym;
 mod tap_changing;
 
 use num_complex::Complex64;
@@ -23,37 +27,34 @@ use thiserror::Error;
 
 pub use asym::{AsymPowerFlow, AsymSolution};
 pub use flows::{BranchFlow, Flows, flows, source_powers};
-pub use newton::PowerFlow;
 pub use output::{
     ApplianceOutput, AsymOutput, BranchOutput, NodeOutput, Output, SymOutput, TapRegulatorOutput,
     ThreeWindingOutput, VoltageRegulatorOutput,
 };
 
 pub use step_regulators::regulate;
+pub use sym::PowerFlow;
 pub use tap_changing::{AsymTapSolver, SymTapSolver, TapSolver, TapStrategy, change_taps};
 
 use crate::network::{Grid, Id};
 
-/// Source admittance, pu, from which a node may count as nearly ideal: 1e-8 pu of power is then
-/// no longer resolved by the difference of two voltages near 1 pu.
-const STIFF_Y: f64 = 1e8;
-/// And only when it dwarfs what else is connected, so that the outer correction contracts.
-const STIFF_RATIO: f64 = 1e3;
-
-/// How to solve by phase.
+/// How to solve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
     /// Newton-Raphson: few iterations, whatever the load.
     #[default]
     Newton,
-    /// Current injection: one factor for all that does not change taps or switch states; fast
-    /// where loads are light against the network's strength.
+    /// Current injection: one factor for all that does not change taps or switch states. Where
+    /// loads are too heavy against the network's strength for it, or a regulator holds a voltage,
+    /// Newton-Raphson after all.
     Current,
 }
 
-/// When to stop.
+/// How to solve, and when to stop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
+    /// Iteration.
+    pub method: Method,
     /// Largest change of any voltage in the last iteration, pu.
     pub tolerance: f64,
     /// Iterations after which the power flow counts as not converging.
@@ -64,6 +65,7 @@ impl Default for Options {
     /// Power-grid-model's: 1e-8 pu, 20 iterations.
     fn default() -> Self {
         Self {
+            method: Method::default(),
             tolerance: 1e-8,
             max_iterations: 20,
         }
@@ -71,7 +73,7 @@ impl Default for Options {
 }
 
 /// A solved power flow.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Solution {
     /// Voltage of each node, pu; zero where it is not energised.
     pub u: Vec<Complex64>,

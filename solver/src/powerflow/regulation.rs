@@ -22,7 +22,7 @@ pub(super) struct Hold {
 /// The regulators of a grid that work now.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Regulation {
-    /// By node.
+    /// By node; none at all without regulators.
     pub(super) hold: Vec<Option<Hold>>,
     /// Appliance of each voltage regulator, where it works.
     appliance: Vec<Option<usize>>,
@@ -38,13 +38,25 @@ fn refused(grid: &Grid, node: usize, reason: &'static str) -> PowerFlowError {
 }
 
 impl Regulation {
-    /// Takes over the regulators as they are now and takes what they set out of `zip`.
-    pub(super) fn follow(&mut self, grid: &Grid, zip: &mut [Zip]) -> Result<(), PowerFlowError> {
+    /// Takes over the regulators as they are now and takes what they set out of `zip`, which has
+    /// each node at its `place`.
+    pub(super) fn follow(
+        &mut self,
+        grid: &Grid,
+        place: &[usize],
+        zip: &mut [Zip],
+    ) -> Result<(), PowerFlowError> {
+        let regulators = &grid.network().voltage_regulator;
+        let nodes = if regulators.is_empty() {
+            0
+        } else {
+            place.len()
+        };
         self.hold.clear();
-        self.hold.resize(grid.node_id.len(), None);
+        self.hold.resize(nodes, None);
         self.appliance.clear();
         self.limits.clear();
-        for r in &grid.network().voltage_regulator {
+        for r in regulators {
             let (low, high) = (
                 r.q_min.unwrap_or(f64::NEG_INFINITY),
                 r.q_max.unwrap_or(f64::INFINITY),
@@ -68,7 +80,7 @@ impl Regulation {
                     "a source and a regulator both set it",
                 ));
             }
-            let own = &mut zip[a.node];
+            let own = &mut zip[place[a.node]];
             match a.load_kind {
                 LoadKind::Power => own.power.im -= a.s.im,
                 LoadKind::Current => own.current.im -= a.s.im,
@@ -99,6 +111,11 @@ impl Regulation {
         Ok(())
     }
 
+    /// Whether a node's voltage is held.
+    pub(super) fn holds(&self, node: usize) -> bool {
+        self.hold.get(node).is_some_and(Option::is_some)
+    }
+
     /// Stops a node at the limit it would pass with the reactive power `q`, which is then what is
     /// injected there; none within the limits.
     pub(super) fn stop(&mut self, node: usize, q: f64) -> Option<f64> {
@@ -114,16 +131,18 @@ impl Regulation {
         None
     }
 
-    /// Powers of all appliances, pu, generation-positive: reactive powers of a node's regulators
+    /// Sets the powers of all appliances, pu, generation-positive: reactive powers of a node's regulators
     /// alike, but for the limits; `q` is what they supply together.
     pub(super) fn powers(
         &self,
         grid: &Grid,
         u: &[Complex64],
         q: impl Fn(usize) -> f64,
-    ) -> Vec<Complex64> {
-        let own = |a: &crate::network::Appliance| power(a, u[a.node].norm());
-        let mut powers: Vec<Complex64> = grid.appliances.iter().map(own).collect();
+        powers: &mut Vec<Complex64>,
+    ) {
+        let own = |a: &crate::network::Appliance| power(a, u[a.node].norm_sqr().sqrt());
+        powers.clear();
+        powers.extend(grid.appliances.iter().map(own));
         for node in (0..self.hold.len()).filter(|&n| self.hold[n].is_some()) {
             let mut members: Vec<(f64, f64, usize)> = Vec::new();
             for (k, limits) in self.appliance.iter().zip(&self.limits) {
@@ -135,11 +154,10 @@ impl Regulation {
                 powers[k].im = share;
             }
         }
-        powers
     }
 
-    /// Whether each regulator works, and at which limit its node is.
-    pub(super) fn states(&self, grid: &Grid) -> Vec<(bool, i8)> {
+    /// Sets whether each regulator works, and at which limit its node is.
+    pub(super) fn states(&self, grid: &Grid, states: &mut Vec<(bool, i8)>) {
         let state = |k: &Option<usize>| match k {
             Some(k) => {
                 let hold = self.hold[grid.appliances[*k].node];
@@ -147,7 +165,8 @@ impl Regulation {
             }
             None => (false, 0),
         };
-        self.appliance.iter().map(state).collect()
+        states.clear();
+        states.extend(self.appliance.iter().map(state));
     }
 }
 

@@ -8,9 +8,7 @@
 
 use num_complex::Complex64;
 
-use super::{
-    AsymPowerFlow, AsymSolution, Method, Options, PowerFlow, PowerFlowError, Solution, flows,
-};
+use super::{AsymPowerFlow, AsymSolution, Options, PowerFlow, PowerFlowError, Solution, flows};
 use crate::network::{Grid, Id, Phases, RegulatedTaps, S_BASE_VA, Side};
 
 /// Which tap to choose where several keep the voltage in its band.
@@ -58,7 +56,7 @@ fn node_of(grid: &Grid, (branch, side): (usize, Side)) -> usize {
 pub struct SymTapSolver<'a> {
     /// The power flow, made for the grid.
     pub solver: &'a mut PowerFlow,
-    /// When a power flow stops.
+    /// How it iterates, and when a power flow stops.
     pub options: Options,
 }
 
@@ -87,9 +85,7 @@ impl TapSolver for SymTapSolver<'_> {
 pub struct AsymTapSolver<'a> {
     /// The power flow, made for the grid.
     pub solver: &'a mut AsymPowerFlow,
-    /// How it iterates.
-    pub method: Method,
-    /// When a power flow stops.
+    /// How it iterates, and when a power flow stops.
     pub options: Options,
 }
 
@@ -97,7 +93,7 @@ impl TapSolver for AsymTapSolver<'_> {
     type Solution = AsymSolution;
 
     fn solve(&mut self, grid: &Grid) -> Result<AsymSolution, PowerFlowError> {
-        self.solver.run(grid, None, self.method, &self.options)
+        self.solver.run(grid, None, &self.options)
     }
 
     fn voltage_beyond(

@@ -1,9 +1,12 @@
-//! Block LU over a fixed symmetric pattern, without pivoting between blocks.
+//! LU over a fixed symmetric pattern, without pivoting between entries.
+
+use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::block::{Block, Pivot, subtract_apply, subtract_product};
-use super::order::{Elimination, minimum_degree};
+use super::block::Block;
+use super::entry::Entry;
+use super::pattern::Pattern;
 
 /// The matrix can't be factored: a diagonal block became singular.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -13,38 +16,27 @@ pub struct Singular {
     pub row: usize,
 }
 
-/// A matrix of `B` by `B` blocks on a fixed pattern, and its factor in the same place.
+/// A matrix on a fixed pattern, and its factor in the same place: `L U` with `U`'s diagonal one
+/// (Crout), so that a solution divides by each diagonal entry once, going forward.
 ///
 /// Use: look up the slots once; then [`clear`](Self::clear), [`add`](Self::add) to the slots,
 /// [`factor`](Self::factor), [`solve`](Self::solve), as often as wanted. Factoring overwrites the
-/// values.
+/// values. Who keeps its rows in elimination order reaches the entries by triangle and solves by
+/// [`solve_in_order`](Self::solve_in_order).
 #[derive(Clone, Debug)]
-pub struct BlockLu<const B: usize> {
-    /// `order[k]` is the block row eliminated `k`-th, `place` its inverse.
-    order: Vec<usize>,
-    place: Vec<usize>,
-    /// Off-diagonal blocks of step `k` are `start[k]..start[k + 1]`.
-    start: Vec<usize>,
-    /// Place in the order of the later row that the block couples step `k` with.
-    coupled: Vec<usize>,
-    diagonal: Vec<Block<B>>,
+pub struct Lu<E: Entry> {
+    pattern: Arc<Pattern>,
+    diagonal: Vec<E>,
     /// Row `k`, columns `coupled`: the upper factor.
-    upper: Vec<Block<B>>,
+    upper: Vec<E>,
     /// Rows `coupled`, column `k`: the lower factor.
-    lower: Vec<Block<B>>,
-    pivot: Vec<Pivot<B>>,
-    /// Where each update of the elimination lands, in the order the factorisation meets them.
-    target: Vec<Target>,
-    work: Vec<[f64; B]>,
+    lower: Vec<E>,
+    pivot: Vec<E::Pivot>,
+    work: Vec<E::Vector>,
 }
 
-/// A block updated by the elimination; the offset is into the array of that name.
-#[derive(Clone, Copy, Debug)]
-enum Target {
-    Diagonal(u32),
-    Upper(u32),
-    Lower(u32),
-}
+/// A matrix of real `B` by `B` blocks.
+pub type BlockLu<const B: usize> = Lu<Block<B>>;
 
 /// Address of a block in the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,107 +49,69 @@ enum Place {
     Lower(usize),
 }
 
-impl<const B: usize> BlockLu<B> {
-    /// An empty matrix of `n` block rows with blocks on the diagonal and, both ways, at `edges`.
+impl<E: Entry> Lu<E> {
+    /// A matrix of zeros of `n` block rows with blocks on the diagonal and, both ways, at `edges`.
     ///
     /// # Panics
     /// When an edge names a row that is not below `n`.
     #[must_use]
     pub fn new(n: usize, edges: &[(usize, usize)]) -> Self {
-        let Elimination { order, later } = minimum_degree(n, edges);
-        let mut place = vec![0; n];
-        for (k, &row) in order.iter().enumerate() {
-            place[row] = k;
-        }
-        let mut start = vec![0; n + 1];
-        for k in 0..n {
-            start[k + 1] = start[k] + later[k].len();
-        }
-        let coupled: Vec<usize> = later.into_iter().flatten().collect();
-        let blocks = coupled.len();
-        let mut matrix = Self {
-            order,
-            place,
-            start,
-            coupled,
-            diagonal: vec![[[0.0; B]; B]; n],
-            upper: vec![[[0.0; B]; B]; blocks],
-            lower: vec![[[0.0; B]; B]; blocks],
-            pivot: vec![Pivot::identity(); n],
-            target: Vec::new(),
-            work: vec![[0.0; B]; n],
-        };
-        matrix.target = matrix.targets();
-        matrix
+        Self::on(Arc::new(Pattern::new(n, edges)))
     }
 
-    /// The elimination list: where row `i`, column `j` of the clique of each step lies.
-    fn targets(&self) -> Vec<Target> {
-        let index = |offset: usize| {
-            u32::try_from(offset).expect("a factor has fewer than 2^32 blocks: it fits in memory")
-        };
-        let mut list = Vec::new();
-        for k in 0..self.order.len() {
-            let clique = &self.coupled[self.start[k]..self.start[k + 1]];
-            for &i in clique {
-                for &j in clique {
-                    let at = self
-                        .find(i, j)
-                        .expect("eliminating a row couples all its later neighbours");
-                    list.push(match at {
-                        Place::Diagonal(d) => Target::Diagonal(index(d)),
-                        Place::Upper(u) => Target::Upper(index(u)),
-                        Place::Lower(l) => Target::Lower(index(l)),
-                    });
-                }
-            }
+    /// A matrix of zeros on a pattern.
+    #[must_use]
+    pub fn on(pattern: Arc<Pattern>) -> Self {
+        let (n, blocks) = (pattern.rows(), pattern.fill());
+        Self {
+            pattern,
+            diagonal: vec![E::ZERO; n],
+            upper: vec![E::ZERO; blocks],
+            lower: vec![E::ZERO; blocks],
+            pivot: vec![E::IDENTITY_PIVOT; n],
+            work: vec![E::ZERO_VECTOR; n],
         }
-        list
     }
 
-    /// Finds a block by its places in the order.
-    fn find(&self, row: usize, column: usize) -> Option<Place> {
-        if row == column {
-            return Some(Place::Diagonal(row));
-        }
-        let (first, second) = (row.min(column), row.max(column));
-        let list = &self.coupled[self.start[first]..self.start[first + 1]];
-        let at = self.start[first] + list.binary_search(&second).ok()?;
-        Some(if row < column {
-            Place::Upper(at)
-        } else {
-            Place::Lower(at)
-        })
+    /// The pattern.
+    #[must_use]
+    pub fn pattern(&self) -> &Arc<Pattern> {
+        &self.pattern
     }
 
     /// Number of block rows.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.order.len()
+        self.pattern.rows()
     }
 
     /// Number of off-diagonal blocks in each triangle of the factor, fill included.
     #[must_use]
     pub fn fill(&self) -> usize {
-        self.coupled.len()
+        self.pattern.fill()
     }
 
     /// Where the block of this row and column is; none outside the pattern.
     #[must_use]
     pub fn slot(&self, row: usize, column: usize) -> Option<Slot> {
-        self.find(*self.place.get(row)?, *self.place.get(column)?)
-            .map(Slot)
+        let place = self.pattern.place();
+        let (row, column) = (*place.get(row)?, *place.get(column)?);
+        Some(Slot(match row.cmp(&column) {
+            std::cmp::Ordering::Equal => Place::Diagonal(row),
+            std::cmp::Ordering::Less => Place::Upper(self.pattern.block(row, column)?),
+            std::cmp::Ordering::Greater => Place::Lower(self.pattern.block(column, row)?),
+        }))
     }
 
     /// Sets every block to zero.
     pub fn clear(&mut self) {
-        self.diagonal.fill([[0.0; B]; B]);
-        self.upper.fill([[0.0; B]; B]);
-        self.lower.fill([[0.0; B]; B]);
+        self.diagonal.fill(E::ZERO);
+        self.upper.fill(E::ZERO);
+        self.lower.fill(E::ZERO);
     }
 
     /// The block at a slot of this matrix.
-    pub fn block_mut(&mut self, slot: Slot) -> &mut Block<B> {
+    pub fn block_mut(&mut self, slot: Slot) -> &mut E {
         match slot.0 {
             Place::Diagonal(k) => &mut self.diagonal[k],
             Place::Upper(k) => &mut self.upper[k],
@@ -166,13 +120,13 @@ impl<const B: usize> BlockLu<B> {
     }
 
     /// Adds to the block at a slot.
-    pub fn add(&mut self, slot: Slot, value: &Block<B>) {
-        let block = self.block_mut(slot);
-        for i in 0..B {
-            for j in 0..B {
-                block[i][j] += value[i][j];
-            }
-        }
+    pub fn add(&mut self, slot: Slot, value: &E) {
+        self.block_mut(slot).add(value);
+    }
+
+    /// The diagonal by steps, and the upper and lower triangle by the pattern's blocks.
+    pub fn triangles(&mut self) -> (&mut [E], &mut [E], &mut [E]) {
+        (&mut self.diagonal, &mut self.upper, &mut self.lower)
     }
 
     /// Replaces the matrix by its factor.
@@ -180,22 +134,32 @@ impl<const B: usize> BlockLu<B> {
     /// # Errors
     /// A diagonal block is singular when its turn comes.
     pub fn factor(&mut self) -> Result<(), Singular> {
-        let mut update = 0;
-        for k in 0..self.order.len() {
-            let pivot = Pivot::factor(self.diagonal[k]).ok_or(Singular { row: self.order[k] })?;
+        let Pattern {
+            order,
+            start,
+            coupled,
+            target,
+            ..
+        } = &*self.pattern;
+        let mut targets = target.iter();
+        for k in 0..order.len() {
+            let singular = Singular { row: order[k] };
+            let pivot = self.diagonal[k].pivot().ok_or(singular)?;
             self.pivot[k] = pivot;
-            for i in self.start[k]..self.start[k + 1] {
-                let ratio = pivot.divide(&self.lower[i]);
-                self.lower[i] = ratio;
-                for j in self.start[k]..self.start[k + 1] {
-                    let source = self.upper[j];
-                    let target = match self.target[update] {
-                        Target::Diagonal(d) => &mut self.diagonal[d as usize],
-                        Target::Upper(u) => &mut self.upper[u as usize],
-                        Target::Lower(l) => &mut self.lower[l as usize],
-                    };
-                    subtract_product(target, &ratio, &source);
-                    update += 1;
+            let (first, end) = (start[k], start[k + 1]);
+            // What is updated belongs to later steps, which lie behind.
+            let (upper, later_upper) = self.upper.split_at_mut(end);
+            let (lower, later_lower) = self.lower.split_at_mut(end);
+            let (upper, lower) = (&mut upper[first..], &lower[first..]);
+            for u in upper.iter_mut() {
+                u.divide(&pivot);
+            }
+            for (e, &i) in coupled[first..end].iter().enumerate() {
+                self.diagonal[i as usize].subtract_product(&lower[e], &upper[e]);
+                for (f, &t) in (e + 1..end - first).zip(&mut targets) {
+                    let t = t as usize - end;
+                    later_upper[t].subtract_product(&lower[e], &upper[f]);
+                    later_lower[t].subtract_product(&lower[f], &upper[e]);
                 }
             }
         }
@@ -206,34 +170,53 @@ impl<const B: usize> BlockLu<B> {
     ///
     /// # Panics
     /// When the right-hand side has fewer than [`rows`](Self::rows) rows.
-    pub fn solve(&mut self, rhs: &mut [[f64; B]]) {
-        let n = self.order.len();
-        for k in 0..n {
-            self.work[k] = rhs[self.order[k]];
+    pub fn solve(&mut self, rhs: &mut [E::Vector]) {
+        let mut work = std::mem::take(&mut self.work);
+        for (work, &row) in work.iter_mut().zip(self.pattern.order()) {
+            *work = rhs[row];
         }
+        self.solve_in_order(&mut work);
+        for (work, &row) in work.iter().zip(self.pattern.order()) {
+            rhs[row] = *work;
+        }
+        self.work = work;
+    }
+
+    /// The same for rows that are in elimination order.
+    ///
+    /// # Panics
+    /// When there are fewer than [`rows`](Self::rows) rows.
+    pub fn solve_in_order(&self, x: &mut [E::Vector]) {
+        let Pattern { start, coupled, .. } = &*self.pattern;
+        let n = self.pivot.len();
+        let x = &mut x[..n];
         for k in 0..n {
-            let x = self.work[k];
-            for i in self.start[k]..self.start[k + 1] {
-                subtract_apply(&mut self.work[self.coupled[i]], &self.lower[i], &x);
+            E::solve(&self.pivot[k], &mut x[k]);
+            let own = x[k];
+            let range = start[k]..start[k + 1];
+            for (&i, lower) in coupled[range.clone()].iter().zip(&self.lower[range]) {
+                lower.subtract_apply(&own, &mut x[i as usize]);
             }
         }
         for k in (0..n).rev() {
-            let mut sum = self.work[k];
-            for j in self.start[k]..self.start[k + 1] {
-                subtract_apply(&mut sum, &self.upper[j], &self.work[self.coupled[j]]);
+            let mut own = x[k];
+            let range = start[k]..start[k + 1];
+            for (&j, upper) in coupled[range.clone()].iter().zip(&self.upper[range]) {
+                upper.subtract_apply(&x[j as usize], &mut own);
             }
-            self.work[k] = self.pivot[k].solve(&sum);
-            rhs[self.order[k]] = self.work[k];
+            x[k] = own;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use num_complex::Complex64;
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
 
     use super::*;
+    use crate::network::{Matrix3, Phases};
 
     /// Gaussian elimination with full row pivoting, for comparison.
     fn dense_solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
@@ -322,6 +305,65 @@ mod tests {
         }
         against_dense::<2>(40, &mesh, 7);
         against_dense::<3>(40, &mesh, 8);
+    }
+
+    /// A complex matrix solves as the real one of its real and imaginary parts.
+    #[test]
+    fn complex_entries_are_real_blocks() {
+        let mut rng = StdRng::seed_from_u64(9);
+        let n = 30;
+        let mut edges: Vec<(usize, usize)> = (1..n).map(|i| (i, rng.random_range(0..i))).collect();
+        edges.extend([(3, 20), (7, 25), (25, 29)]);
+        let mut scalar = Lu::<Complex64>::new(n, &edges);
+        let mut by_two = BlockLu::<2>::new(n, &edges);
+        let mut phases = Lu::<Matrix3>::new(n, &edges);
+        let mut by_six = BlockLu::<6>::new(n, &edges);
+        let mut number = |diagonal: f64| {
+            Complex64::new(rng.random_range(-1.0..1.0), rng.random_range(-1.0..1.0)) + diagonal
+        };
+        let both = edges.iter().flat_map(|&(i, j)| [(i, j), (j, i)]);
+        for (i, j) in both.chain((0..n).map(|i| (i, i))) {
+            let weight = if i == j { 9.0 } else { 0.0 };
+            let y = number(weight);
+            scalar.add(scalar.slot(i, j).unwrap(), &y);
+            by_two.add(by_two.slot(i, j).unwrap(), &[[y.re, -y.im], [y.im, y.re]]);
+            let mut m = Matrix3::ZERO;
+            let mut real = [[0.0; 6]; 6];
+            for p in 0..3 {
+                for q in 0..3 {
+                    // Heavy off the block's own diagonal: it has to pivot inside.
+                    let y = number(if (p + 1) % 3 == q { 3.0 * weight } else { 0.0 });
+                    m.0[p][q] = y;
+                    (real[p][q], real[p][q + 3]) = (y.re, -y.im);
+                    (real[p + 3][q], real[p + 3][q + 3]) = (y.im, y.re);
+                }
+            }
+            phases.add(phases.slot(i, j).unwrap(), &m);
+            by_six.add(by_six.slot(i, j).unwrap(), &real);
+        }
+        let mut x: Vec<Complex64> = (0..n).map(|_| number(0.0)).collect();
+        let mut expected: Vec<[f64; 2]> = x.iter().map(|x| [x.re, x.im]).collect();
+        scalar.factor().unwrap();
+        scalar.solve(&mut x);
+        by_two.factor().unwrap();
+        by_two.solve(&mut expected);
+        for (x, y) in x.iter().zip(&expected) {
+            assert!((x - Complex64::new(y[0], y[1])).norm() < 1e-13);
+        }
+        let mut x: Vec<Phases> = (0..n).map(|_| [0, 1, 2].map(|_| number(0.0))).collect();
+        let mut expected: Vec<[f64; 6]> = x
+            .iter()
+            .map(|[a, b, c]| [a.re, b.re, c.re, a.im, b.im, c.im])
+            .collect();
+        phases.factor().unwrap();
+        phases.solve(&mut x);
+        by_six.factor().unwrap();
+        by_six.solve(&mut expected);
+        for (x, y) in x.iter().zip(&expected) {
+            for p in 0..3 {
+                assert!((x[p] - Complex64::new(y[p], y[p + 3])).norm() < 1e-12);
+            }
+        }
     }
 
     #[test]

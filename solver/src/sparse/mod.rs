@@ -1,16 +1,21 @@
 //! Fixed-pattern block factorisation: order once, factor often.
 //!
-//! Matrices whose blocks follow a network's branches: square `B` by `B` real blocks, the pattern
-//! symmetric, the values not. Elimination order by minimum degree (Tinney and Walker, 1967,
-//! scheme 2), which on a radial network leaves no fill; pattern with fill and elimination list
-//! are computed once, so that factoring and solving allocate nothing.
+//! Matrices whose entries follow a network's branches: complex numbers, matrices over the phases
+//! or square real blocks; the pattern symmetric, the values not. Elimination order by minimum
+//! degree (Tinney and Walker, 1967, scheme 2), which on a radial network leaves no fill, then
+//! postordered; pattern with fill and elimination list are computed once, so that factoring and
+//! solving allocate nothing and run through memory from one end to the other.
 
 mod block;
+mod entry;
 mod lu;
 mod order;
+mod pattern;
 mod symmetric;
 
 pub use block::Block;
-pub use lu::{BlockLu, Singular, Slot};
+pub use entry::Entry;
+pub use lu::{BlockLu, Lu, Singular, Slot};
 pub(crate) use order::minimum_degree;
+pub use pattern::Pattern;
 pub(crate) use symmetric::BlockLdl;

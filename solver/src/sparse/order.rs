@@ -58,6 +58,47 @@ pub(crate) fn minimum_degree(n: usize, edges: &[(usize, usize)]) -> Elimination 
     Elimination { order, later }
 }
 
+impl Elimination {
+    /// The same elimination, each step right after the last one that it depends on: what a step
+    /// touches is then near in memory, and the factor's entries are the same.
+    pub(crate) fn postordered(self) -> Self {
+        let n = self.order.len();
+        // Children of each step in the elimination tree (a step's parent is the first it couples).
+        let mut child = vec![usize::MAX; n + 1];
+        let mut sibling = vec![usize::MAX; n];
+        for k in (0..n).rev() {
+            let parent = self.later[k].first().copied().unwrap_or(n);
+            sibling[k] = child[parent];
+            child[parent] = k;
+        }
+        let mut post = Vec::with_capacity(n);
+        let mut path = vec![n];
+        while let Some(&k) = path.last() {
+            let next = child[k];
+            if next == usize::MAX {
+                path.pop();
+                post.extend((k < n).then_some(k));
+            } else {
+                child[k] = sibling[next];
+                path.push(next);
+            }
+        }
+        let mut place = vec![0; n];
+        for (at, &k) in post.iter().enumerate() {
+            place[k] = at;
+        }
+        let later = |&k: &usize| {
+            let mut places: Vec<usize> = self.later[k].iter().map(|&j| place[j]).collect();
+            places.sort_unstable();
+            places
+        };
+        Self {
+            later: post.iter().map(later).collect(),
+            order: post.iter().map(|&k| self.order[k]).collect(),
+        }
+    }
+}
+
 /// `out` becomes the union of two ascending lists without the rows in `skip`.
 fn union_without(a: &[usize], b: &[usize], skip: &[usize], out: &mut Vec<usize>) {
     out.clear();
@@ -99,5 +140,33 @@ mod tests {
     fn a_ring_of_n_fills_n_minus_3() {
         let ring: Vec<(usize, usize)> = (0..20).map(|i| (i, (i + 1) % 20)).collect();
         assert_eq!(fill(20, &ring), 17);
+    }
+
+    /// Postordering keeps every step after those that update it, and the fill.
+    #[test]
+    fn postorder_is_the_same_elimination() {
+        let mut edges: Vec<(usize, usize)> = (1..200).map(|i| (i, i * 7919 % 1000 % i)).collect();
+        edges.extend((0..20).map(|i| (i, 199 - 3 * i)));
+        let plain = minimum_degree(200, &edges);
+        let entries = plain.later.iter().map(Vec::len).sum::<usize>();
+        let e = plain.postordered();
+        assert_eq!(e.later.iter().map(Vec::len).sum::<usize>(), entries);
+        let mut seen = e.order.clone();
+        seen.sort_unstable();
+        assert!(seen.iter().copied().eq(0..200));
+        let mut place = vec![0; 200];
+        for (k, &row) in e.order.iter().enumerate() {
+            place[row] = k;
+        }
+        for &(i, j) in &edges {
+            let (first, second) = (place[i].min(place[j]), place[i].max(place[j]));
+            assert!(e.later[first].contains(&second));
+        }
+        for (k, later) in e.later.iter().enumerate() {
+            assert!(later.iter().all(|&j| j > k) && later.is_sorted());
+            // Eliminating a step couples all that it couples.
+            let parent = later.first().map_or(&[][..], |&p| &e.later[p]);
+            assert!(later.iter().skip(1).all(|j| parent.contains(j)));
+        }
     }
 }

@@ -72,6 +72,7 @@ fn check(network: &Network) {
     let exact = powerflow::Options {
         tolerance: 1e-12,
         max_iterations: 50,
+        ..Default::default()
     };
     let u = PowerFlow::new(&grid)
         .run(&grid, &[], None, &exact)

@@ -105,7 +105,7 @@ struct Case {
 
 enum Solver {
     Symmetric(Box<PowerFlow>),
-    ByPhase(Box<AsymPowerFlow>, Method),
+    ByPhase(Box<AsymPowerFlow>),
 }
 
 /// Everything that is known after a solution, of one scenario.
@@ -119,19 +119,17 @@ impl Case {
         let network = pgm_json::read(&read(command, "input")?)?;
         let scenarios = pgm_json::read_update(&read(command, "update")?, &network)?;
         let grid = Grid::new(&network)?;
-        let solver = match (command["asymmetric"] == true, word(command, "method")?) {
-            (false, "newton") => Solver::Symmetric(Box::new(PowerFlow::new(&grid))),
-            (true, method) => {
-                let method = match method {
-                    "newton" => Method::Newton,
-                    "current" => Method::Current,
-                    _ => bail!("no method {method}"),
-                };
-                Solver::ByPhase(Box::new(AsymPowerFlow::new(&grid)?), method)
-            }
-            (false, method) => bail!("no method {method}"),
+        let solver = if command["asymmetric"] == true {
+            Solver::ByPhase(Box::new(AsymPowerFlow::new(&grid)?))
+        } else {
+            Solver::Symmetric(Box::new(PowerFlow::new(&grid)))
         };
         let options = Options {
+            method: match word(command, "method")? {
+                "newton" => Method::Newton,
+                "current" => Method::Current,
+                method => bail!("no method {method}"),
+            },
             tolerance: command["tolerance"].as_f64().context("no tolerance")?,
             max_iterations: 200,
         };
@@ -152,11 +150,11 @@ impl Case {
                 Solver::Symmetric(solver) => solver
                     .run(&self.grid, &[], None, &self.options)
                     .map(|solution| Answer::Symmetric(SymOutput::new(&self.grid, &solution))),
-                Solver::ByPhase(solver, method) => solver
-                    .run(&self.grid, None, *method, &self.options)
-                    .map(|solution| {
+                Solver::ByPhase(solver) => {
+                    solver.run(&self.grid, None, &self.options).map(|solution| {
                         Answer::ByPhase(AsymOutput::new(&self.grid, solver.phases(), &solution))
-                    }),
+                    })
+                }
             };
             self.grid.exchange(scenario)?;
             answers.push(answer.map_err(|e| anyhow!(e))?);

@@ -50,10 +50,7 @@ impl Calculation {
     }
 
     fn busbar_methods(self) -> &'static [&'static str] {
-        match self {
-            Self::PfSym => &["newton"],
-            Self::PfAsym => &["newton", "current"],
-        }
+        &["newton", "current"]
     }
 
     fn peer_methods(self) -> &'static [&'static str] {
