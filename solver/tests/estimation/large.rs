@@ -148,11 +148,10 @@ fn check_by_phase(mut network: Network) {
     let exact = powerflow::Options {
         tolerance: 1e-12,
         max_iterations: 50,
+        ..Default::default()
     };
     let mut flow = AsymPowerFlow::new(&grid).unwrap();
-    let truth = flow
-        .run(&grid, None, powerflow::Method::Newton, &exact)
-        .unwrap();
+    let truth = flow.run(&grid, None, &exact).unwrap();
     let output = AsymOutput::new(&grid, flow.phases(), &truth);
     let measurements = by_phase(&output);
     let estimate = AsymEstimator::new(&grid)
