@@ -31,10 +31,11 @@ pub(super) struct Ours {
     events: mpsc::Receiver<(usize, MasterEvent)>,
     /// Everything measured so far.
     seen: Vec<Measurement>,
+    octets: Vec<(u16, Vec<u8>)>,
     iin: Iin,
 }
 
-fn config() -> AssociationConfig {
+pub(super) fn config() -> AssociationConfig {
     AssociationConfig {
         response_timeout: Duration::from_secs(20),
         retry_delay: Duration::from_millis(100),
@@ -54,6 +55,7 @@ impl Ours {
             client,
             events,
             seen: Vec::new(),
+            octets: Vec::new(),
             iin: Iin::empty(),
         }
     }
@@ -63,6 +65,7 @@ impl Ours {
         let (_, event) = event.context("the client ended")?;
         match &event {
             MasterEvent::Measurements { measurements, .. } => self.seen.extend(measurements),
+            MasterEvent::Octets { index, octets, .. } => self.octets.push((*index, octets.clone())),
             MasterEvent::Indications { iin, .. } => self.iin = *iin,
             _ => {}
         }
@@ -106,7 +109,7 @@ impl Ours {
     }
 }
 
-async fn peer(arguments: &[&str]) -> Result<(Peer, u64)> {
+pub(super) async fn peer(arguments: &[&str]) -> Result<(Peer, u64)> {
     let arguments = [&["outstation", "1", "10"], arguments].concat();
     let mut peer = Peer::start(&arguments)?;
     let first = peer.until(|line| !line["port"].is_null()).await?;
@@ -123,6 +126,7 @@ async fn both(config: AssociationConfig) -> Result<(Peer, Ours)> {
         ["analog", 0, -2.5, 1, TIME_MS]
     ]))
     .await?;
+    peer.finished().await?;
     let mut ours = Ours::start(port, config);
     ours.measured(|m| m.kind == Kind::AnalogOutput && m.index == 4)
         .await?;
@@ -144,6 +148,7 @@ async fn everything_is_read_at_the_beginning() -> Result<()> {
         ["analog_output", 1, 7.0, 1, TIME_MS]
     ]))
     .await?;
+    peer.finished().await?;
     let mut ours = Ours::start(port, config());
     ours.measured(|m| m.kind == Kind::AnalogOutput && m.index == 4)
         .await?;
@@ -188,6 +193,17 @@ async fn everything_is_read_at_the_beginning() -> Result<()> {
     );
     ensure!(ours.present(Kind::FrozenCounter).len() == 5);
     ours.indicated(Iin::DEVICE_RESTART, false).await?;
+    let strings = [(50, 4), (110, 0)].map(|(group, variation)| ReadHeader {
+        group,
+        variation,
+        range: ReadRange::All,
+    });
+    // Once with everything, once by themselves; both times behind objects (g50v4) that we have no
+    // use for.
+    let outcome = ours.ask(Request::Read(strings.to_vec())).await?;
+    ensure!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    let expected: Vec<_> = (0..10).map(|number| (number % 5, vec![0])).collect();
+    ensure!(ours.octets == expected, "{:?}", ours.octets);
     peer.stop().await
 }
 
@@ -293,8 +309,7 @@ async fn variations_are_read_as_asked_for() -> Result<()> {
                 peer.tell(json!(["update", [name, 0, value, 1, TIME_MS]]))
                     .await?;
             }
-            peer.tell(json!(["mark"])).await?;
-            peer.until(|line| line["mark"] == true).await?;
+            peer.finished().await?;
         }
         ours.seen.clear();
         let range = ReadRange::All;
@@ -360,8 +375,7 @@ async fn commands_are_accepted_and_refused() -> Result<()> {
 
     // Two in one request; refused when selected: not operated.
     peer.tell(json!(["answer", "LOCAL", "SUCCESS"])).await?;
-    peer.tell(json!(["mark"])).await?;
-    peer.until(|line| line["mark"] == true).await?;
+    peer.finished().await?;
     let two = vec![(0, close), (1, OutputCommand::Crob(Crob::latch(false)))];
     let outcome = ours
         .ask(Request::Operate(Select::BeforeOperate, two.clone()))
@@ -372,8 +386,7 @@ async fn commands_are_accepted_and_refused() -> Result<()> {
     );
     peer.tell(json!(["answer", "SUCCESS", "OUT_OF_RANGE"]))
         .await?;
-    peer.tell(json!(["mark"])).await?;
-    let between = peer.until(|line| line["mark"] == true).await?;
+    let between = peer.finished().await?;
     ensure!(
         between.iter().all(|line| line["operate"].is_null()),
         "{between:?}"
@@ -385,8 +398,7 @@ async fn commands_are_accepted_and_refused() -> Result<()> {
         "{outcome:?}"
     );
     peer.tell(json!(["answer", "SUCCESS", "SUCCESS"])).await?;
-    peer.tell(json!(["mark"])).await?;
-    peer.until(|line| line["mark"] == true).await?;
+    peer.finished().await?;
     for (command, name, value) in [
         (AnalogCommand::I16(-7), "AnalogOutputInt16", json!(-7)),
         (
@@ -529,8 +541,7 @@ async fn lost_events_and_a_lost_outstation_are_noticed() -> Result<()> {
         .collect();
     peer.tell(Json::from([&[json!("update")], &updates[..]].concat()))
         .await?;
-    peer.tell(json!(["mark"])).await?;
-    peer.until(|line| line["mark"] == true).await?;
+    peer.finished().await?;
     ours.seen.clear();
     ours.ask(Request::SyncTime).await?;
     // The overflow makes it read everything; five events were left.
@@ -561,4 +572,34 @@ async fn lost_events_and_a_lost_outstation_are_noticed() -> Result<()> {
     ours.measured(|m| m.kind == Kind::AnalogOutput && m.index == 4)
         .await?;
     peer.stop().await
+}
+
+/// Everything that a master can ask, at least once.
+pub(super) async fn exercise(ours: &mut Ours) -> Result<()> {
+    ours.measured(|m| m.kind == Kind::AnalogOutput && m.index == 4)
+        .await?;
+    let latch = vec![(0, OutputCommand::Crob(Crob::latch(true)))];
+    let analog = vec![(1, OutputCommand::Analog(AnalogCommand::F32(0.5)))];
+    for request in [
+        Request::Operate(Select::BeforeOperate, latch),
+        Request::Operate(Select::Direct, analog.clone()),
+        Request::Operate(Select::DirectNoResponse, analog),
+        Request::Freeze {
+            range: None,
+            clear: false,
+        },
+        Request::AssignClass {
+            kind: Kind::Counter,
+            range: Some((0, 2)),
+            class: Some(Class::One),
+        },
+        Request::DeadBands(vec![(0, 1.5)]),
+        Request::SyncTime,
+        Request::Restart { cold: true },
+    ] {
+        let outcome = ours.ask(request.clone()).await?;
+        let answered = !matches!(outcome, Outcome::NoAnswer | Outcome::BadAnswer);
+        ensure!(answered, "{request:?}: {outcome:?}");
+    }
+    Ok(())
 }

@@ -94,7 +94,7 @@ impl Ours {
         Ok(())
     }
 
-    async fn event(&mut self) -> Result<ServerEvent> {
+    pub(super) async fn event(&mut self) -> Result<ServerEvent> {
         let event = timeout(PATIENCE, self.events.recv()).await?;
         event.context("the server ended")
     }

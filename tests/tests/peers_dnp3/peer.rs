@@ -72,6 +72,12 @@ impl Peer {
         }
     }
 
+    /// Until it has done all that it was told; what happened meanwhile.
+    pub(crate) async fn finished(&mut self) -> Result<Vec<Json>> {
+        self.tell(json!(["mark"])).await?;
+        self.until(|line| line["mark"] == true).await
+    }
+
     /// Until a task of the master's has ended, and the indications of its answer, which opendnp3
     /// tells after that; with its result.
     pub(crate) async fn ended(&mut self, name: &str) -> Result<(String, Vec<Json>)> {

@@ -25,6 +25,8 @@ pub enum Layout {
     DeadBand(Number),
     /// Milliseconds since 1970, 48 bits.
     Time,
+    /// A time, an interval of 32 bits and its unit, 11 octets; skipped.
+    IndexedTime,
     /// 16 bits: seconds (variation 1) or milliseconds (variation 2).
     Delay,
     /// As many octets as the variation's number says.
@@ -107,7 +109,7 @@ impl Variation {
                 };
                 flags as usize + number.size() + time
             }
-            Layout::Crob => 11,
+            Layout::Crob | Layout::IndexedTime => 11,
             Layout::Setpoint(number) => number.size() + 1,
             Layout::DeadBand(number) => number.size(),
             Layout::Time => 6,
@@ -129,7 +131,7 @@ impl Variation {
 /// The table, ordered by group and variation.
 #[rustfmt::skip]
 pub const VARIATIONS: &[Variation] = {
-    use Layout::{Crob, DeadBand, Delay, HeaderOnly, Octets, Packed, Setpoint, Time};
+    use Layout::{Crob, DeadBand, Delay, HeaderOnly, IndexedTime, Octets, Packed, Setpoint, Time};
     use Number::{DoubleState, F32, F64, I16, I32, State, U16, U32};
     use Stamp::{Absolute, None, Relative};
     const fn v(group: u8, variation: u8, layout: Layout, name: &'static str) -> Variation {
@@ -252,6 +254,7 @@ pub const VARIATIONS: &[Variation] = {
         v(43, 8, point(F64, Absolute), "analog output command event, double precision with time"),
         v(50, 1, Time, "time and date"),
         v(50, 3, Time, "time and date at last recorded time"),
+        v(50, 4, IndexedTime, "indexed time and interval"),
         v(51, 1, Time, "common time of occurrence, synchronised"),
         v(51, 2, Time, "common time of occurrence, unsynchronised"),
         v(52, 1, Delay, "time delay, coarse (s)"),
