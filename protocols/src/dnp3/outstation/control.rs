@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::{Outstation, OutstationEvent, requests::indication, session::Solicited};
+use super::{
+    Outstation, OutstationEvent, requests::indication, session::Solicited, support::check,
+};
 use crate::{
     dnp3::{
         Flags, Kind, Now, Sample,
@@ -159,12 +161,8 @@ impl Outstation {
         let mut entries = Vec::new();
         for header in Headers::new(objects) {
             let header = header.map_err(indication)?;
-            if !is_command(&header) {
-                return Err(Iin::OBJECT_UNKNOWN);
-            }
-            if header.qualifier >> 4 == 0 {
-                return Err(Iin::PARAMETER_ERROR);
-            }
+            // All four ways to command take the same objects.
+            check(FunctionCode::Operate, &header)?;
             for (index, item) in header.items() {
                 let (command, _) = decode(&header, item).ok_or(Iin::PARAMETER_ERROR)?;
                 let kind = match command {
@@ -270,15 +268,8 @@ fn undecided(entries: &[Entry]) -> Vec<(u16, OutputCommand)> {
         .collect()
 }
 
-fn is_command(header: &ObjectHeader<'_>) -> bool {
-    matches!(header.variation.layout, Layout::Crob | Layout::Setpoint(_))
-}
-
 /// A command and the status that came with it.
-pub(in crate::dnp3) fn decode(
-    header: &ObjectHeader<'_>,
-    item: Item<'_>,
-) -> Option<(OutputCommand, CommandStatus)> {
+fn decode(header: &ObjectHeader<'_>, item: Item<'_>) -> Option<(OutputCommand, CommandStatus)> {
     match (header.variation.layout, item) {
         (Layout::Crob, Item::Octets(object)) => OutputCommand::decode_crob(object),
         (Layout::Setpoint(number), Item::Octets(object)) => {

@@ -1,16 +1,19 @@
 //! The outstation: a station that a SCADA master polls (IEEE 1815-2012 clauses 4, 10, 14, subset
 //! level 3), one session per master with its own events, classes and dead bands.
 //!
-//! [`Outstation`] is the session, without IO; [`server`] runs sessions behind a TCP port.
+//! [`Outstation`] is the session, without IO; [`server`] runs sessions behind a TCP port;
+//! [`profile`] prints the device profile.
 
 mod buffer;
 mod config;
 mod control;
 mod database;
+pub mod profile;
 mod read;
 mod requests;
 pub mod server;
 mod session;
+mod support;
 mod unsolicited;
 
 pub use config::{

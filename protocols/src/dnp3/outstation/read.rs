@@ -6,10 +6,11 @@ use super::{
     database::{Selection, What},
     requests::indication,
     session::Solicited,
+    support::check,
 };
 use crate::dnp3::{
     Kind, Now,
-    app::{Control, Headers, Iin, ObjectHeader, Range, Writer, next_sequence},
+    app::{Control, FunctionCode, Headers, Iin, ObjectHeader, Range, Writer, next_sequence},
 };
 
 /// Ranges of present values in one request; more are refused, as each costs memory.
@@ -76,6 +77,9 @@ impl Outstation {
 
     /// Marks what a header asks for; what cannot be had.
     fn select_header(&mut self, header: &ObjectHeader<'_>, writer: &mut Writer, now: Now) -> Iin {
+        if let Err(error) = check(FunctionCode::Read, header) {
+            return error;
+        }
         let (group, variation) = header.id();
         let asked = (variation != 0).then_some(variation);
         match (group, variation) {

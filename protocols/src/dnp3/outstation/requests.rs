@@ -1,7 +1,7 @@
 //! Requests other than reads and commands (clause 4.4): confirmations, writes, freezes, classes,
 //! unsolicited responses, time and restarts.
 
-use super::{Class, Outstation, OutstationEvent, RestartPolicy, read::class_of};
+use super::{Class, Outstation, OutstationEvent, RestartPolicy, read::class_of, support::check};
 use crate::dnp3::{
     Kind, Now,
     app::{
@@ -129,28 +129,31 @@ impl Outstation {
     fn simple(&mut self, function: FunctionCode, objects: &[u8], now: Now) -> Iin {
         use FunctionCode as F;
         match function {
-            F::Write => self.each(objects, |this, header| this.write(header, now)),
+            F::Write => self.each(function, objects, |this, header| this.write(header, now)),
             F::ImmediateFreeze | F::ImmediateFreezeNoResponse => {
-                self.each(objects, |this, header| this.freeze(header, false, now))
+                self.each(function, objects, |this, header| {
+                    this.freeze(header, false, now)
+                })
             }
             F::FreezeClear | F::FreezeClearNoResponse => {
-                self.each(objects, |this, header| this.freeze(header, true, now))
+                self.each(function, objects, |this, header| {
+                    this.freeze(header, true, now)
+                })
             }
             F::EnableUnsolicited | F::DisableUnsolicited => {
                 if self.config.unsolicited.is_none() {
                     return Iin::NO_FUNC_CODE_SUPPORT;
                 }
                 let enable = function == F::EnableUnsolicited;
-                self.each(objects, |this, header| match header.id() {
-                    (60, variation @ 2..=4) if header.range == Range::All => {
+                self.each(function, objects, |this, header| match header.id() {
+                    (60, variation @ 2..=4) => {
                         this.enable_unsolicited(class_of(variation), enable);
                         Iin::empty()
                     }
-                    (60, 2..=4) => Iin::PARAMETER_ERROR,
                     _ => Iin::OBJECT_UNKNOWN,
                 })
             }
-            F::AssignClass => self.assign_class(objects),
+            F::AssignClass => self.assign_class(function, objects),
             F::RecordCurrentTime => {
                 self.recorded = Some(now.mono);
                 Iin::empty()
@@ -162,13 +165,17 @@ impl Outstation {
     /// Carries out each header until the first that cannot be read.
     fn each(
         &mut self,
+        function: FunctionCode,
         objects: &[u8],
         mut act: impl FnMut(&mut Self, &ObjectHeader<'_>) -> Iin,
     ) -> Iin {
         Headers::new(objects).fold(Iin::empty(), |errors, header| {
             errors
                 | match header {
-                    Ok(header) => act(self, &header),
+                    Ok(header) => match check(function, &header) {
+                        Ok(()) => act(self, &header),
+                        Err(error) => error,
+                    },
                     Err(error) => indication(error),
                 }
         })
@@ -265,9 +272,9 @@ impl Outstation {
     }
 
     /// A class, then the points that are to be in it, and so on.
-    fn assign_class(&mut self, objects: &[u8]) -> Iin {
+    fn assign_class(&mut self, function: FunctionCode, objects: &[u8]) -> Iin {
         let mut class: Option<Option<Class>> = None;
-        self.each(objects, |this, header| {
+        self.each(function, objects, |this, header| {
             let (group, variation) = header.id();
             if group == 60 {
                 class = Some((variation != 1).then(|| class_of(variation)));

@@ -4,5 +4,6 @@ mod bench;
 mod controls;
 mod events;
 mod hostile;
+mod profile;
 mod reads;
 mod requests;
