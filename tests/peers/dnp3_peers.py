@@ -1,8 +1,7 @@
-"""DNP3 as others speak it: opendnp3 (yadnp3) and dnp3py, for tests/peers_dnp3.rs.
+"""DNP3 as others speak it: opendnp3 (yadnp3), for tests/peers_dnp3.
 
 dnp3_peers.py master PORT LOCAL REMOTE          opendnp3's master
 dnp3_peers.py outstation LOCAL REMOTE [PORT [EVENTS]]   opendnp3's outstation, five points a kind
-dnp3_peers.py dnp3py-outstation LOCAL REMOTE    dnp3py's outstation, a few points
 
 Reads one JSON array a line from standard input, a command and its arguments, and writes what
 happens as one JSON object a line; ends when standard input closes.

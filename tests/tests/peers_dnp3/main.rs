@@ -1,7 +1,8 @@
-//! DNP3 against opendnp3 (`tests/peers/dnp3_peers.py`): our outstation and its master, our master
-//! and its outstation, and tshark looking on.
+//! DNP3 against opendnp3 (`tests/peers/dnp3_peers.py`) and dnp3py (`dnp3py_peers.py`): our outstation
+//! and their masters, our master and their outstations, and tshark looking on.
 
 mod capture;
+mod dnp3py;
 mod master;
 mod outstation;
 mod peer;

@@ -85,7 +85,10 @@ impl Ours {
     }
 
     /// Waits for a measurement.
-    async fn measured(&mut self, is: impl Fn(&Measurement) -> bool) -> Result<Measurement> {
+    pub(super) async fn measured(
+        &mut self,
+        is: impl Fn(&Measurement) -> bool,
+    ) -> Result<Measurement> {
         loop {
             if let Some(found) = self.seen.iter().find(|m| is(m)) {
                 return Ok(*found);
@@ -95,7 +98,7 @@ impl Ours {
     }
 
     /// Waits until indications are or are not there.
-    async fn indicated(&mut self, iin: Iin, there: bool) -> Result<()> {
+    pub(super) async fn indicated(&mut self, iin: Iin, there: bool) -> Result<()> {
         while self.iin.contains(iin) != there {
             self.event().await?;
         }

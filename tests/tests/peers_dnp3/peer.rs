@@ -22,11 +22,15 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn start(arguments: &[&str]) -> Result<Self> {
+        Self::run("dnp3_peers.py", arguments)
+    }
+
+    pub(crate) fn run(script: &str, arguments: &[&str]) -> Result<Self> {
         let python = std::env::var_os("BUSBAR_PEERS_PYTHON").context(
             "BUSBAR_PEERS_PYTHON names no Python with the peers; run `cargo xtask test peers`, which sets them up",
         )?;
         let mut child = Command::new(PathBuf::from(python))
-            .arg(workspace().join("tests/peers/dnp3_peers.py"))
+            .arg(workspace().join("tests/peers").join(script))
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

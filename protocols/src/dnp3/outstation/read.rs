@@ -32,7 +32,7 @@ impl Outstation {
 
     /// The master confirmed a response: goes on with it if it was not the last.
     pub(super) fn solicited_confirmed(&mut self, confirmed: u8, now: Now) {
-        let Solicited::Confirm { sequence, .. } = self.solicited else {
+        let Solicited::Confirm { sequence, read, .. } = self.solicited else {
             return;
         };
         if confirmed != sequence {
@@ -40,6 +40,9 @@ impl Outstation {
         }
         self.solicited = Solicited::Idle;
         self.broadcast = None;
+        if !read {
+            return;
+        }
         self.buffer.confirm();
         if self.buffer.has_selected() || !self.reading.is_empty() {
             let writer = Writer::new(self.config.max_fragment - 4);
@@ -72,7 +75,7 @@ impl Outstation {
             confirm: events || !last,
             ..Control::single(sequence)
         };
-        self.send_response(control, &writer.finish(), errors, now);
+        self.send_response(control, &writer.finish(), errors, true, now);
     }
 
     /// Marks what a header asks for; what cannot be had.

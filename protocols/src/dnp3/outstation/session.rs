@@ -25,10 +25,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) enum Solicited {
     Idle,
-    /// For the confirmation of the response with this sequence number.
+    /// For the confirmation of the response with this sequence number. `read`: the events that
+    /// are marked or sent are of this response, and not of an unsolicited one.
     Confirm {
         sequence: u8,
         deadline: Duration,
+        read: bool,
     },
     /// For what became of commands.
     Control(PendingControl),
@@ -149,9 +151,11 @@ impl Outstation {
         }
     }
 
-    /// Sets an octet string (g110) of 1 to 255 octets; whether it was taken.
+    /// Sets an octet string (g110) of 1 to 255 octets that fits a fragment; whether it was taken.
     pub fn set_octets(&mut self, index: u16, octets: Vec<u8>) -> bool {
-        self.database.set_octets(index, octets)
+        // Beside the fragment's header and the object's, with a range of two octets each.
+        let fits = octets.len() + 4 + 7 <= self.config.max_fragment;
+        fits && self.database.set_octets(index, octets)
     }
 
     /// A point's present value, as this master sees it.
@@ -290,7 +294,7 @@ impl Outstation {
 
     /// Gives up on the response that is under way; its events wait again.
     pub(super) fn cancel(&mut self) {
-        if matches!(self.solicited, Solicited::Confirm { .. }) {
+        if matches!(self.solicited, Solicited::Confirm { read: true, .. }) {
             self.buffer.release();
         }
         self.solicited = Solicited::Idle;
@@ -308,15 +312,17 @@ impl Outstation {
     /// Sends a response of one fragment; `errors` are indicated in it.
     pub(super) fn respond(&mut self, sequence: u8, objects: &[u8], errors: Iin, now: Now) {
         let control = Control::single(sequence);
-        self.send_response(control, objects, errors, now);
+        self.send_response(control, objects, errors, false, now);
     }
 
-    /// Sends a fragment of a response, and waits for its confirmation if it asks for one.
+    /// Sends a fragment of a response, to a read or not, and waits for its confirmation if it asks
+    /// for one.
     pub(super) fn send_response(
         &mut self,
         mut control: Control,
         objects: &[u8],
         errors: Iin,
+        read: bool,
         now: Now,
     ) {
         // The next response after a broadcast says so; some broadcasts want that confirmed.
@@ -330,6 +336,7 @@ impl Outstation {
             Solicited::Confirm {
                 sequence: control.sequence,
                 deadline: now.mono + self.config.confirm_timeout,
+                read,
             }
         } else {
             Solicited::Idle

@@ -69,6 +69,7 @@ impl Outstation {
         if !enable && events {
             // What was sent without being wanted may be asked for again.
             self.unsolicited.in_flight = None;
+            self.unsolicited.sequence = next_sequence(self.unsolicited.sequence);
             self.buffer.release();
         }
     }

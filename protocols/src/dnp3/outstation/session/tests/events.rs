@@ -225,3 +225,31 @@ fn a_broadcast_is_carried_out_not_answered_and_indicated_once_or_until_confirmed
     bench.send_to(BROADCAST_NO_CONFIRM, &[0xC0, 0x01, 60, 1, 6]);
     assert!(bench.received().is_empty());
 }
+
+#[test]
+fn confirming_for_a_broadcast_does_not_confirm_what_was_sent_unsolicited() {
+    for confirmed in [true, false] {
+        let mut bench = enabled();
+        bench.update(Kind::Binary, 0, Value::Binary(true));
+        bench.pass(SECOND);
+        let sent = bench.received();
+        assert_eq!(sent.len(), 1);
+        // A delay measurement, whose answer must be confirmed for the broadcast before it.
+        bench.send_to(BROADCAST_CONFIRM, &[0xC0, 0x18]);
+        assert_eq!(bench.ask(&[0xC1, 0x17])[0][..2], [0xE1, 0x81]);
+        if confirmed {
+            bench.send(&[0xC1, 0x00]);
+        } else {
+            // Another request instead.
+            bench.ask(&[0xC2, 0x17]);
+        }
+        // The event is neither lost nor sent twice.
+        bench.pass(5 * SECOND);
+        assert_eq!(bench.received(), sent, "{confirmed}");
+        bench.send(&[0xD1, 0x00]);
+        bench.pass(60 * SECOND);
+        assert!(bench.received().is_empty(), "{confirmed}");
+        let answer = bench.ask(&[0xC3, 0x01, 60, 2, 6]);
+        assert_eq!(answer[0][4..], [], "{confirmed}");
+    }
+}

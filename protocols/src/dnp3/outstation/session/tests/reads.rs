@@ -170,3 +170,17 @@ fn a_new_request_ends_the_response_under_way() {
         [[0xC4, 0x81, 0x00, 0x00]]
     );
 }
+
+#[test]
+fn an_octet_string_that_no_fragment_holds_is_not_taken() {
+    let small = OutstationConfig {
+        max_fragment: 249,
+        ..config()
+    };
+    let mut bench = Bench::new(small, &[]);
+    assert!(!bench.outstation.set_octets(0x1234, vec![7; 239]));
+    assert!(bench.outstation.set_octets(0x1234, vec![7; 238]));
+    let answer = bench.ask(&[0xC0, 0x01, 60, 1, 6]);
+    assert_eq!(answer[0][..4], [0xC0, 0x81, 0x80, 0x00]);
+    assert_eq!(answer[0].len(), 249);
+}
