@@ -333,6 +333,50 @@ impl<'a> Model<'a> {
         part.of(s)
     }
 
+    /// Current that leaves a phase of a node into branches, shunts and an admittance `load` to
+    /// ground, with the derivatives of its real and imaginary part.
+    pub(super) fn balance(
+        &self,
+        node: usize,
+        phase: usize,
+        load: Complex64,
+        state: &State,
+        rows: [&mut Row; 2],
+    ) -> Complex64 {
+        let size = self.layout.phases;
+        let [real, imaginary] = rows;
+        real.clear();
+        imaginary.clear();
+        let mut own = [Complex64::ZERO; 3];
+        let y = &self.admittances.node(node)[size * phase..][..size];
+        own[..size].copy_from_slice(y);
+        own[phase] += load;
+        let mut push = |(node, phase): (usize, usize), change: Complex64| {
+            self.push(Part::P, (node, phase), change, Complex64::ZERO, real);
+            self.push(Part::Q, (node, phase), change, Complex64::ZERO, imaginary);
+        };
+        let mut sum = Complex64::ZERO;
+        for &(branch, side) in &self.layout.incident[node] {
+            let port = self.port(branch, side);
+            sum += self.current(&port, state, phase);
+            for q in self.phases() {
+                let entry = size * phase + q;
+                own[q] += port.y_own[entry];
+                push(
+                    (port.other, q),
+                    port.y_mutual[entry] * state.u[self.at(port.other, q)],
+                );
+            }
+        }
+        for q in self.phases() {
+            let u = state.u[self.at(node, q)];
+            push((node, q), own[q] * u);
+            let shunt = y[q] + if q == phase { load } else { Complex64::ZERO };
+            sum += shunt * u;
+        }
+        sum
+    }
+
     /// Magnitude of the current; no gradient where it has no direction.
     fn magnitude(
         &self,

@@ -13,6 +13,7 @@ use super::hints;
 use super::layout::Layout;
 use super::problem::{self, Constraints, Observation};
 use super::report::Report;
+use super::start;
 use super::statistics::{chi_square_quantile, largest_normal_quantile};
 use super::wls::{self, Fit, Wls};
 use super::{
@@ -127,6 +128,10 @@ impl<F: Form> EstimatorOf<F> {
             readmitted: Vec::new(),
             iterations: 0,
         };
+        if start.is_none() {
+            let factor = &mut search.wls.factor;
+            start::linear(model, &search.observations, factor, &mut search.state);
+        }
         let clean = search.until_clean()?;
         Ok(search.estimate(clean, measurements.len(), unused))
     }

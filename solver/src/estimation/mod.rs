@@ -28,6 +28,7 @@ mod output;
 mod problem;
 mod report;
 mod sensors;
+mod start;
 mod statistics;
 #[cfg(test)]
 mod tests_support;

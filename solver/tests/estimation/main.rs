@@ -16,3 +16,4 @@ mod hints;
 mod large;
 mod random;
 mod statistics;
+mod unbalanced;
