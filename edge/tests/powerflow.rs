@@ -87,3 +87,39 @@ fn exit_statuses_say_what_is_wrong() {
     let input = case("pv-node-source").join("input.json");
     assert_eq!(status(&[text(&input)]), Some(1));
 }
+
+/// The IEEE 13-node feeder: phases that a node lacks are null, regulators stand where OpenDSS's do.
+#[test]
+fn a_feeder_of_one_and_two_phases_is_regulated() {
+    let input = case("../ieee/13").join("input.json");
+    let output = busbar(&[text(&input), "--asymmetric", "--tap-changing", "any"]);
+    assert!(output.status.success(), "{output:?}");
+    let found: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let data = &found["data"];
+    let taps = data["step_voltage_regulator"].as_array().expect("rows");
+    let taps: Vec<_> = taps.iter().map(|r| r["tap_pos"].as_i64()).collect();
+    assert_eq!(taps, [Some(9), Some(6), Some(9)]);
+    let expected = std::fs::read_to_string(case("../ieee/13").join("asym_output.json"));
+    let expected: Value =
+        serde_json::from_str(&expected.expect("the case has it")).expect("it is JSON");
+    let nodes = data["node"].as_array().expect("rows");
+    for (node, expected) in nodes
+        .iter()
+        .zip(expected["data"]["node"].as_array().expect("rows"))
+    {
+        for p in 0..3 {
+            match (node["u_pu"][p].as_f64(), expected["u_pu"][p].as_f64()) {
+                (None, None) => assert!(node["u_pu"][p].is_null()),
+                (Some(u), Some(v)) => assert!((u - v).abs() < 1e-4, "{node}"),
+                (u, v) => panic!("{u:?} for {v:?} at {node}"),
+            }
+        }
+    }
+    let symmetric = busbar(&[text(&input)]);
+    assert_eq!(symmetric.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&symmetric.stderr);
+    assert!(
+        said.contains("asym_line 23 can only be computed by phase"),
+        "{said}"
+    );
+}

@@ -10,7 +10,7 @@ use solver::{
     network::{Grid, NetworkError, pgm_json},
     powerflow::{
         AsymOutput, AsymPowerFlow, AsymTapSolver, Method, Options, PowerFlow, PowerFlowError,
-        SymOutput, SymTapSolver, TapStrategy, change_taps,
+        SymOutput, SymTapSolver, TapStrategy, change_taps, regulate,
     },
 };
 
@@ -34,7 +34,8 @@ pub(super) struct PowerFlowArguments {
     /// strength, or a regulator holds a voltage, Newton's takes over.
     #[arg(long, value_enum, default_value_t = MethodName::Newton)]
     method: MethodName,
-    /// Which taps automatic tap changers choose.
+    /// Which taps automatic tap changers choose; unless off, step-voltage regulators and switched
+    /// capacitors are at work too.
     #[arg(long, value_enum, default_value_t = TapName::Off)]
     tap_changing: TapName,
     /// Largest change of a voltage in the last iteration, pu.
@@ -216,7 +217,7 @@ impl Solver {
                             solver: &mut *solver,
                             options,
                         };
-                        change_taps(grid, strategy, &mut taps)?
+                        regulate(grid, strategy, &mut taps)?
                     }
                 };
                 serde_json::to_value(AsymOutput::new(grid, solver.phases(), &solution))

@@ -68,9 +68,10 @@ impl AsymOutput {
             &mut self.asym_line,
             &mut self.link,
             &mut self.transformer,
-            &mut self.step_voltage_regulator,
         ];
-        for row in tables.into_iter().flatten() {
+        let regulators = self.step_voltage_regulator.iter_mut();
+        let regulators = regulators.map(|r| &mut r.branch);
+        for row in tables.into_iter().flatten().chain(regulators) {
             let Some(k) = grid.index_of_branch(row.id) else {
                 continue;
             };

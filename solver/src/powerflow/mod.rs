@@ -28,8 +28,8 @@ use thiserror::Error;
 pub use asym::{AsymPowerFlow, AsymSolution};
 pub use flows::{BranchFlow, Flows, flows, source_powers};
 pub use output::{
-    ApplianceOutput, AsymOutput, BranchOutput, NodeOutput, Output, SymOutput, TapRegulatorOutput,
-    ThreeWindingOutput, VoltageRegulatorOutput,
+    ApplianceOutput, AsymOutput, BranchOutput, NodeOutput, Output, StepRegulatorOutput, SymOutput,
+    TapRegulatorOutput, ThreeWindingOutput, VoltageRegulatorOutput,
 };
 
 pub use step_regulators::regulate;

@@ -35,7 +35,7 @@ pub struct Output<V> {
     pub transformer: Vec<BranchOutput<V>>,
     /// Step-voltage regulators.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub step_voltage_regulator: Vec<BranchOutput<V>>,
+    pub step_voltage_regulator: Vec<StepRegulatorOutput<V>>,
     /// Three-winding transformers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub three_winding_transformer: Vec<ThreeWindingOutput<V>>,
@@ -115,6 +115,16 @@ pub struct BranchOutput<V = f64> {
     pub i_to: V,
     /// Apparent power at the to side, VA.
     pub s_to: V,
+}
+
+/// State of a step-voltage regulator: that of a branch, and its position.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct StepRegulatorOutput<V = f64> {
+    /// As of every branch.
+    #[serde(flatten)]
+    pub branch: BranchOutput<V>,
+    /// Tap position.
+    pub tap_pos: i8,
 }
 
 /// State of a three-winding transformer; powers enter it.
@@ -330,7 +340,7 @@ impl<Q: Quantity> State<'_, Q> {
 
     pub(super) fn output(&self, grid: &Grid) -> Output<Q::Real> {
         let network = grid.network();
-        let branches = |kind: BranchKind| {
+        let branches = |kind: BranchKind| -> Vec<BranchOutput<Q::Real>> {
             let of_kind = move |k: &usize| grid.branches[*k].kind == kind;
             let rows = (0..grid.branches.len()).filter(of_kind);
             rows.map(|k| self.branch(grid, k)).collect()
@@ -358,7 +368,14 @@ impl<Q: Quantity> State<'_, Q> {
             link: branches(BranchKind::Link),
             generic_branch: branches(BranchKind::GenericBranch),
             transformer: branches(BranchKind::Transformer),
-            step_voltage_regulator: branches(BranchKind::StepVoltageRegulator),
+            step_voltage_regulator: branches(BranchKind::StepVoltageRegulator)
+                .into_iter()
+                .zip(&network.step_voltage_regulator)
+                .map(|(branch, r)| StepRegulatorOutput {
+                    branch,
+                    tap_pos: r.tap_pos,
+                })
+                .collect(),
             three_winding_transformer: arms
                 .chunks_exact(3)
                 .map(|arms| self.three_winding(grid, arms))
