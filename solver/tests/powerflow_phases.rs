@@ -208,7 +208,7 @@ fn a_switch_operation_needs_no_new_structure() {
                 .run(&grid, None, method, &EXACT)
                 .expect("light loads");
             let fresh = AsymPowerFlow::new(&grid)
-                .and_then(|mut new| Ok(new.run(&grid, None, method, &EXACT)))
+                .map(|mut new| new.run(&grid, None, method, &EXACT))
                 .expect("by phase")
                 .expect("light loads");
             let of = (link - 10) as usize;
