@@ -11,10 +11,15 @@ use solver::powerflow::{
     TapStrategy, regulate,
 };
 
-const EXACT: Options = Options {
-    tolerance: 1e-12,
-    max_iterations: 200,
-};
+const EXACT: Options = exact(Method::Newton);
+
+const fn exact(method: Method) -> Options {
+    Options {
+        method,
+        tolerance: 1e-12,
+        max_iterations: 200,
+    }
+}
 
 fn network(data: &Value) -> Network {
     let document = json!({"version": "1.0", "type": "input", "is_batch": false, "attributes": {}, "data": data});
@@ -29,11 +34,9 @@ fn grid(data: &Value) -> Grid {
 fn solve(grid: &Grid) -> (Vec<Phases>, AsymOutput) {
     let mut solver = AsymPowerFlow::new(grid).expect("by phase");
     let current = solver
-        .run(grid, None, Method::Current, &EXACT)
+        .run(grid, None, &exact(Method::Current))
         .expect("light loads");
-    let newton = solver
-        .run(grid, None, Method::Newton, &EXACT)
-        .expect("light loads");
+    let newton = solver.run(grid, None, &EXACT).expect("light loads");
     for (a, b) in current.u.iter().flatten().zip(newton.u.iter().flatten()) {
         assert!(
             (a - b).norm() < 1e-10,
@@ -205,10 +208,10 @@ fn a_switch_operation_needs_no_new_structure() {
             grid.set_branch_status(link, true, closed)
                 .expect("there is such a link");
             let kept = solver
-                .run(&grid, None, method, &EXACT)
+                .run(&grid, None, &exact(method))
                 .expect("light loads");
             let fresh = AsymPowerFlow::new(&grid)
-                .map(|mut new| new.run(&grid, None, method, &EXACT))
+                .map(|mut new| new.run(&grid, None, &exact(method)))
                 .expect("by phase")
                 .expect("light loads");
             let of = (link - 10) as usize;
@@ -239,7 +242,7 @@ fn a_delta_feeds_back_into_an_open_phase() {
     assert_eq!((grid.live[1], grid.live[2]), ([true; 3], [true; 3]));
     // What floats has no admittance for current injection to work against.
     let mut solver = AsymPowerFlow::new(&grid).expect("by phase");
-    let solution = solver.run(&grid, None, Method::Newton, &EXACT);
+    let solution = solver.run(&grid, None, &EXACT);
     let u = solution.expect("light loads").u;
     // By hand: the loads of the windings ab and ca are in series between b and c, the corner a is
     // halfway, and each of the two has half of what the winding bc has.
@@ -268,7 +271,6 @@ fn regulators_rest_within_their_bands() {
         let mut solver = AsymPowerFlow::new(&grid).expect("by phase");
         let mut taps = AsymTapSolver {
             solver: &mut solver,
-            method: Method::Newton,
             options: Options::default(),
         };
         let solution = regulate(&mut grid, TapStrategy::Any, &mut taps).expect("they come to rest");
@@ -334,8 +336,7 @@ fn capacitors_are_switched_by_their_voltage() {
         let mut solver = AsymPowerFlow::new(grid).expect("by phase");
         let mut taps = AsymTapSolver {
             solver: &mut solver,
-            method: Method::Current,
-            options: EXACT,
+            options: exact(Method::Current),
         };
         regulate(grid, TapStrategy::Any, &mut taps)
     };
