@@ -182,7 +182,7 @@ fn leg(connection: Connection, k: usize, u: &Phases, zip: impl Fn(f64) -> Zip) -
     if absent || across == ZERO {
         return None;
     }
-    let zip = zip(across.norm() / rated);
+    let zip = zip(across.norm_sqr().sqrt() / rated);
     Some(Leg {
         zip,
         from,
@@ -203,7 +203,7 @@ pub(super) fn powers(appliance: &Appliance, s: &Phases, u: &Phases) -> Phases {
         let Some(leg) = leg(appliance.connection, k, u, |u| zip_at(appliance, s, u)) else {
             continue;
         };
-        let s = leg.zip.at(leg.across.norm() / leg.rated);
+        let s = leg.zip.at(leg.across.norm_sqr().sqrt() / leg.rated);
         // Conjugate of the current through it; exact in wye.
         match leg.to {
             None => powers[leg.from] += s,

@@ -2,7 +2,8 @@
 
 use super::asym::AsymSolution;
 use super::asym_injection;
-use super::output::{AsymOutput, BranchOutput, End, State};
+use super::output::AsymOutput;
+use super::output_rows::{End, Solved};
 use crate::network::{Grid, Matrix3, PhaseBranch, PhaseGrid, PhaseMask, Phases};
 
 impl AsymOutput {
@@ -13,90 +14,23 @@ impl AsymOutput {
     /// When the solution is of a grid with other nodes or sources.
     #[must_use]
     pub fn new(grid: &Grid, phases: &PhaseGrid, solution: &AsymSolution) -> Self {
-        let u = &solution.u;
-        let mut nodes: Vec<Phases> = phases
-            .y_shunt
-            .iter()
-            .zip(u)
-            .map(|(y, u)| power(u, &y.apply(u)))
-            .collect();
-        let mut branches = Vec::with_capacity(grid.branches.len());
-        for (b, y) in grid.branches.iter().zip(&phases.branches) {
-            let both = ends(y, &u[b.from], &u[b.to]);
-            add(&mut nodes[b.from], &both[0].s);
-            add(&mut nodes[b.to], &both[1].s);
-            branches.push(both);
-        }
-        let shunts = grid.network().shunt.iter().zip(&phases.shunts);
-        let appliances = grid.appliances.iter().zip(&phases.appliances);
-        let state = State {
-            u,
-            branches,
-            nodes,
-            shunts: shunts
-                .map(|(s, y)| {
-                    let u = &u[grid.known_node(s.node)];
-                    power(u, &y.apply(u))
-                })
-                .collect(),
-            sources: &solution.sources,
-            appliances: appliances
-                .map(|(a, s)| asym_injection::powers(a, s, &u[a.node]))
-                .collect(),
-        };
-        let mut output = state.output(grid);
-        output.blank_absent(grid, phases);
+        let mut output = Self::default();
+        output.refresh(grid, phases, solution);
         output
     }
 
-    /// Phases that a node or branch does not have are not numbers, null in JSON.
-    fn blank_absent(&mut self, grid: &Grid, phases: &PhaseGrid) {
-        for (k, row) in self.node.iter_mut().enumerate() {
-            let has = phases.phases_of(k);
-            for values in [
-                &mut row.u_pu,
-                &mut row.u,
-                &mut row.u_angle,
-                &mut row.p,
-                &mut row.q,
-            ] {
-                blank(values, has);
-            }
-        }
-        let tables = [
-            &mut self.line,
-            &mut self.asym_line,
-            &mut self.link,
-            &mut self.transformer,
-        ];
-        let regulators = self.step_voltage_regulator.iter_mut();
-        let regulators = regulators.map(|r| &mut r.branch);
-        for row in tables.into_iter().flatten().chain(regulators) {
-            let Some(k) = grid.index_of_branch(row.id) else {
-                continue;
-            };
-            let has = grid.branches[k].phases;
-            let BranchOutput {
-                p_from,
-                q_from,
-                i_from,
-                s_from,
-                ..
-            } = row;
-            for values in [p_from, q_from, i_from, s_from] {
-                blank(values, has);
-            }
-            let BranchOutput {
-                p_to,
-                q_to,
-                i_to,
-                s_to,
-                ..
-            } = row;
-            for values in [p_to, q_to, i_to, s_to] {
-                blank(values, has);
-            }
-        }
+    /// Makes this the data set of a solution; of a grid that it has been before, without
+    /// allocating.
+    ///
+    /// # Panics
+    /// When the solution is of a grid with other nodes or sources.
+    pub fn refresh(&mut self, grid: &Grid, phases: &PhaseGrid, solution: &AsymSolution) {
+        let by_phase = ByPhase {
+            grid,
+            phases,
+            solution,
+        };
+        self.fill(grid, &by_phase);
     }
 
     /// As power-grid-model's JSON.
@@ -106,9 +40,39 @@ impl AsymOutput {
     }
 }
 
-fn blank(values: &mut [f64; 3], has: PhaseMask) {
-    for (value, _) in values.iter_mut().zip(has).filter(|(_, has)| !has) {
-        *value = f64::NAN;
+/// A solution by phase.
+struct ByPhase<'a> {
+    grid: &'a Grid,
+    phases: &'a PhaseGrid,
+    solution: &'a AsymSolution,
+}
+
+impl Solved<Phases> for ByPhase<'_> {
+    fn u(&self) -> &[Phases] {
+        &self.solution.u
+    }
+    fn ends(&self, branch: usize) -> [End<Phases>; 2] {
+        let (b, u) = (&self.grid.branches[branch], &self.solution.u);
+        ends(&self.phases.branches[branch], &u[b.from], &u[b.to])
+    }
+    fn shunts_at(&self, node: usize) -> Phases {
+        let (y, u) = (&self.phases.y_shunt[node], &self.solution.u[node]);
+        power(u, &y.apply(u))
+    }
+    fn shunt(&self, shunt: usize, node: usize) -> Phases {
+        let u = &self.solution.u[node];
+        power(u, &self.phases.shunts[shunt].apply(u))
+    }
+    fn source(&self, source: usize) -> Phases {
+        self.solution.sources[source]
+    }
+    fn appliance(&self, appliance: usize) -> Phases {
+        let a = &self.grid.appliances[appliance];
+        let u = &self.solution.u[a.node];
+        asym_injection::powers(a, &self.phases.appliances[appliance], u)
+    }
+    fn phases_of(&self, node: usize) -> PhaseMask {
+        self.phases.phases_of(node)
     }
 }
 

@@ -4,7 +4,7 @@ use num_complex::Complex64;
 
 use super::appliances::{self, Zip};
 use super::case;
-use super::output::End;
+use super::output_rows::End;
 use crate::network::{Branch, Grid, S_BASE_VA};
 
 /// Flow in one branch; powers and currents enter the branch.

@@ -16,6 +16,7 @@ mod current;
 mod flows;
 mod newton;
 mod output;
+mod output_rows;
 mod regulation;
 mod step_regulators;
 mod structure;

@@ -7,11 +7,10 @@
 use num_complex::Complex64;
 use serde::Serialize;
 
-use super::flows::{self, flows};
+use super::flows;
+use super::output_rows::{End, Solved};
 use super::{Options, PowerFlow, PowerFlowError, Solution};
-use crate::network::{
-    Appliance, ApplianceKind, BranchKind, Grid, Id, Phases, S_BASE_VA, TransformerTapRegulator,
-};
+use crate::network::{Grid, Id, PhaseMask};
 
 /// The data set, one table per component; `V` is a number, or one for each phase.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -225,37 +224,68 @@ impl SymOutput {
     /// When the solution is of a grid with other nodes or sources.
     #[must_use]
     pub fn new(grid: &Grid, solution: &Solution) -> Self {
-        let u = &solution.u;
-        let flows = flows(grid, u);
-        let shunts = grid.network().shunt.iter().map(|s| {
-            let k = grid.known_node(s.node);
-            grid.shunt_admittance(s, k).conj() * u[k].norm_sqr()
-        });
-        let state = State {
-            u,
-            branches: grid.branches.iter().map(|b| flows::ends(b, u)).collect(),
-            nodes: flows.nodes,
-            shunts: shunts.collect(),
-            sources: &solution.sources,
-            appliances: solution.appliances.clone(),
-        };
-        let mut output = state.output(grid);
-        let regulators = grid.network().voltage_regulator.iter();
-        output.voltage_regulator = regulators
-            .zip(&solution.regulators)
-            .map(|(r, &(working, limit))| VoltageRegulatorOutput {
-                id: r.id,
-                energized: i8::from(working),
-                limit_violated: limit,
-            })
-            .collect();
+        let mut output = Self::default();
+        output.refresh(grid, solution);
         output
+    }
+
+    /// Makes this the data set of a solution; of a grid that it has been before, without
+    /// allocating.
+    ///
+    /// # Panics
+    /// When the solution is of a grid with other nodes or sources.
+    pub fn refresh(&mut self, grid: &Grid, solution: &Solution) {
+        self.fill(grid, &Single { grid, solution });
+        let regulators = grid.network().voltage_regulator.iter();
+        let regulators = regulators.zip(&solution.regulators);
+        self.voltage_regulator.clear();
+        self.voltage_regulator
+            .extend(
+                regulators.map(|(r, &(working, limit))| VoltageRegulatorOutput {
+                    id: r.id,
+                    energized: i8::from(working),
+                    limit_violated: limit,
+                }),
+            );
     }
 
     /// As power-grid-model's JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         self.document("sym_output")
+    }
+}
+
+/// A symmetric solution.
+struct Single<'a> {
+    grid: &'a Grid,
+    solution: &'a Solution,
+}
+
+impl Solved<Complex64> for Single<'_> {
+    fn u(&self) -> &[Complex64] {
+        &self.solution.u
+    }
+    fn ends(&self, branch: usize) -> [End<Complex64>; 2] {
+        flows::ends(&self.grid.branches[branch], &self.solution.u)
+    }
+    fn shunts_at(&self, node: usize) -> Complex64 {
+        self.grid.y_shunt[node].conj() * self.solution.u[node].norm_sqr()
+    }
+    fn shunt(&self, shunt: usize, node: usize) -> Complex64 {
+        let y = self
+            .grid
+            .shunt_admittance(&self.grid.network().shunt[shunt], node);
+        y.conj() * self.solution.u[node].norm_sqr()
+    }
+    fn source(&self, source: usize) -> Complex64 {
+        self.solution.sources[source]
+    }
+    fn appliance(&self, appliance: usize) -> Complex64 {
+        self.solution.appliances[appliance]
+    }
+    fn phases_of(&self, _: usize) -> PhaseMask {
+        [true; 3]
     }
 }
 
@@ -270,264 +300,4 @@ impl<V: Serialize> Output<V> {
         });
         format!("{document:#}\n")
     }
-}
-
-/// A phasor, or one for each phase.
-pub(super) trait Quantity: Copy {
-    /// A number for each of them.
-    type Real: Copy;
-    /// How many there are.
-    const PHASES: f64;
-    /// A number from each.
-    fn real(self, f: impl Fn(Complex64) -> f64) -> Self::Real;
-    /// A number from each and its like in another.
-    fn real_with(self, other: Self, f: impl Fn(Complex64, Complex64) -> f64) -> Self::Real;
-    /// A number from each, combined.
-    fn fold(self, start: f64, f: impl Fn(f64, Complex64) -> f64) -> f64;
-}
-
-impl Quantity for Complex64 {
-    type Real = f64;
-    const PHASES: f64 = 1.0;
-    fn real(self, f: impl Fn(Complex64) -> f64) -> f64 {
-        f(self)
-    }
-    fn real_with(self, other: Self, f: impl Fn(Complex64, Complex64) -> f64) -> f64 {
-        f(self, other)
-    }
-    fn fold(self, start: f64, f: impl Fn(f64, Complex64) -> f64) -> f64 {
-        f(start, self)
-    }
-}
-
-impl Quantity for Phases {
-    type Real = [f64; 3];
-    const PHASES: f64 = 3.0;
-    fn real(self, f: impl Fn(Complex64) -> f64) -> [f64; 3] {
-        self.map(f)
-    }
-    fn real_with(self, other: Self, f: impl Fn(Complex64, Complex64) -> f64) -> [f64; 3] {
-        [0, 1, 2].map(|k| f(self[k], other[k]))
-    }
-    fn fold(self, start: f64, f: impl Fn(f64, Complex64) -> f64) -> f64 {
-        self.into_iter().fold(start, f)
-    }
-}
-
-/// Power and current entering a branch at one end, pu.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct End<Q> {
-    pub(super) s: Q,
-    pub(super) i: Q,
-}
-
-/// A solution with everything that follows from it, pu, in the order of the grid's tables.
-pub(super) struct State<'a, Q> {
-    pub(super) u: &'a [Q],
-    pub(super) branches: Vec<[End<Q>; 2]>,
-    pub(super) nodes: Vec<Q>,
-    /// Load-positive.
-    pub(super) shunts: Vec<Q>,
-    /// Generation-positive.
-    pub(super) sources: &'a [Q],
-    /// Generation-positive.
-    pub(super) appliances: Vec<Q>,
-}
-
-impl<Q: Quantity> State<'_, Q> {
-    /// Base of a phase's power, VA.
-    const S_BASE: f64 = S_BASE_VA / Q::PHASES;
-
-    pub(super) fn output(&self, grid: &Grid) -> Output<Q::Real> {
-        let network = grid.network();
-        let branches = |kind: BranchKind| -> Vec<BranchOutput<Q::Real>> {
-            let of_kind = move |k: &usize| grid.branches[*k].kind == kind;
-            let rows = (0..grid.branches.len()).filter(of_kind);
-            rows.map(|k| self.branch(grid, k)).collect()
-        };
-        let arms: Vec<usize> = (0..grid.branches.len())
-            .filter(|&k| grid.branches[k].kind == BranchKind::ThreeWinding)
-            .collect();
-        let shunt = network.shunt.iter().zip(&self.shunts).map(|(s, &power)| {
-            let k = grid.known_node(s.node);
-            self.one_port(grid, s.id, k, s.status != 0, power, 1.0)
-        });
-        let source = grid.sources.iter().zip(self.sources);
-        let source = source.map(|(s, &p)| self.one_port(grid, s.id, s.node, s.closed, p, 1.0));
-        let mut appliances = grid.appliances.iter().zip(&self.appliances);
-        let mut take = |count: usize| -> Vec<ApplianceOutput<Q::Real>> {
-            let rows = appliances.by_ref().take(count);
-            rows.map(|(a, &s)| self.appliance(grid, a, s)).collect()
-        };
-        Output {
-            node: (0..network.node.len())
-                .map(|k| self.node(grid, k))
-                .collect(),
-            line: branches(BranchKind::Line),
-            asym_line: branches(BranchKind::AsymLine),
-            link: branches(BranchKind::Link),
-            generic_branch: branches(BranchKind::GenericBranch),
-            transformer: branches(BranchKind::Transformer),
-            step_voltage_regulator: branches(BranchKind::StepVoltageRegulator)
-                .into_iter()
-                .zip(&network.step_voltage_regulator)
-                .map(|(branch, r)| StepRegulatorOutput {
-                    branch,
-                    tap_pos: r.tap_pos,
-                })
-                .collect(),
-            three_winding_transformer: arms
-                .chunks_exact(3)
-                .map(|arms| self.three_winding(grid, arms))
-                .collect(),
-            shunt: shunt.collect(),
-            source: source.collect(),
-            sym_load: take(network.sym_load.len()),
-            sym_gen: take(network.sym_gen.len()),
-            asym_load: take(network.asym_load.len()),
-            asym_gen: take(network.asym_gen.len()),
-            transformer_tap_regulator: tap_regulators(grid),
-            voltage_regulator: Vec::new(),
-        }
-    }
-
-    fn node(&self, grid: &Grid, k: usize) -> NodeOutput<Q::Real> {
-        let u = self.u[k];
-        let base = grid.u_rated[k] / Q::PHASES.sqrt();
-        NodeOutput {
-            id: grid.node_id[k],
-            energized: i8::from(grid.energised[k]),
-            u_pu: u.real(|u| u.norm()),
-            u: u.real(|u| u.norm() * base),
-            u_angle: u.real(|u| u.arg()),
-            p: self.nodes[k].real(|s| s.re * Self::S_BASE),
-            q: self.nodes[k].real(|s| s.im * Self::S_BASE),
-        }
-    }
-
-    fn live(grid: &Grid, k: usize) -> bool {
-        let b = &grid.branches[k];
-        b.from_closed && grid.energised[b.from] || b.to_closed && grid.energised[b.to]
-    }
-
-    /// Apparent power of all phases, pu of the three-phase base.
-    fn apparent(end: &End<Q>) -> f64 {
-        end.s.fold(0.0, |sum, s| sum + s.norm()) / Q::PHASES
-    }
-
-    fn branch(&self, grid: &Grid, k: usize) -> BranchOutput<Q::Real> {
-        let b = &grid.branches[k];
-        let [from, to] = &self.branches[k];
-        let largest = |end: &End<Q>| end.i.fold(0.0, |most, i| i.norm().max(most));
-        let loading = match (b.i_max, b.s_max) {
-            (Some([f, t]), _) => (largest(from) / f).max(largest(to) / t),
-            (None, Some(s)) => Self::apparent(from).max(Self::apparent(to)) / s,
-            (None, None) => 0.0,
-        };
-        let (base_from, base_to) = (grid.base_current_a(b.from), grid.base_current_a(b.to));
-        BranchOutput {
-            id: b.id,
-            energized: i8::from(Self::live(grid, k)),
-            loading,
-            p_from: from.s.real(|s| s.re * Self::S_BASE),
-            q_from: from.s.real(|s| s.im * Self::S_BASE),
-            i_from: from.i.real(|i| i.norm() * base_from),
-            s_from: from.s.real(|s| s.norm() * Self::S_BASE),
-            p_to: to.s.real(|s| s.re * Self::S_BASE),
-            q_to: to.s.real(|s| s.im * Self::S_BASE),
-            i_to: to.i.real(|i| i.norm() * base_to),
-            s_to: to.s.real(|s| s.norm() * Self::S_BASE),
-        }
-    }
-
-    fn three_winding(&self, grid: &Grid, arms: &[usize]) -> ThreeWindingOutput<Q::Real> {
-        let side = |k: usize| {
-            let arm = &grid.branches[arms[k]];
-            let end = &self.branches[arms[k]][0];
-            let base = grid.base_current_a(arm.from);
-            let loading = arm.s_max.map_or(0.0, |s| Self::apparent(end) / s);
-            (end.s, end.i.real(|i| i.norm() * base), loading)
-        };
-        let sides = [0, 1, 2].map(side);
-        let p = |k: usize| sides[k].0.real(|s| s.re * Self::S_BASE);
-        let q = |k: usize| sides[k].0.real(|s| s.im * Self::S_BASE);
-        let s = |k: usize| sides[k].0.real(|s| s.norm() * Self::S_BASE);
-        ThreeWindingOutput {
-            id: grid.branches[arms[0]].id,
-            energized: i8::from(arms.iter().any(|&k| {
-                let b = &grid.branches[k];
-                b.from_closed && grid.energised[b.from]
-            })),
-            loading_1: sides[0].2,
-            loading_2: sides[1].2,
-            loading_3: sides[2].2,
-            loading: sides.iter().fold(0.0, |most, side| side.2.max(most)),
-            p_1: p(0),
-            q_1: q(0),
-            i_1: sides[0].1,
-            s_1: s(0),
-            p_2: p(1),
-            q_2: q(1),
-            i_2: sides[1].1,
-            s_2: s(1),
-            p_3: p(2),
-            q_3: q(2),
-            i_3: sides[2].1,
-            s_3: s(2),
-        }
-    }
-
-    fn appliance(&self, grid: &Grid, a: &Appliance, s: Q) -> ApplianceOutput<Q::Real> {
-        let sign = match a.kind {
-            ApplianceKind::Load => -1.0,
-            ApplianceKind::Gen => 1.0,
-        };
-        self.one_port(grid, a.id, a.node, a.closed, s, sign)
-    }
-
-    fn one_port(
-        &self,
-        grid: &Grid,
-        id: Id,
-        node: usize,
-        closed: bool,
-        s: Q,
-        sign: f64,
-    ) -> ApplianceOutput<Q::Real> {
-        let live = closed && grid.energised[node];
-        let scale = if live { sign * Self::S_BASE } else { 0.0 };
-        let ratio = |over: f64| if over > 0.0 { 1.0 / over } else { 0.0 };
-        let base = grid.base_current_a(node);
-        let current = |s: Complex64, u: Complex64| {
-            let magnitude = if live { s.norm() } else { 0.0 };
-            magnitude * ratio(u.norm()) * base
-        };
-        ApplianceOutput {
-            id,
-            energized: i8::from(live),
-            p: s.real(|s| s.re * scale),
-            q: s.real(|s| s.im * scale),
-            i: s.real_with(self.u[node], current),
-            s: s.real(|s| s.norm() * scale.abs()),
-            pf: s.real(|s| s.re * scale * ratio(s.norm() * scale.abs())),
-        }
-    }
-}
-
-/// Positions as the grid has them: they are set before a solution is put out.
-fn tap_regulators(grid: &Grid) -> Vec<TapRegulatorOutput> {
-    let output = |r: &TransformerTapRegulator| {
-        let regulated = grid.regulated(r)?;
-        let live = regulated.arms.iter().flatten().any(|&k| {
-            let b = &grid.branches[k];
-            b.from_closed && grid.energised[b.from] || b.to_closed && grid.energised[b.to]
-        });
-        Some(TapRegulatorOutput {
-            id: r.id,
-            energized: i8::from(r.status != 0 && live),
-            tap_pos: regulated.pos,
-        })
-    };
-    let regulators = grid.network().transformer_tap_regulator.iter();
-    regulators.filter_map(output).collect()
 }

@@ -9,7 +9,10 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use solver::{
     network::{Grid, Scenario, pgm_json},
-    powerflow::{AsymOutput, AsymPowerFlow, Method, Options, PowerFlow, SymOutput},
+    powerflow::{
+        AsymOutput, AsymPowerFlow, AsymSolution, Method, Options, PowerFlow, PowerFlowError,
+        Solution, SymOutput,
+    },
 };
 
 #[expect(clippy::print_stdout, reason = "the answers are this program's output")]
@@ -50,7 +53,6 @@ fn obey(command: &Value, cases: &mut Vec<Case>) -> Result<Value> {
             let start = cpu_seconds();
             let answers = case.solve()?;
             let count = answers.len();
-            drop(answers);
             Ok(json!({"seconds": (cpu_seconds() - start) / count as f64}))
         }
         other => bail!("unknown command {other}"),
@@ -101,17 +103,19 @@ struct Case {
     scenarios: Vec<Scenario>,
     options: Options,
     solver: Solver,
+    /// Of each scenario, as far as they have been solved; written anew by each run.
+    answers: Vec<Answer>,
 }
 
 enum Solver {
-    Symmetric(Box<PowerFlow>),
-    ByPhase(Box<AsymPowerFlow>),
+    Symmetric(Box<PowerFlow>, Solution),
+    ByPhase(Box<AsymPowerFlow>, AsymSolution),
 }
 
 /// Everything that is known after a solution, of one scenario.
 enum Answer {
-    Symmetric(SymOutput),
-    ByPhase(AsymOutput),
+    Symmetric(Box<SymOutput>),
+    ByPhase(Box<AsymOutput>),
 }
 
 impl Case {
@@ -120,9 +124,12 @@ impl Case {
         let scenarios = pgm_json::read_update(&read(command, "update")?, &network)?;
         let grid = Grid::new(&network)?;
         let solver = if command["asymmetric"] == true {
-            Solver::ByPhase(Box::new(AsymPowerFlow::new(&grid)?))
+            Solver::ByPhase(
+                Box::new(AsymPowerFlow::new(&grid)?),
+                AsymSolution::default(),
+            )
         } else {
-            Solver::Symmetric(Box::new(PowerFlow::new(&grid)))
+            Solver::Symmetric(Box::new(PowerFlow::new(&grid)), Solution::default())
         };
         let options = Options {
             method: match word(command, "method")? {
@@ -138,28 +145,53 @@ impl Case {
             scenarios,
             options,
             solver,
+            answers: Vec::new(),
         })
     }
 
-    /// Each scenario made, solved from a flat start with everything that follows, and undone.
-    fn solve(&mut self) -> Result<Vec<Answer>> {
-        let mut answers = Vec::with_capacity(self.scenarios.len());
-        for scenario in &mut self.scenarios {
+    /// Each scenario made, solved from a flat start with everything that follows, and undone. As
+    /// the peer does, the answers take the place of those before them.
+    fn solve(&mut self) -> Result<&[Answer]> {
+        for (k, scenario) in self.scenarios.iter_mut().enumerate() {
             self.grid.exchange(scenario)?;
-            let answer = match &mut self.solver {
-                Solver::Symmetric(solver) => solver
-                    .run(&self.grid, &[], None, &self.options)
-                    .map(|solution| Answer::Symmetric(SymOutput::new(&self.grid, &solution))),
-                Solver::ByPhase(solver) => {
-                    solver.run(&self.grid, None, &self.options).map(|solution| {
-                        Answer::ByPhase(AsymOutput::new(&self.grid, solver.phases(), &solution))
-                    })
-                }
-            };
+            if self.answers.len() == k {
+                self.answers.push(self.solver.empty_answer());
+            }
+            let answer = &mut self.answers[k];
+            let solved = self.solver.solve(&self.grid, &self.options, answer);
             self.grid.exchange(scenario)?;
-            answers.push(answer.map_err(|e| anyhow!(e))?);
+            solved.map_err(|e| anyhow!(e))?;
         }
-        Ok(answers)
+        Ok(&self.answers)
+    }
+}
+
+impl Solver {
+    fn empty_answer(&self) -> Answer {
+        match self {
+            Self::Symmetric(..) => Answer::Symmetric(Box::default()),
+            Self::ByPhase(..) => Answer::ByPhase(Box::default()),
+        }
+    }
+
+    fn solve(
+        &mut self,
+        grid: &Grid,
+        options: &Options,
+        answer: &mut Answer,
+    ) -> Result<(), PowerFlowError> {
+        match (self, answer) {
+            (Self::Symmetric(solver, solution), Answer::Symmetric(output)) => {
+                solver.run_into(grid, &[], None, options, solution)?;
+                output.refresh(grid, solution);
+            }
+            (Self::ByPhase(solver, solution), Answer::ByPhase(output)) => {
+                solver.run_into(grid, None, options, solution)?;
+                output.refresh(grid, solver.phases(), solution);
+            }
+            _ => unreachable!("a solver's answers are of its own kind"),
+        }
+        Ok(())
     }
 }
 
