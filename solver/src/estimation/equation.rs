@@ -64,7 +64,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    fn of(self, s: Complex64) -> f64 {
+    pub(super) fn of(self, s: Complex64) -> f64 {
         match self {
             Self::P => s.re,
             Self::Q => s.im,

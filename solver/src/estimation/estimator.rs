@@ -75,6 +75,34 @@ impl<F: Form> EstimatorOf<F> {
         }
     }
 
+    /// Takes over the grid as it is now.
+    ///
+    /// # Errors
+    /// A grid other than that of `new`.
+    pub(super) fn follow<'a>(&'a mut self, grid: &'a Grid) -> Result<Model<'a>, EstimationError> {
+        if !self.layout.fits(grid) {
+            return Err(EstimationError::OtherGrid {
+                found_nodes: grid.node_id.len(),
+                found_branches: grid.branches.len(),
+                found_appliances: grid.appliances.len(),
+            });
+        }
+        if let Some(by_phase) = &mut self.by_phase {
+            by_phase.follow(grid);
+        }
+        self.admittances.follow(grid, self.by_phase.as_ref());
+        Ok(self.model(grid))
+    }
+
+    /// The grid as it was followed last.
+    pub(super) fn model<'a>(&'a self, grid: &'a Grid) -> Model<'a> {
+        Model {
+            grid,
+            layout: &self.layout,
+            admittances: &self.admittances,
+        }
+    }
+
     /// The most likely state given `measurements`, bad data rejected.
     ///
     /// `start` are node voltages, pu, in grid order, from where to begin: best a former estimate.
@@ -90,13 +118,6 @@ impl<F: Form> EstimatorOf<F> {
         start: Option<&[F::Of<Complex64>]>,
         options: &Options,
     ) -> Result<Estimate<F>, EstimationError> {
-        if !self.layout.fits(grid) {
-            return Err(EstimationError::OtherGrid {
-                found_nodes: grid.node_id.len(),
-                found_branches: grid.branches.len(),
-                found_appliances: grid.appliances.len(),
-            });
-        }
         if let Some(u) = start.filter(|u| u.len() != grid.node_id.len()) {
             let expected = grid.node_id.len();
             return Err(EstimationError::StartLength {
@@ -104,15 +125,7 @@ impl<F: Form> EstimatorOf<F> {
                 expected,
             });
         }
-        if let Some(by_phase) = &mut self.by_phase {
-            by_phase.follow(grid);
-        }
-        self.admittances.follow(grid, self.by_phase.as_ref());
-        let model = Model {
-            grid,
-            layout: &self.layout,
-            admittances: &self.admittances,
-        };
+        let model = self.follow(grid)?;
         let (observations, unused) = problem::observe(model, measurements)?;
         let start: Option<Vec<Complex64>> = start.map(|u| {
             let phases = |u| model.phases().map(move |phase| *F::phase(u, phase));

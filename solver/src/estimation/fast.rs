@@ -18,6 +18,7 @@ enum Slot {
     Nowhere,
     Magnitude(usize),
     Angle(usize),
+    Phasor(usize),
     Flow(usize),
     Injection(Contribution),
 }
@@ -58,6 +59,7 @@ impl<const P: usize, const B: usize> Fast<P, B> {
                 Slot::Nowhere => {}
                 Slot::Magnitude(k) => flat.magnitudes[*k].value = o.value,
                 Slot::Angle(k) => flat.angles[*k].value = o.value,
+                Slot::Phasor(k) => flat.phasors[*k].0.value = o.value,
                 Slot::Flow(k) => flat.flows[*k].value = o.value,
                 Slot::Injection(c) => self.injections.add(c, o.value),
             }
@@ -69,6 +71,17 @@ impl<const P: usize, const B: usize> Fast<P, B> {
     pub(super) fn start(&mut self, state: &State) {
         let (nodes, _) = state.u.as_chunks::<P>();
         self.augmented.start(nodes.iter().copied());
+    }
+
+    /// Begins anew at the voltages of a state, keeping the factor.
+    pub(super) fn restart(&mut self, state: &State) {
+        let (nodes, _) = state.u.as_chunks::<P>();
+        self.augmented.restart(nodes.iter().copied());
+    }
+
+    /// Evaluates at the present state.
+    pub(super) fn evaluate(&mut self) {
+        self.augmented.evaluate();
     }
 
     /// Moves to the optimum; see [`Augmented::fit`].
@@ -122,6 +135,7 @@ fn network<const P: usize>(model: Model<'_>) -> Flat<P> {
         fixed: vec![[Fixed::default(); P]; nodes],
         magnitudes: Vec::new(),
         angles: Vec::new(),
+        phasors: Vec::new(),
         flows: Vec::new(),
         measured_shunts: Vec::new(),
     }
@@ -160,6 +174,7 @@ fn slots<const P: usize>(
             }
         })
         .collect();
+    injections.count();
     for (slot, o) in slots.iter_mut().zip(observations) {
         if let Slot::Injection(c) = slot {
             injections.settle(c, o.weight());
@@ -204,13 +219,20 @@ fn slot<const P: usize>(
             flat.angles.push(voltage(node));
             Slot::Angle(flat.angles.len() - 1)
         }
-        _ => match Contribution::of(o) {
-            Some(c) => {
-                injections.announce(&c, o.weight());
-                Slot::Injection(c)
-            }
-            None => Slot::Nowhere,
-        },
+        What::VoltageAlong(node, direction) => {
+            flat.phasors.push((voltage(node), direction));
+            Slot::Phasor(flat.phasors.len() - 1)
+        }
+        What::Appliance(..) | What::Infeed(..) | What::Injection(..) => {
+            let Some(c) = Contribution::of(o) else {
+                return Slot::Nowhere;
+            };
+            injections.announce(&c, o.weight());
+            Slot::Injection(c)
+        }
+        What::Branch(..) | What::Current(..) | What::CurrentAlong(..) | What::Shunt(..) => {
+            Slot::Nowhere
+        }
     }
 }
 
@@ -267,6 +289,7 @@ mod tests {
             frame,
             direction,
         };
+        let seen = |node, direction| Kind::VoltageAlong { node, direction };
         let i = 3.9e6 / 20e3 / 3.0_f64.sqrt();
         let kinds = [
             (Kind::Voltage { node: 0 }, 20.4e3, 60.0),
@@ -307,6 +330,7 @@ mod tests {
             (along(AngleFrame::Local, 0.1), 0.4 * i, 3.0),
             (along(AngleFrame::Global, -0.3), 0.4 * i, 3.0),
             (Kind::VoltageAngle { node: 1 }, -0.01, 0.01),
+            (seen(1, 0.5), 0.85 * 20e3, 100.0),
             (Kind::ApplianceP { appliance: 30 }, 1.4e6, 1e5),
             (Kind::ApplianceQ { appliance: 30 }, 0.45e6, 1e5),
             (Kind::ApplianceP { appliance: 31 }, 2.1e6, 1e5),
@@ -330,7 +354,7 @@ mod tests {
             .collect();
         if phases == 3 {
             // More in one phase, less in another.
-            all.extend(kinds[10..13].iter().map(|k| measurement(k, Phase::A, 0.4)));
+            all.extend(kinds[11..14].iter().map(|k| measurement(k, Phase::A, 0.4)));
             all.push(measurement(&kinds[3], Phase::C, 0.3));
         }
         all

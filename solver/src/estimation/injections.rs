@@ -25,6 +25,8 @@ pub(super) struct Injections<const P: usize> {
     sensors: Vec<[Power; P]>,
     /// All appliances and sources of each node.
     sums: Vec<[Power; P]>,
+    /// How many of these are not measured.
+    unmeasured: Vec<[[u32; 2]; P]>,
     /// Node of each appliance.
     node: Vec<usize>,
 }
@@ -80,6 +82,7 @@ impl<const P: usize> Injections<P> {
             infeeds,
             sensors: vec![[known(true); P]; nodes],
             sums: vec![[[Gauss::ZERO; 2]; P]; nodes],
+            unmeasured: vec![[[0; 2]; P]; nodes],
             node: grid.appliances.iter().map(|a| a.node).collect(),
         }
     }
@@ -97,6 +100,23 @@ impl<const P: usize> Injections<P> {
     pub(super) fn announce(&mut self, c: &Contribution, weight: f64) {
         let known = self.at(c);
         known.variance = 1.0 / (weight + known.variance.recip());
+    }
+
+    /// Counts what is not measured, all being announced.
+    pub(super) fn count(&mut self) {
+        let own = self.appliances.iter().zip(self.node.iter().copied());
+        for (summand, node) in own.chain(self.infeeds.iter().zip(0..)) {
+            let count = self.unmeasured[node].as_flattened_mut();
+            for (count, known) in count.iter_mut().zip(summand.as_flattened()) {
+                *count += u32::from(known.variance == f64::INFINITY);
+            }
+        }
+    }
+
+    /// Powers that no measurement tells from others of their node.
+    pub(super) fn indistinct(&self) -> usize {
+        let counts = self.unmeasured.as_flattened().as_flattened().iter();
+        counts.map(|&count| count.saturating_sub(1) as usize).sum()
     }
 
     /// How much a value counts, all being announced.
@@ -151,7 +171,8 @@ impl<const P: usize> Injections<P> {
             let injected = injected(node);
             std::array::from_fn(|p| {
                 let part = |part: usize, of_node: f64| {
-                    share(&own[p][part], &self.sums[node][p][part], of_node)
+                    let among = self.unmeasured[node][p][part];
+                    share(&own[p][part], &self.sums[node][p][part], of_node, among)
                 };
                 Complex64::new(part(0, injected[p].re), part(1, injected[p].im))
             })
@@ -174,8 +195,8 @@ fn both(a: &Gauss, b: &Gauss) -> Gauss {
     }
 }
 
-/// A summand's part when their sum is found to be `found`.
-fn share(own: &Gauss, sum: &Gauss, found: f64) -> f64 {
+/// A summand's part when their sum is found to be `found`; what is left goes to the unmeasured.
+fn share(own: &Gauss, sum: &Gauss, found: f64, unmeasured: u32) -> f64 {
     if own.variance == 0.0 {
         own.value
     } else if sum.variance < f64::INFINITY {
@@ -183,6 +204,6 @@ fn share(own: &Gauss, sum: &Gauss, found: f64) -> f64 {
     } else if own.variance < f64::INFINITY {
         own.value
     } else {
-        found - sum.value
+        (found - sum.value) / f64::from(unmeasured)
     }
 }

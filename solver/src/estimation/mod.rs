@@ -32,6 +32,7 @@ mod start;
 mod statistics;
 #[cfg(test)]
 mod tests_support;
+mod tracking;
 mod wls;
 
 pub use error::EstimationError;
@@ -47,6 +48,7 @@ pub use output::{
     VoltageSensorOutput,
 };
 pub use sensors::Readings;
+pub use tracking::{AsymTracker, Start, Tracked, TrackedEnd, Tracker, TrackerOf};
 
 /// An estimate by phase.
 pub type AsymEstimate = Estimate<Asym>;

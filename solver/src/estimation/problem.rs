@@ -27,6 +27,9 @@ pub(super) struct Observation {
     pub(super) given_sigma: f64,
     /// SI per per unit; negative for loads, which are load-positive in SI.
     pub(super) unit: f64,
+    /// How many phases the measurement's value is of, and the per-unit value where it is zero.
+    pub(super) share: f64,
+    pub(super) zero: f64,
     pub(super) pseudo: bool,
     /// Not rejected.
     pub(super) used: bool,
@@ -35,6 +38,11 @@ pub(super) struct Observation {
 impl Observation {
     pub(super) fn weight(&self) -> f64 {
         1.0 / (self.sigma * self.sigma)
+    }
+
+    /// Takes over another value of the measurement, SI.
+    pub(super) fn set(&mut self, value: f64) {
+        self.value = value / self.unit * self.share + self.zero;
     }
 
     pub(super) fn is_current(&self) -> bool {
@@ -113,12 +121,12 @@ fn observation(
     let of_phase = unit / phase_share(what, model.layout.phases);
     let symmetric = m.phase == Phase::Sym;
     let given = if symmetric { unit } else { of_phase };
-    let (mut what, mut value) = (what, m.value / given);
+    let (mut what, mut zero) = (what, 0.0);
     if symmetric {
         // Phase b is a third of a turn behind a.
         let turn = TAU / 3.0 * phase as f64;
         match &mut what {
-            What::Angle(_) => value -= turn,
+            What::Angle(_) => zero = -turn,
             What::VoltageAlong(_, direction)
             | What::CurrentAlong(_, _, AngleFrame::Global, direction) => *direction -= turn,
             _ => {}
@@ -128,10 +136,12 @@ fn observation(
     Observation {
         index,
         target: what.of(phase),
-        value,
+        value: m.value / given + zero,
         sigma,
         given_sigma: sigma,
         unit: of_phase,
+        share: of_phase / given,
+        zero,
         pseudo: m.origin == Origin::Pseudo,
         used: true,
     }
@@ -177,8 +187,15 @@ fn unusable(model: Model<'_>, m: &Measurement, target: Target) -> Option<UnusedR
     if !is_live(model, target) {
         return Some(UnusedReason::NotEnergised);
     }
-    let current = matches!(target.what, What::Current(..));
-    (current && m.value <= CURRENT_NOISE * m.sigma).then_some(UnusedReason::CurrentBelowNoise)
+    (!m.answers(m.value)).then_some(UnusedReason::CurrentBelowNoise)
+}
+
+impl Measurement {
+    /// It can take part with this value: a current needs a direction.
+    pub(super) fn answers(&self, value: f64) -> bool {
+        let current = matches!(self.kind, Kind::BranchCurrent { .. });
+        value.is_finite() && !(current && value <= CURRENT_NOISE * self.sigma)
+    }
 }
 
 /// What `kind` measures, and SI per per unit of it as a symmetrical quantity.

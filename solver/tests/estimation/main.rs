@@ -16,4 +16,5 @@ mod hints;
 mod large;
 mod random;
 mod statistics;
+mod tracking;
 mod unbalanced;

@@ -95,6 +95,12 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             let at = 2 * m.phase + 1;
             self.ldl.diagonal_mut(m.node)[at][at] += m.weight;
         }
+        for (m, direction) in &self.flat.phasors {
+            let seen = Complex64::cis(-direction) * self.u[m.node][m.phase];
+            let mut row = [0.0; B];
+            (row[2 * m.phase], row[2 * m.phase + 1]) = (seen.re, -seen.im);
+            add_information(self.ldl.diagonal_mut(m.node), m.weight, &row, &row);
+        }
     }
 
     fn flow_information(&mut self) {

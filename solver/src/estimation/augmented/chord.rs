@@ -2,7 +2,8 @@
 
 use num_complex::Complex64;
 
-use super::flat::Flat;
+use super::evaluate::Port;
+use super::flat::{End, Flat};
 use super::network::Folded;
 use crate::sparse::BlockLdl;
 
@@ -111,11 +112,16 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
 
     /// Begins anew at node voltages in the order given to `new`.
     pub(in crate::estimation) fn start(&mut self, u: impl Iterator<Item = [Complex64; P]>) {
+        self.restart(u);
+        self.moved = None;
+    }
+
+    /// The same with the factor there is, made wherever: the first steps show whether it serves.
+    pub(in crate::estimation) fn restart(&mut self, u: impl Iterator<Item = [Complex64; P]>) {
         for (&place, u) in self.ldl.place().iter().zip(u) {
             self.u[place] = u;
         }
         self.lambda.fill([ZERO; P]);
-        self.moved = None;
     }
 
     /// Voltages of a node.
@@ -127,6 +133,15 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
     pub(in crate::estimation) fn injection(&self, node: usize) -> [Complex64; P] {
         let place = self.ldl.place()[node];
         std::array::from_fn(|p| self.u[place][p] * self.current[place][p].conj())
+    }
+
+    /// Powers and currents entering a branch at its from and to side.
+    pub(in crate::estimation) fn branch(&self, k: usize) -> [([Complex64; P], [Complex64; P]); 2] {
+        [End::From(k), End::To(k)].map(|end| {
+            let port = Port::new(&self.flat, end);
+            let (u, i) = (&self.u[port.own], port.current(&self.u));
+            (std::array::from_fn(|p| u[p] * i[p].conj()), i)
+        })
     }
 
     /// Moves the state to the optimum, to within `tolerance`, pu and rad.

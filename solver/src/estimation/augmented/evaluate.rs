@@ -122,7 +122,7 @@ fn wrapped(angle: f64) -> f64 {
 
 impl<const P: usize, const B: usize> Augmented<P, B> {
     /// Fills `rhs` with the negative residual of the optimality conditions, and the node currents.
-    pub(super) fn evaluate(&mut self) {
+    pub(in crate::estimation) fn evaluate(&mut self) {
         self.objective = 0.0;
         self.network_currents();
         self.measured_flows();
@@ -205,6 +205,12 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             self.objective += m.weight * residual * residual;
             // The derivative is by the imaginary part of z, of Re(g z).
             self.gradient[m.node][m.phase] += J * (m.weight * residual);
+        }
+        for (m, direction) in &self.flat.phasors {
+            let seen = Complex64::cis(-direction) * self.u[m.node][m.phase];
+            let residual = m.value - seen.re;
+            self.objective += m.weight * residual * residual;
+            self.gradient[m.node][m.phase] -= m.weight * residual * seen;
         }
     }
 

@@ -23,6 +23,8 @@ pub(in crate::estimation) struct Flat<const P: usize> {
     pub(in crate::estimation) magnitudes: Vec<Voltage>,
     /// Voltage angles.
     pub(in crate::estimation) angles: Vec<Voltage>,
+    /// Voltages along a direction, rad.
+    pub(in crate::estimation) phasors: Vec<(Voltage, f64)>,
     /// Powers and currents at ends, those of one end next to each other.
     pub(in crate::estimation) flows: Vec<Flow>,
     /// Node and admittance of shunts whose power is measured. They are part of `shunts`.
@@ -65,7 +67,7 @@ pub(in crate::estimation) struct Fixed {
     pub(in crate::estimation) angle: bool,
 }
 
-/// A measured voltage magnitude or angle.
+/// A measured voltage magnitude, angle or component.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::estimation) struct Voltage {
     pub(in crate::estimation) node: usize,
@@ -126,7 +128,11 @@ impl<const P: usize> Flat<P> {
         for (node, _) in &mut self.measured_shunts {
             *node = place[*node];
         }
-        for m in self.magnitudes.iter_mut().chain(&mut self.angles) {
+        let phasors = self.phasors.iter_mut().map(|(m, _)| m);
+        for m in (self.magnitudes.iter_mut())
+            .chain(&mut self.angles)
+            .chain(phasors)
+        {
             m.node = place[m.node];
         }
         reorder(&mut self.shunts, place);

@@ -148,6 +148,7 @@ fn case<const P: usize>(n: usize, chords: usize, noise: f64, seed: u64) -> Case<
         fixed: vec![[Fixed::default(); P]; n],
         magnitudes: Vec::new(),
         angles: Vec::new(),
+        phasors: Vec::new(),
         flows: Vec::new(),
         measured_shunts: Vec::new(),
     };
@@ -183,6 +184,21 @@ fn case<const P: usize>(n: usize, chords: usize, noise: f64, seed: u64) -> Case<
         value: u[n - 1][0].arg() + off(0.001),
         weight: 1e6,
     });
+    let m = flat.angles[0];
+    let u = &u;
+    for direction in [0.2, 1.8] {
+        let value = (u[n / 2][P - 1] * Complex64::cis(-direction)).re + off(0.002);
+        let (node, phase) = (n / 2, P - 1);
+        flat.phasors.push((
+            Voltage {
+                node,
+                phase,
+                value,
+                ..m
+            },
+            direction,
+        ));
+    }
     for p in 0..P {
         flat.fixed[0][p].angle = true;
     }
@@ -200,11 +216,11 @@ fn case<const P: usize>(n: usize, chords: usize, noise: f64, seed: u64) -> Case<
                 value: 0.0,
                 weight: 1e4,
             };
-            flow.value = flow_value(&flat, &flow, &u);
+            flow.value = flow_value(&flat, &flow, u);
             if flow.kind == FlowKind::Current && flow.value < 0.3 {
                 // Without a direction to speak of.
                 flow.kind = FlowKind::P;
-                flow.value = flow_value(&flat, &flow, &u);
+                flow.value = flow_value(&flat, &flow, u);
             }
             flow.value += off(0.01);
             if branch % 3 != 1 {
@@ -212,6 +228,7 @@ fn case<const P: usize>(n: usize, chords: usize, noise: f64, seed: u64) -> Case<
             }
         }
     }
+    let u = u.clone();
     Case { flat, u }
 }
 
@@ -263,6 +280,10 @@ fn lagrangian<const P: usize>(
     }
     for m in &flat.angles {
         sum += 0.5 * m.weight * (m.value - u[m.node][m.phase].arg()).powi(2);
+    }
+    for (m, direction) in &flat.phasors {
+        let seen = (u[m.node][m.phase] * Complex64::cis(-direction)).re;
+        sum += 0.5 * m.weight * (m.value - seen).powi(2);
     }
     for m in &flat.flows {
         sum += 0.5 * m.weight * (m.value - flow_value(flat, m, u)).powi(2);

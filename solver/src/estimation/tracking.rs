@@ -1,0 +1,352 @@
+//! The once-a-second case: the same meters, new values.
+//!
+//! Order, equations and factor are kept from run to run, and each begins where the last one
+//! ended; a run allocates nothing unless switches, taps or the meters that answer change. What a
+//! tracker says is the optimum, by the same criterion as the [`Estimator`](super::Estimator)'s, but
+//! it looks neither for bad data nor at observability: the chi-square test tells when to ask that.
+
+use num_complex::Complex64;
+
+use super::equation::{Model, State};
+use super::fast::Fast;
+use super::problem::{self, Constraints, Observation};
+use super::statistics::chi_square_quantile;
+use super::wls::Wls;
+use super::{Asym, EstimationError, EstimatorOf, Form, Measurement, Options, Sym};
+use crate::network::{Grid, Revision};
+
+/// Where a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At no load.
+    Flat,
+    /// Where the last run ended.
+    Last,
+}
+
+/// Estimates the positive sequence again and again.
+pub type Tracker = TrackerOf<Sym, 1, 4>;
+
+/// Estimates the phases a, b, c again and again.
+pub type AsymTracker = TrackerOf<Asym, 3, 12>;
+
+/// See [`Tracker`] and [`AsymTracker`]: `P` phases, blocks of `B = 4 P`.
+pub struct TrackerOf<F: Form, const P: usize, const B: usize> {
+    estimator: EstimatorOf<F>,
+    options: Options,
+    measurements: Vec<Measurement>,
+    observations: Vec<Observation>,
+    constraints: Constraints,
+    fast: Fast<P, B>,
+    revision: Revision,
+    /// Voltages of the sources.
+    references: Vec<Complex64>,
+    flat: State,
+    tracked: Tracked<P>,
+    wls: Option<Wls>,
+}
+
+/// Power and current entering a branch at one end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrackedEnd<const P: usize> {
+    /// Power of each phase, pu.
+    pub s: [Complex64; P],
+    /// Current of each phase, pu.
+    pub i: [Complex64; P],
+}
+
+/// The state found, in the order of the grid's tables. Per unit of a phase: powers on
+/// `S_BASE_VA / P`, generation-positive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracked<const P: usize> {
+    /// Node voltages; zero where not energised.
+    pub u: Vec<[Complex64; P]>,
+    /// What sources and appliances inject at each node.
+    pub nodes: Vec<[Complex64; P]>,
+    /// Both ends of each branch: from, to.
+    pub branches: Vec<[TrackedEnd<P>; 2]>,
+    /// Loads and generators.
+    pub appliances: Vec<[Complex64; P]>,
+    /// What all sources of each node feed in.
+    pub infeeds: Vec<[Complex64; P]>,
+    /// Sum of the squares of residuals over standard deviations.
+    pub objective: f64,
+    /// The objective exceeds it with `1 - confidence` on clean data.
+    pub chi_square_threshold: f64,
+    /// Measurements beyond what the state needs, if it is observable.
+    pub degrees_of_freedom: usize,
+    /// Steps taken.
+    pub iterations: usize,
+    /// Newton decrement at the end.
+    pub gradient_norm: f64,
+    /// Found by the orthogonal fit, as the fast one did not converge.
+    pub orthogonal: bool,
+}
+
+impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
+    /// Prepares for a grid, by its estimator, and measurements of these kinds, places and standard
+    /// deviations.
+    ///
+    /// # Errors
+    /// As [`EstimatorOf::run`], but for convergence.
+    pub fn new(
+        mut estimator: EstimatorOf<F>,
+        grid: &Grid,
+        measurements: &[Measurement],
+        options: &Options,
+    ) -> Result<Self, EstimationError> {
+        let (observations, _) = problem::observe(estimator.follow(grid)?, measurements)?;
+        let model = estimator.model(grid);
+        let constraints = Constraints::new(model, &observations);
+        let fast = Fast::new(model, &constraints, &observations);
+        let flat = flat(model, &constraints, &observations);
+        let none = [Complex64::ZERO; P];
+        let end = TrackedEnd { s: none, i: none };
+        let nodes = grid.node_id.len();
+        let tracked = Tracked {
+            u: vec![none; nodes],
+            nodes: vec![none; nodes],
+            branches: vec![[end; 2]; grid.branches.len()],
+            appliances: vec![none; grid.appliances.len()],
+            infeeds: vec![none; nodes],
+            objective: f64::NAN,
+            chi_square_threshold: 0.0,
+            degrees_of_freedom: 0,
+            iterations: 0,
+            gradient_norm: f64::NAN,
+            orthogonal: false,
+        };
+        let mut tracker = Self {
+            estimator,
+            options: options.clone(),
+            measurements: measurements.to_vec(),
+            observations,
+            constraints,
+            fast,
+            revision: grid.revision().clone(),
+            references: grid.sources.iter().map(|s| s.u_ref).collect(),
+            flat,
+            tracked,
+            wls: None,
+        };
+        tracker.count(grid);
+        tracker.fast.start(&tracker.flat);
+        Ok(tracker)
+    }
+
+    /// The most likely state given these measurements. They are prepared for anew where anything
+    /// but values is not as in the last run.
+    ///
+    /// # Errors
+    /// As [`EstimatorOf::run`].
+    pub fn run(
+        &mut self,
+        grid: &Grid,
+        measurements: &[Measurement],
+        start: Start,
+    ) -> Result<&Tracked<P>, EstimationError> {
+        if self.changed(grid, measurements) {
+            self.prepare(grid, measurements, start)?;
+        } else {
+            for o in &mut self.observations {
+                o.set(measurements[o.index].value);
+            }
+            if start == Start::Flat {
+                self.fast.restart(&self.flat);
+            }
+        }
+        self.fast.values(self.observations.iter());
+        let fit = self
+            .fast
+            .fit(self.options.tolerance, self.options.max_iterations);
+        self.tracked.orthogonal = fit.is_err();
+        match fit {
+            Ok(outcome) => {
+                self.tracked.iterations = outcome.iterations;
+                self.tracked.gradient_norm = outcome.gradient_norm;
+            }
+            Err(_) => self.orthogonal(grid)?,
+        }
+        self.report(grid);
+        Ok(&self.tracked)
+    }
+
+    /// Switches, taps, or more of the measurements than their values are not as in the last run.
+    fn changed(&self, grid: &Grid, measurements: &[Measurement]) -> bool {
+        let alike = |a: &Measurement, b: &Measurement| {
+            a.kind == b.kind
+                && a.phase == b.phase
+                && a.sigma == b.sigma
+                && a.answers(a.value) == b.answers(b.value)
+        };
+        !self.revision.is(grid.revision())
+            || !(self.references.iter().zip(&grid.sources)).all(|(u, s)| *u == s.u_ref)
+            || self.measurements.len() != measurements.len()
+            || !(self.measurements.iter().zip(measurements)).all(|(a, b)| alike(a, b))
+    }
+
+    fn prepare(
+        &mut self,
+        grid: &Grid,
+        measurements: &[Measurement],
+        start: Start,
+    ) -> Result<(), EstimationError> {
+        self.measurements.clear();
+        self.measurements.extend_from_slice(measurements);
+        let (observations, _) = problem::observe(self.estimator.follow(grid)?, &self.measurements)?;
+        let model = self.estimator.model(grid);
+        self.observations = observations;
+        self.constraints = Constraints::new(model, &self.observations);
+        self.flat = flat(model, &self.constraints, &self.observations);
+        let mut state = self.flat.clone();
+        if start == Start::Last {
+            for (u, last) in state.u.iter_mut().zip(self.tracked.u.as_flattened()) {
+                if last.norm() > 0.1 && *u != Complex64::ZERO {
+                    *u = *last;
+                }
+            }
+            problem::set_references(model, &self.constraints, &mut state);
+        }
+        self.fast = Fast::new(model, &self.constraints, &self.observations);
+        self.fast.start(&state);
+        self.revision = grid.revision().clone();
+        self.references.clear();
+        self.references.extend(grid.sources.iter().map(|s| s.u_ref));
+        self.wls = None;
+        self.count(grid);
+        Ok(())
+    }
+
+    /// Degrees of freedom: what is measured and what holds anyway, less what is sought.
+    fn count(&mut self, grid: &Grid) {
+        let model = self.estimator.model(grid);
+        let live = |node: usize, phase: usize| model.is_live(node, phase);
+        let mut sought = 0_usize;
+        for node in 0..grid.node_id.len() {
+            sought += 2 * model.phases().filter(|&phase| live(node, phase)).count();
+        }
+        for a in 0..grid.appliances.len() {
+            let of_phase = |&phase: &usize| problem::appliance_is_live(model, a, phase);
+            sought += 2 * model.phases().filter(of_phase).count();
+        }
+        for &(node, angle, magnitude) in &self.constraints.references {
+            let phases = model.phases().filter(|&phase| live(node, phase)).count();
+            sought -= phases * (usize::from(angle) + usize::from(magnitude));
+        }
+        sought -= self.fast.injections.indistinct();
+        let told = self.observations.len() + self.constraints.zero.len();
+        let degrees = told.saturating_sub(sought);
+        self.tracked.degrees_of_freedom = degrees;
+        self.tracked.chi_square_threshold =
+            chi_square_quantile(1.0 - self.options.confidence, degrees);
+    }
+
+    /// The slow and sure way, from a flat start.
+    fn orthogonal(&mut self, grid: &Grid) -> Result<(), EstimationError> {
+        let model = self.estimator.model(grid);
+        let mut state = self.flat.clone();
+        let wls = self.wls.get_or_insert_with(|| Wls::new(model));
+        let fit = wls.fit(
+            model,
+            &self.constraints,
+            &self.observations,
+            &mut state,
+            &self.options,
+        );
+        self.fast.start(&state);
+        self.fast.evaluate();
+        self.tracked.iterations = fit.iterations;
+        self.tracked.gradient_norm = fit.gradient_norm;
+        match fit.failure {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    fn report(&mut self, grid: &Grid) {
+        let tracked = &mut self.tracked;
+        let model = self.estimator.model(grid);
+        for node in 0..tracked.u.len() {
+            tracked.u[node] = *self.fast.augmented.u(node);
+            tracked.nodes[node] = self.fast.augmented.injection(node);
+            tracked.infeeds[node] = tracked.nodes[node];
+        }
+        let nodes = &tracked.nodes;
+        let shares = self.fast.injections.appliances(|node| nodes[node]);
+        for ((into, s), a) in (tracked.appliances.iter_mut())
+            .zip(shares)
+            .zip(&grid.appliances)
+        {
+            *into = s;
+            for (infeed, s) in tracked.infeeds[a.node].iter_mut().zip(s) {
+                *infeed -= s;
+            }
+        }
+        for (k, into) in tracked.branches.iter_mut().enumerate() {
+            *into = self
+                .fast
+                .augmented
+                .branch(k)
+                .map(|(s, i)| TrackedEnd { s, i });
+        }
+        tracked.objective = (self.observations.iter())
+            .map(|o| (o.residual(tracked.value(model, o)) / o.sigma).powi(2))
+            .sum();
+    }
+}
+
+impl<const P: usize> Tracked<P> {
+    /// What an observation should be.
+    fn value(&self, model: Model<'_>, o: &Observation) -> f64 {
+        use super::AngleFrame::{Global, Local};
+        use super::equation::What;
+        let p = o.target.phase;
+        let end = |branch: usize, side| {
+            let [from, to] = &self.branches[branch];
+            if side == crate::network::Side::From {
+                from
+            } else {
+                to
+            }
+        };
+        match o.target.what {
+            What::Magnitude(node) => self.u[node][p].norm(),
+            What::Angle(node) => self.u[node][p].arg(),
+            What::VoltageAlong(node, direction) => {
+                (self.u[node][p] * Complex64::cis(-direction)).re
+            }
+            What::Branch(branch, side, part) => part.of(end(branch, side).s[p]),
+            What::Current(branch, side) => end(branch, side).i[p].norm(),
+            What::CurrentAlong(branch, side, Global, direction) => {
+                (end(branch, side).i[p] * Complex64::cis(-direction)).re
+            }
+            What::CurrentAlong(branch, side, Local, direction) => {
+                let b = &model.grid.branches[branch];
+                let node = if side == crate::network::Side::From {
+                    b.from
+                } else {
+                    b.to
+                };
+                let turned = end(branch, side).s[p] * Complex64::cis(-direction);
+                turned.re / self.u[node][p].norm()
+            }
+            What::Appliance(a, part) => part.of(self.appliances[a][p]),
+            What::Shunt(shunt, part) => {
+                let node = model
+                    .grid
+                    .known_node(model.grid.network().shunt[shunt].node);
+                let y = &model.admittances.shunt(shunt)[P * p..][..P];
+                let i: Complex64 = y.iter().zip(&self.u[node]).map(|(y, u)| y * u).sum();
+                part.of(self.u[node][p] * i.conj())
+            }
+            What::Injection(node, part) => part.of(self.nodes[node][p]),
+            What::Infeed(node, part) => part.of(self.infeeds[node][p]),
+        }
+    }
+}
+
+fn flat(model: Model<'_>, constraints: &Constraints, observations: &[Observation]) -> State {
+    let mut state = problem::initial_state(model, observations, None);
+    problem::set_references(model, constraints, &mut state);
+    state
+}

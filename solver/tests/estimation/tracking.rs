@@ -1,0 +1,165 @@
+//! Tracking against the estimator, run by run.
+
+use num_complex::Complex64;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use solver::estimation::{
+    Asym, AsymEstimator, AsymTracker, Estimate, Estimator, Form, Kind, Measurement, Options,
+    Origin, Phase, Start, Sym, Tracked, Tracker,
+};
+use solver::network::{Grid, Network, S_BASE_VA, Side};
+use solver::powerflow::{self, PowerFlow};
+
+use super::random;
+
+const OPTIONS: Options = Options {
+    tolerance: 1e-11,
+    max_iterations: 40,
+    confidence: 0.99,
+    max_rejected: 0,
+};
+
+/// A random grid, and what its meters say at the power flow of its loads times `level`, with
+/// noise that differs by phase.
+fn network(seed: u64) -> Network {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut network = random::network(&mut random, 40, 4, 1);
+    for l in &mut network.line {
+        (l.r0, l.x0) = (Some(3.0 * l.r1), Some(3.0 * l.x1));
+        (l.c0, l.tan0) = (Some(l.c1), Some(0.0));
+    }
+    network
+}
+
+fn meters(network: &Network, level: f64, phases: &[Phase], seed: u64) -> Vec<Measurement> {
+    let mut network = network.clone();
+    for l in &mut network.sym_load {
+        l.p_specified *= level;
+        l.q_specified *= level;
+    }
+    let grid = Grid::new(&network).unwrap();
+    let solved = PowerFlow::new(&grid)
+        .run(&grid, &[], None, &powerflow::Options::default())
+        .unwrap();
+    let flows = powerflow::flows(&grid, &solved.u);
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut all = Vec::new();
+    let mut meter = |kind: Kind, value: f64, sigma: f64, of_phase: f64| {
+        for &phase in phases {
+            let share = if phase == Phase::Sym { 1.0 } else { of_phase };
+            all.push(Measurement {
+                kind,
+                phase,
+                value: share * (value + sigma * random.random_range(-1.5..1.5)),
+                sigma: share * sigma,
+                origin: Origin::Metered,
+            });
+        }
+    };
+    for (k, &node) in grid.node_id.iter().enumerate().step_by(5) {
+        let u = solved.u[k].norm() * 20e3;
+        meter(Kind::Voltage { node }, u, 40.0, 1.0 / 3.0_f64.sqrt());
+    }
+    for (k, b) in grid.branches.iter().enumerate().step_by(4) {
+        let (branch, side) = (b.id, Side::From);
+        let s = flows.branches[k].s_from * S_BASE_VA;
+        meter(Kind::BranchP { branch, side }, s.re, 5e3, 1.0 / 3.0);
+        meter(Kind::BranchQ { branch, side }, s.im, 5e3, 1.0 / 3.0);
+    }
+    for (a, s) in grid.appliances.iter().zip(&flows.appliances) {
+        let sign = match a.kind {
+            solver::network::ApplianceKind::Load => -S_BASE_VA,
+            solver::network::ApplianceKind::Gen => S_BASE_VA,
+        };
+        let appliance = a.id;
+        meter(Kind::ApplianceP { appliance }, sign * s.re, 1e4, 1.0 / 3.0);
+        meter(Kind::ApplianceQ { appliance }, sign * s.im, 1e4, 1.0 / 3.0);
+    }
+    all
+}
+
+fn same<F: Form, const P: usize>(grid: &Grid, tracked: &Tracked<P>, estimate: &Estimate<F>) {
+    let close = |a: Complex64, b: Complex64| (a - b).norm() < 1e-7;
+    for (node, u) in tracked.u.iter().enumerate() {
+        for (p, u) in u.iter().enumerate() {
+            assert!(close(*u, *F::phase(&estimate.u[node], p)), "{node} {p}");
+        }
+    }
+    let base = S_BASE_VA / P as f64;
+    for (k, b) in grid.branches.iter().enumerate() {
+        for p in 0..P {
+            let from = F::phase(&estimate.branches[k].from, p);
+            let expected = from
+                .as_ref()
+                .map(|e| Complex64::new(e.p.value, e.q.value) / base);
+            let found = tracked.branches[k][0].s[p];
+            assert!(close(found, expected.unwrap()), "branch {} {p}", b.id);
+        }
+    }
+    for (k, a) in grid.appliances.iter().enumerate() {
+        let estimate = &estimate.appliances[k];
+        for p in 0..P {
+            let (re, im) = (F::phase(&estimate.p, p), F::phase(&estimate.q, p));
+            let expected = Complex64::new(re.unwrap().value, im.unwrap().value) / base;
+            let sign = match a.kind {
+                solver::network::ApplianceKind::Load => -1.0,
+                solver::network::ApplianceKind::Gen => 1.0,
+            };
+            assert!(
+                close(sign * tracked.appliances[k][p], expected),
+                "{} {p}",
+                a.id
+            );
+        }
+    }
+    assert!((tracked.objective / estimate.objective - 1.0).abs() < 1e-6);
+    assert_eq!(tracked.degrees_of_freedom, estimate.degrees_of_freedom);
+    assert_eq!(tracked.chi_square_threshold, estimate.chi_square_threshold);
+}
+
+/// Loads rise, switches open, a meter falls silent: each time as the estimator says.
+#[test]
+fn follows_the_estimator() {
+    for seed in 0..3 {
+        let network = network(seed);
+        let mut grid = Grid::new(&network).unwrap();
+        let first = meters(&network, 1.0, &[Phase::Sym], seed);
+        let mut tracker = Tracker::new(Estimator::new(&grid), &grid, &first, &OPTIONS).unwrap();
+        for (k, level) in [1.0, 1.02, 0.97, 0.6].into_iter().enumerate() {
+            let mut measured = meters(&network, level, &[Phase::Sym], 100 + k as u64);
+            if k == 2 {
+                measured[3].value = f64::NAN;
+            }
+            let start = if k == 1 { Start::Flat } else { Start::Last };
+            let tracked = tracker.run(&grid, &measured, start).unwrap();
+            assert!(!tracked.orthogonal && tracked.gradient_norm < 1e-4);
+            let estimate = Estimator::new(&grid).run(&grid, &measured, None, &OPTIONS);
+            same::<Sym, 1>(&grid, tracked, &estimate.unwrap());
+        }
+        // The last line closes a ring: nobody is left without.
+        let last = grid.branches.last().unwrap().id;
+        grid.set_branch_status(last, false, false).unwrap();
+        let measured = meters(&network, 0.6, &[Phase::Sym], 200);
+        let tracked = tracker.run(&grid, &measured, Start::Last).unwrap();
+        let estimate = Estimator::new(&grid).run(&grid, &measured, None, &OPTIONS);
+        same::<Sym, 1>(&grid, tracked, &estimate.unwrap());
+    }
+}
+
+#[test]
+fn follows_the_estimator_by_phase() {
+    let phases = [Phase::A, Phase::B, Phase::C];
+    let network = network(7);
+    let grid = Grid::new(&network).unwrap();
+    let first = meters(&network, 1.0, &phases, 7);
+    let estimator = AsymEstimator::new(&grid).unwrap();
+    let mut tracker = AsymTracker::new(estimator, &grid, &first, &OPTIONS).unwrap();
+    for (k, level) in [1.0, 1.03, 0.9].into_iter().enumerate() {
+        let measured = meters(&network, level, &phases, 300 + k as u64);
+        let tracked = tracker.run(&grid, &measured, Start::Last).unwrap();
+        assert!(!tracked.orthogonal && tracked.gradient_norm < 1e-4);
+        let mut estimator = AsymEstimator::new(&grid).unwrap();
+        let estimate = estimator.run(&grid, &measured, None, &OPTIONS);
+        same::<Asym, 3>(&grid, tracked, &estimate.unwrap());
+    }
+}
