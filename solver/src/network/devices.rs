@@ -133,10 +133,10 @@ pub struct SymPowerSensor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub q_measured: Option<f64>,
     /// Standard deviation of the active power, W.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "real")]
     pub p_sigma: Option<f64>,
     /// Standard deviation of the reactive power, var.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "real")]
     pub q_sigma: Option<f64>,
 }
 

@@ -94,7 +94,14 @@ impl Attribute {
 fn may_be_infinite(name: &str) -> bool {
     matches!(
         name,
-        "q_min" | "q_max" | "power_sigma" | "u_sigma" | "i_sigma" | "i_angle_sigma"
+        "q_min"
+            | "q_max"
+            | "power_sigma"
+            | "p_sigma"
+            | "q_sigma"
+            | "u_sigma"
+            | "i_sigma"
+            | "i_angle_sigma"
     )
 }
 

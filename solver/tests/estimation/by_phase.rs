@@ -285,3 +285,31 @@ fn current_phasors_against_either_angle() {
         exact.check(&THREE_WINDING);
     }
 }
+
+/// What has no value, no standard deviation or an infinite one is no measurement; the two parts of
+/// a power may be as exact as they like.
+#[test]
+fn sensors_that_say_nothing() {
+    let text = r#"{"version": "1.0", "type": "input", "is_batch": false, "attributes": {}, "data": {
+        "node": [{"id": 1, "u_rated": 10e3}],
+        "source": [{"id": 2, "node": 1, "status": 1}],
+        "sym_load": [{"id": 3, "node": 1, "status": 1, "type": 4}],
+        "sym_voltage_sensor": [
+          {"id": 10, "measured_object": 1, "u_measured": 10e3, "u_sigma": "inf"},
+          {"id": 11, "measured_object": 1, "u_sigma": 5.0},
+          {"id": 12, "measured_object": 1, "u_measured": 10e3},
+          {"id": 13, "measured_object": 1, "u_measured": 10e3, "u_sigma": 5.0}],
+        "sym_power_sensor": [
+          {"id": 20, "measured_object": 3, "measured_terminal_type": 4,
+           "p_measured": 1e3, "q_measured": 2e2, "p_sigma": "inf", "q_sigma": 7.0, "power_sigma": 1.0},
+          {"id": 21, "measured_object": 3, "measured_terminal_type": 4,
+           "p_measured": 1e3, "q_measured": 2e2, "power_sigma": 10.0}]
+        }}"#;
+    let readings = Readings::new::<Asym>(&pgm_json::read_measured(text).unwrap());
+    assert_eq!(readings.sensor, [13, 20, 21, 21]);
+    let sigmas: Vec<f64> = readings.measurements.iter().map(|m| m.sigma).collect();
+    let shared = 10.0 / 2.0_f64.sqrt();
+    for (found, expected) in sigmas.iter().zip([5.0, 7.0, shared, shared]) {
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    }
+}
