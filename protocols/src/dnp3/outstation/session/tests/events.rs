@@ -125,8 +125,9 @@ fn events_wait_for_company_and_go_once_confirmed() {
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0][..4], [0xF1, 0x82, 0x84, 0x00]);
     assert_eq!(sent[0].len(), 4 + 5 + 9 + 5 + 13);
-    // A confirmation of a solicited response is not meant.
+    // A confirmation of a solicited response is not meant, nor one of another number.
     bench.send(&[0xC1, 0x00]);
+    bench.send(&[0xD2, 0x00]);
     bench.pass(5 * SECOND);
     assert_eq!(bench.received(), sent);
     bench.send(&[0xD1, 0x00]);

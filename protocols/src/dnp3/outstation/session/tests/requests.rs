@@ -4,6 +4,7 @@ use super::bench::*;
 use crate::{
     dnp3::{
         Iin, Kind,
+        link::{Frame, Function},
         outstation::{
             Class, ConfigProblem, Outstation, OutstationConfig, OutstationEvent, PointConfig,
             RestartPolicy,
@@ -204,4 +205,26 @@ fn values_of_another_type_and_points_that_are_not_there_are_not_taken() {
     assert!(!bench.outstation.set_octets(0, Vec::new()));
     assert!(!bench.outstation.set_octets(0, vec![0; 256]));
     assert_eq!(bench.ask(&[0xC1, 0x01]), [[0xC1, 0x81, 0x00, 0x00]]);
+}
+
+#[test]
+fn a_frame_of_another_master_or_for_another_outstation_is_not_ours() {
+    let mut bench = Bench::quiet();
+    let frames = [
+        (true, 11, 1),  // another master
+        (true, 10, 2),  // another outstation
+        (false, 10, 1), // not from a master
+    ];
+    for (from_master, source, destination) in frames {
+        let frame = Frame {
+            from_master,
+            function: Function::UnconfirmedData,
+            destination,
+            source,
+            data: vec![0xC0, 0xC1, 0x17],
+        };
+        bench.outstation.handle_input(&frame.encode(), bench.now);
+        assert!(bench.received().is_empty(), "{frame:?}");
+    }
+    assert_eq!(bench.ask(&[0xC1, 0x17]).len(), 1);
 }
