@@ -6,6 +6,7 @@
 //! stops, and its devices fall back.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -34,7 +35,7 @@ use crate::{
     site::Site,
     store::{Historian, Ledger},
     table::{Promise, Snapshot, Table},
-    web::api::{OrderView, Problem, Status},
+    web::api::{AlarmView, OrderView, Problem, Status},
 };
 
 /// Events of devices that may wait for the table.
@@ -92,7 +93,11 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
     for record in ledger.recent(REMEMBERED * i64::from(product.length_s))? {
         cycle.restore(&record);
     }
-    let (historian, aside) = Historian::open(&site.state_dir, started_us)?;
+    let (historian, aside) = Historian::open(&site.state_dir, site.history, started_us)?;
+    let alarms = historian.alarms()?;
+    for alarm in &alarms {
+        cycle.restore_alarm(alarm.clone());
+    }
     if let Some(aside) = aside {
         let text = format!(
             "the historian was damaged and is set aside as {}",
@@ -117,7 +122,7 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
         site,
         cycle,
         ledger: Arc::new(ledger),
-        history: keep_history(historian),
+        history: keep_history(historian, alarms),
         published,
         asks,
         done,
@@ -184,13 +189,29 @@ async fn write_table(
     }
 }
 
-/// Starts the historian's thread; it flushes and ends when the channel closes.
-fn keep_history(mut historian: Historian) -> (mpsc::Sender<Arc<Snapshot>>, JoinHandle<()>) {
-    let (sender, mut snapshots) = mpsc::channel::<Arc<Snapshot>>(4);
+/// What goes on record after a step.
+type Moment = (Arc<Snapshot>, Arc<Vec<AlarmView>>);
+
+/// Starts the historian's thread; it flushes and ends when the channel closes. `alarms` are those
+/// on record.
+fn keep_history(
+    mut historian: Historian,
+    alarms: Vec<AlarmView>,
+) -> (mpsc::Sender<Moment>, JoinHandle<()>) {
+    let (sender, mut moments) = mpsc::channel::<Moment>(4);
     let thread = spawn_blocking(move || {
-        while let Some(snapshot) = snapshots.blocking_recv() {
+        let mut noted: BTreeMap<u64, AlarmView> = alarms.into_iter().map(|a| (a.id, a)).collect();
+        while let Some((snapshot, alarms)) = moments.blocking_recv() {
             if let Err(error) = historian.note(&snapshot) {
                 tracing::error!(%error, "history lost");
+            }
+            let changed: Vec<&AlarmView> = alarms.iter().filter(|a| changed(&noted, a)).collect();
+            if changed.is_empty() {
+                continue;
+            }
+            match historian.note_alarms(&changed) {
+                Ok(()) => noted = alarms.iter().map(|a| (a.id, a.clone())).collect(),
+                Err(error) => tracing::error!(%error, "alarms not on record"),
             }
         }
         if let Err(error) = historian.flush() {
@@ -200,11 +221,18 @@ fn keep_history(mut historian: Historian) -> (mpsc::Sender<Arc<Snapshot>>, JoinH
     (sender, thread)
 }
 
+/// Whether an alarm came, went or was seen; its text may say something new every second.
+fn changed(noted: &BTreeMap<u64, AlarmView>, alarm: &AlarmView) -> bool {
+    noted.get(&alarm.id).is_none_or(|before| {
+        before.cleared != alarm.cleared || before.acknowledged_by != alarm.acknowledged_by
+    })
+}
+
 struct Loop {
     site: Arc<Site>,
     cycle: Cycle,
     ledger: Arc<Ledger>,
-    history: (mpsc::Sender<Arc<Snapshot>>, JoinHandle<()>),
+    history: (mpsc::Sender<Moment>, JoinHandle<()>),
     published: watch::Sender<Arc<Published>>,
     asks: mpsc::Sender<oneshot::Sender<Arc<Snapshot>>>,
     done: mpsc::Receiver<(u64, CommandStatus)>,
@@ -304,7 +332,8 @@ impl Loop {
                 self.not_sent.push((id, status));
             }
         }
-        if self.history.0.try_send(snapshot).is_err() {
+        let moment = (snapshot, Arc::clone(&output.published.alarms));
+        if self.history.0.try_send(moment).is_err() {
             tracing::warn!("the historian does not keep up; a second of history is lost");
         }
         write_status(&self.status_file, &output.published.status);

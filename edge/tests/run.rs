@@ -135,6 +135,47 @@ async fn an_accepted_order_outlives_a_restart_and_numbers_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alarms_outlive_a_restart_as_ones_of_the_past() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, stop) = run(dir.path());
+    // Nobody answers.
+    let standing = async {
+        loop {
+            let alarms = running.handle.published.borrow().alarms.clone();
+            if let Some(alarm) = alarms.iter().find(|a| a.code == "device_offline") {
+                return alarm.clone();
+            }
+            steps(dir.path(), 1).await;
+        }
+    };
+    let before = timeout(PATIENCE, standing).await.unwrap();
+    assert_eq!(before.cleared, None);
+    let (answer, answered) = oneshot::channel();
+    let seen = Request::AcknowledgeAlarm {
+        id: before.id,
+        user: "ada".to_owned(),
+        answer,
+    };
+    running.handle.requests.send(seen).await.unwrap();
+    answered.await.unwrap().unwrap();
+    steps(dir.path(), 2).await;
+    stop.cancel();
+    running.stopped().await.unwrap();
+
+    let (running, stop) = run(dir.path());
+    let alarms = running.handle.published.borrow().alarms.clone();
+    let after = alarms.iter().find(|a| a.id == before.id).unwrap();
+    assert_eq!(
+        (&after.source, &after.since),
+        (&before.source, &before.since)
+    );
+    assert_eq!(after.acknowledged_by.as_deref(), Some("ada"));
+    assert!(after.cleared.is_some(), "it did not stand through the stop");
+    stop.cancel();
+    running.stopped().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_kept_is_not_begun() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("ledger.redb"), b"this is no ledger").unwrap();

@@ -158,6 +158,23 @@ fn every_problem_is_named_with_its_place() {
 }
 
 #[test]
+fn history_is_bounded_whether_the_site_says_so_or_not() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    let site = site::load(&file).unwrap();
+    assert_eq!((site.history.days, site.history.bytes), (30, 1 << 30));
+    let own = example() + "\n[history]\ndays = 7\nmax_mb = 200\n";
+    let site = site::parse(&file, &own).unwrap();
+    assert_eq!((site.history.days, site.history.bytes), (7, 200 << 20));
+    let found = problems(&(example() + "\n[history]\ndays = 0\nmax_gb = 1\n"));
+    for named in ["history.days", "history.max_mb", "history.max_gb"] {
+        assert!(
+            found.iter().any(|p| p.contains(named)),
+            "{named}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn an_unreadable_network_does_not_hide_the_rest() {
     let mut text = example();
     spoil(&mut text, "network.json", "nowhere.json");

@@ -31,7 +31,6 @@ struct Alarm {
     source: String,
     text: String,
     since_us: i64,
-    cleared_us: Option<i64>,
     acknowledged_by: Option<String>,
     /// Last time it was raised.
     raised_us: i64,
@@ -46,7 +45,7 @@ impl Alarm {
             source: self.source.clone(),
             text: self.text.clone(),
             since: rfc3339(self.since_us),
-            cleared: self.cleared_us.map(rfc3339),
+            cleared: None,
             acknowledged_by: self.acknowledged_by.clone(),
         }
     }
@@ -57,7 +56,8 @@ impl Alarm {
 pub(super) struct Alarms {
     next_id: u64,
     standing: BTreeMap<(&'static str, String), Alarm>,
-    recent: VecDeque<Alarm>,
+    /// Newest first; those of earlier runs too.
+    recent: VecDeque<AlarmView>,
 }
 
 impl Alarms {
@@ -96,7 +96,6 @@ impl Alarms {
             source: source.to_owned(),
             text,
             since_us: now_us,
-            cleared_us: None,
             acknowledged_by: None,
             raised_us: now_us,
         };
@@ -125,21 +124,32 @@ impl Alarms {
         }
     }
 
-    fn gone(&mut self, mut alarm: Alarm, now_us: i64) {
-        alarm.cleared_us = Some(now_us);
+    fn gone(&mut self, alarm: Alarm, now_us: i64) {
+        self.recent.push_front(AlarmView {
+            cleared: Some(rfc3339(now_us)),
+            ..alarm.view()
+        });
+        self.recent.truncate(RECENT);
+    }
+
+    /// Takes over an alarm of an earlier run, the oldest first. One that stood then is over: should
+    /// its condition hold still, it comes anew.
+    pub(super) fn restore(&mut self, mut alarm: AlarmView, now_us: i64) {
+        alarm.cleared.get_or_insert_with(|| rfc3339(now_us));
+        self.next_id = self.next_id.max(alarm.id + 1);
         self.recent.push_front(alarm);
         self.recent.truncate(RECENT);
     }
 
     /// Notes that a person has seen it.
     pub(super) fn acknowledge(&mut self, id: u64, user: &str) -> Option<AlarmView> {
-        let alarm = self
-            .standing
-            .values_mut()
-            .chain(&mut self.recent)
-            .find(|alarm| alarm.id == id)?;
+        if let Some(alarm) = self.standing.values_mut().find(|alarm| alarm.id == id) {
+            alarm.acknowledged_by.get_or_insert_with(|| user.to_owned());
+            return Some(alarm.view());
+        }
+        let alarm = self.recent.iter_mut().find(|alarm| alarm.id == id)?;
         alarm.acknowledged_by.get_or_insert_with(|| user.to_owned());
-        Some(alarm.view())
+        Some(alarm.clone())
     }
 
     /// What stands and is at least a warning, in words.
@@ -153,8 +163,9 @@ impl Alarms {
 
     /// All, newest first.
     pub(super) fn view(&self) -> Vec<AlarmView> {
-        let mut all: Vec<&Alarm> = self.standing.values().chain(&self.recent).collect();
+        let standing = self.standing.values().map(Alarm::view);
+        let mut all: Vec<AlarmView> = standing.chain(self.recent.iter().cloned()).collect();
         all.sort_by_key(|alarm| std::cmp::Reverse(alarm.id));
-        all.into_iter().map(Alarm::view).collect()
+        all
     }
 }

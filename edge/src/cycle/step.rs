@@ -28,7 +28,7 @@ use crate::{
     site::{Site, Unit},
     store::Record,
     table::Snapshot,
-    web::api::NetworkView,
+    web::api::{AlarmView, NetworkView},
 };
 
 /// Oldest estimate that a clearing may rest on, µs.
@@ -158,6 +158,11 @@ impl Cycle {
     /// Takes over what the ledger remembers.
     pub fn restore(&mut self, record: &Record) {
         self.book.apply(record);
+    }
+
+    /// Takes over an alarm of an earlier run, the oldest first.
+    pub fn restore_alarm(&mut self, alarm: AlarmView) {
+        self.alarms.restore(alarm, self.started_us);
     }
 
     /// Raises an alarm about something outside the loop, e.g. the store.

@@ -9,6 +9,7 @@ use solver::{
 };
 
 use super::profile::Profile;
+use crate::store::Retention;
 
 /// A site, complete and consistent with its network.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Site {
     pub market: Market,
     /// Lease of a setpoint.
     pub lease: Duration,
+    /// How much history is kept.
+    pub history: Retention,
     /// Names and places of the network's nodes, in the network's order.
     pub nodes: Vec<NodePlace>,
     /// Southbound connections.

@@ -14,6 +14,7 @@ use super::{
     read::{Problem, Source, Table},
     tables::{Context, price, seconds},
 };
+use crate::store::Retention;
 
 /// Reads a site file and the network that it names.
 ///
@@ -75,6 +76,10 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
     let lease = root
         .table("dispatch")
         .and_then(|t| read_lease(&t, interval_s));
+    let history = match root.has("history") {
+        true => root.table("history").and_then(|t| read_history(&t)),
+        false => Some(HISTORY),
+    };
     let context = Context {
         network: network.as_ref(),
     };
@@ -92,6 +97,7 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
         limits: limits?,
         market: market?,
         lease: lease?,
+        history: history?,
         nodes,
         devices: devices.into_values().map(|at| at.value).collect(),
         units,
@@ -225,4 +231,20 @@ fn read_lease(table: &Table<'_, '_>, interval_s: Option<i64>) -> Option<Duration
         );
     }
     u64::try_from(lease_s).ok().map(Duration::from_secs)
+}
+
+/// Unless the site file says otherwise: fits a disk of a few GB beside everything else.
+const HISTORY: Retention = Retention {
+    days: 30,
+    bytes: 1024 << 20,
+};
+
+fn read_history(table: &Table<'_, '_>) -> Option<Retention> {
+    let days = table.integer("days", 1..=36_500);
+    let megabytes = table.integer("max_mb", 1..=1 << 20);
+    table.finish();
+    Some(Retention {
+        days: u32::try_from(days?).ok()?,
+        bytes: u64::try_from(megabytes?).ok()? << 20,
+    })
 }

@@ -1,13 +1,19 @@
-//! The ledger: an append-only sequence of [`Record`]s in `ledger.redb`. What is appended is on
-//! disk before anybody is told.
+//! The ledger: an append-only sequence of [`Record`]s in `ledger.redb`, each as JSON, compressed
+//! (zlib, RFC 1950). What is appended is on disk before anybody is told.
 
 use std::{fmt, fs, path::Path};
 
+use miniz_oxide::{deflate::compress_to_vec_zlib, inflate::decompress_to_vec_zlib_with_limit};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 use solver::market::{LedgerEntry, OrderId};
 
 use super::database;
+
+/// Level of compression: higher ones save little more.
+const LEVEL: u8 = 6;
+/// No record is larger, bytes of JSON.
+const RECORD_MOST: usize = 64 << 20;
 
 const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
 
@@ -101,7 +107,8 @@ impl Ledger {
             let last = table.last().map_err(|e| self.storage(&e))?;
             let first = last.map_or(0, |(number, _)| number.value() + 1);
             for (number, record) in (first..).zip(records) {
-                let bytes = serde_json::to_vec(record).map_err(|e| self.storage(&e))?;
+                let json = serde_json::to_vec(record).map_err(|e| self.storage(&e))?;
+                let bytes = compress_to_vec_zlib(&json, LEVEL);
                 table
                     .insert(number, bytes.as_slice())
                     .map_err(|e| self.storage(&e))?;
@@ -125,12 +132,11 @@ impl Ledger {
         let (mut oldest, mut before, mut numbered) = (None, false, false);
         for row in table.iter().map_err(|e| self.storage(&e))?.rev() {
             let (number, bytes) = row.map_err(|e| self.storage(&e))?;
-            let record =
-                serde_json::from_slice(bytes.value()).map_err(|e| LedgerError::Record {
-                    file: self.file.clone(),
-                    number: number.value(),
-                    reason: e.to_string(),
-                })?;
+            let record = read(bytes.value()).map_err(|reason| LedgerError::Record {
+                file: self.file.clone(),
+                number: number.value(),
+                reason,
+            })?;
             if let Some(interval) = gate_closed(&record) {
                 before |= interval < *oldest.get_or_insert(interval - lookback_s);
             }
@@ -150,6 +156,11 @@ impl Ledger {
             reason: error.to_string(),
         }
     }
+}
+
+fn read(bytes: &[u8]) -> Result<Record, String> {
+    let json = decompress_to_vec_zlib_with_limit(bytes, RECORD_MOST).map_err(|e| e.to_string())?;
+    serde_json::from_slice(&json).map_err(|e| e.to_string())
 }
 
 /// The interval whose gate's closing the record notes; every interval has one, cleared or not, and
@@ -239,6 +250,22 @@ mod tests {
         assert_eq!(recent[0], old[3], "the first from before");
         assert_eq!(recent.len(), 1 + new.len() + 1);
         assert_eq!(ledger.recent(10).unwrap()[0], old[1]);
+    }
+
+    #[test]
+    fn what_repeats_itself_is_kept_in_little() {
+        let long = Record::Market(LedgerEntry::ClearingFailed {
+            interval: 10,
+            reason: "no estimate; ".repeat(1000),
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        ledger.append(std::slice::from_ref(&long)).unwrap();
+        assert_eq!(ledger.recent(0).unwrap(), [long]);
+        let read = ledger.db.begin_read().unwrap();
+        let table = read.open_table(RECORDS).unwrap();
+        let kept = table.first().unwrap().unwrap().1.value().len();
+        assert!(kept < 1000, "{kept} bytes of 13000");
     }
 
     /// Else a number would be given twice.

@@ -9,7 +9,7 @@ pub mod historian;
 pub mod ledger;
 pub mod users;
 
-pub use historian::Historian;
+pub use historian::{Historian, Retention};
 pub use ledger::{Ledger, LedgerError, Record};
 
 /// Opens a database, or begins one that only its owner can read.

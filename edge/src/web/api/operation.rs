@@ -1,6 +1,6 @@
 //! What the appliance, its devices and their points are doing; setpoints and alarms.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// How the appliance is.
@@ -170,7 +170,7 @@ pub struct DispatchView {
 }
 
 /// Something a person should know.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
     "id": 7, "severity": "warning", "code": "bad_data", "source": "rtu8/bay1_p",
     "text": "rtu8/bay1_p is not believed: its sign is wrong", "since": "2026-06-21T12:00:00Z",
