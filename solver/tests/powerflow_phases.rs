@@ -389,3 +389,91 @@ fn the_symmetric_power_flow_names_what_it_cannot_compute() {
         }
     );
 }
+
+/// Two nodes, `branch` between them, 100 kW and 40 kvar of phase b at the second.
+fn with_branch(table: &str, branch: &Value, u: f64) -> Vec<Phases> {
+    let mut data = json!({
+        "node": [{"id": 1, "u_rated": 10e3}, {"id": 2, "u_rated": u}],
+        "source": source(1.0),
+        "asym_load": [{"id": 4, "node": 2, "status": 1, "type": 0, "p_specified": [0.0, 1e5, 0.0],
+            "q_specified": [0.0, 4e4, 0.0]}],
+    });
+    data[table] = json!([branch]);
+    solve(&grid(&data)).0
+}
+
+/// One unit of a bank of three has a third of its power and losses.
+#[test]
+fn a_transformer_of_one_phase_is_a_third_of_three() {
+    let of = |phases: &str, part: f64| {
+        let transformer = json!({"id": 3, "from_node": 1, "to_node": 2, "from_status": 1, "to_status": 1,
+            "phases": phases, "u1": 10e3, "u2": 400.0, "sn": 6e5 * part, "uk": 0.05, "pk": 6e3 * part,
+            "i0": 0.01, "p0": 1.5e3 * part, "winding_from": 1, "winding_to": 1, "clock": 0, "tap_side": 0,
+            "tap_pos": 1, "tap_min": -2, "tap_max": 2, "tap_size": 250.0});
+        with_branch("transformer", &transformer, 400.0)[1][1]
+    };
+    let (bank, unit) = (of("abc", 1.0), of("b", 1.0 / 3.0));
+    assert!((bank - unit).norm() < 1e-11, "{bank}, {unit}");
+    assert!(bank.norm() < 0.98, "it is loaded: {bank}");
+}
+
+/// Without capacitance, a conductor that carries nothing is as if it were not there.
+#[test]
+fn a_line_by_sequences_may_lack_phases() {
+    let of = |phases: &str| {
+        let line = json!({"id": 3, "from_node": 1, "to_node": 2, "from_status": 1, "to_status": 1,
+            "phases": phases, "r1": 2.0, "x1": 3.0, "c1": 0.0, "tan1": 0.0, "r0": 5.0, "x0": 9.0, "c0": 0.0, "tan0": 0.0});
+        with_branch("line", &line, 10e3)[1]
+    };
+    let all = of("abc");
+    for (phases, has) in [("b", [1, 1]), ("bc", [1, 2]), ("ba", [0, 1])] {
+        let u = of(phases);
+        for p in has {
+            assert!(
+                (u[p] - all[p]).norm() < 1e-11,
+                "{phases}: {} and {}",
+                u[p],
+                all[p]
+            );
+        }
+    }
+    assert!(
+        (all[1].norm() - 1.0).abs() > 1e-3,
+        "it is loaded: {}",
+        all[1]
+    );
+}
+
+/// A shunt in delta is a load in delta that is an impedance.
+#[test]
+fn a_delta_of_capacitors_is_a_delta_of_impedances() {
+    let of = |table: &str, row: &Value| {
+        let mut data = json!({
+            "node": [{"id": 1, "u_rated": 10e3}, {"id": 2, "u_rated": 10e3}],
+            "line": [{"id": 3, "from_node": 1, "to_node": 2, "from_status": 1, "to_status": 1, "r1": 2.0, "x1": 3.0,
+                "c1": 1e-8, "tan1": 0.0, "r0": 4.0, "x0": 9.0, "c0": 1e-8, "tan0": 0.0}],
+            "source": source(1.0),
+        });
+        data[table] = json!([row]);
+        solve(&grid(&data)).0
+    };
+    for (phases, legs) in [
+        ("abc", [1.0, 1.0, 1.0]),
+        ("ca", [0.0, 0.0, 1.0]),
+        ("ab", [1.0, 0.0, 0.0]),
+    ] {
+        // 2 mS at 10 kV: 200 kvar a leg.
+        let shunt = of(
+            "shunt",
+            &json!({"id": 5, "node": 2, "status": 1, "g1": 0.0, "b1": 2e-3, "phases": phases, "connection": "delta"}),
+        );
+        let load = of(
+            "asym_load",
+            &json!({"id": 5, "node": 2, "status": 1, "type": 1, "connection": "delta",
+            "p_specified": [0.0, 0.0, 0.0], "q_specified": legs.map(|leg| -2e5 * leg)}),
+        );
+        for (a, b) in shunt.iter().flatten().zip(load.iter().flatten()) {
+            assert!((a - b).norm() < 1e-10, "{phases}: {a}, {b}");
+        }
+    }
+}
