@@ -71,6 +71,9 @@ fn a_response_in_parts_is_confirmed_and_read_part_by_part() {
     bench.answer(&[0xC0, 0x81, 0, 0]);
     bench.sent();
     bench.events();
+    // The end of a response whose beginning was never seen.
+    bench.answer(&[0x41, 0x81, 0, 0, 30, 2, 0x00, 0, 0, 1, 0xFF, 0xFF]);
+    assert_eq!((bench.sent(), bench.events()), (vec![], vec![]));
     let first = [
         &[0xA1, 0x81, 0, 0][..], // first, confirm
         &[51, 1, 0x07, 1, 0x7B, 0x68, 0xE5, 0xCF, 0x8B, 0x01],

@@ -16,18 +16,18 @@ const SECOND: Duration = Duration::from_secs(1);
 fn events_are_made_by_what_moves_beyond_the_dead_band_and_by_flags() {
     let points = [PointConfig::new(Kind::Analog, 0, Some(Class::Three)).dead_band(2.0)];
     let mut bench = Bench::new(config(), &points);
-    // Online for the first time; then 1.5 and 2.0 are within, 2.1 from the last event beyond.
-    for value in [10.0, 11.5, 12.0, 12.1, 12.0, 10.0] {
+    // Online for the first time; then 1.5 and 2.0 are within, 2.6 from the last event beyond.
+    for value in [10.0, 11.5, 12.0, 12.6, 12.0, 10.0] {
         bench.update(Kind::Analog, 0, Value::Analog(value));
     }
     let answer = bench.ask(&[0xC0, 0x01, 32, 2, 6]);
     let expected = [
         &[0xE0, 0x81, 0x80, 0x00][..],
         &[
-            32, 2, 0x28, 3, 0, 0, 0, 1, 10, 0, 0, 0, 1, 12, 0, 0, 0, 1, 10, 0,
+            32, 2, 0x28, 3, 0, 0, 0, 1, 10, 0, 0, 0, 1, 13, 0, 0, 0, 1, 10, 0,
         ],
     ];
-    // 12.1 is 12 in whole numbers; 10.0 is 2.1 from 12.1.
+    // 12.6 is 13 in whole numbers; 10.0 is 2.6 from 12.6.
     assert_eq!(answer, [expected.concat()]);
 }
 
@@ -253,4 +253,19 @@ fn confirming_for_a_broadcast_does_not_confirm_what_was_sent_unsolicited() {
         let answer = bench.ask(&[0xC3, 0x01, 60, 2, 6]);
         assert_eq!(answer[0][4..], [], "{confirmed}");
     }
+}
+
+#[test]
+fn what_was_sent_unsolicited_outlives_a_confirmation_for_a_broadcast() {
+    let mut bench = enabled();
+    bench.update(Kind::Binary, 0, Value::Binary(true));
+    bench.pass(SECOND);
+    let sent = bench.received();
+    bench.send_to(BROADCAST_CONFIRM, &[0xC0, 0x18]);
+    bench.ask(&[0xC1, 0x17]);
+    bench.send(&[0xC1, 0x00]);
+    bench.outstation.disconnected(bench.now);
+    bench.outstation.connected(bench.now);
+    bench.pass(SECOND);
+    assert_eq!(bench.received()[0][4..], sent[0][4..]);
 }

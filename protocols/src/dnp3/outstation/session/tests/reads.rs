@@ -2,6 +2,7 @@ use super::bench::*;
 use crate::{
     dnp3::{
         Flags, Kind, Sample,
+        app::Headers,
         outstation::{Class, OutstationConfig, PointConfig},
     },
     point::Value,
@@ -183,4 +184,28 @@ fn an_octet_string_that_no_fragment_holds_is_not_taken() {
     let answer = bench.ask(&[0xC0, 0x01, 60, 1, 6]);
     assert_eq!(answer[0][..4], [0xC0, 0x81, 0x80, 0x00]);
     assert_eq!(answer[0].len(), 249);
+}
+
+#[test]
+fn all_events_come_before_the_first_present_value() {
+    let small = OutstationConfig {
+        max_fragment: 249,
+        ..config()
+    };
+    // 21 events of 11 octets leave 9 octets of the fragment: room for a present value.
+    let mut analog = PointConfig::new(Kind::Analog, 0, Some(Class::One));
+    analog.event_variation = 6;
+    let points = [analog, PointConfig::new(Kind::Binary, 0, None)];
+    let mut bench = Bench::new(small, &points);
+    for value in 0..40 {
+        bench.update(Kind::Analog, 0, Value::Analog(f64::from(value)));
+    }
+    let mut answer = bench.ask(&[0xC0, 0x01, 60, 2, 6, 60, 1, 6]);
+    let mut groups = Vec::new();
+    while let Some(fragment) = answer.pop() {
+        let headers = Headers::new(&fragment[4..]);
+        groups.extend(headers.map(|header| header.unwrap().id().0));
+        answer = bench.ask(&[0xC0 | fragment[0] & 0x0F, 0x00]);
+    }
+    assert_eq!(groups, [32, 32, 1, 30]);
 }
