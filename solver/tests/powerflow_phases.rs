@@ -477,3 +477,31 @@ fn a_delta_of_capacitors_is_a_delta_of_impedances() {
         }
     }
 }
+
+/// With one of its two phases open, a regulator between them passes neither.
+#[test]
+fn a_regulator_between_phases_needs_both() {
+    let mut data = switched(Some("a"), "abc");
+    let nodes = data["node"].as_array_mut().expect("nodes");
+    nodes.push(json!({"id": 4, "u_rated": 10e3}));
+    let unit = |id: i32, phases: &str| {
+        json!({"id": id, "from_node": 3, "to_node": 4, "from_status": 1, "to_status": 1, "phases": phases,
+            "connection": "delta", "tap_pos": 8, "x": 0.001})
+    };
+    data["step_voltage_regulator"] = json!([unit(50, "ab"), unit(51, "cb")]);
+    data["link"].as_array_mut().expect("links").push(
+        json!({"id": 52, "from_node": 3, "to_node": 4, "phases": "b", "from_status": 1, "to_status": 1}),
+    );
+    let grid = grid(&data);
+    assert_eq!(grid.live[3], [false, true, true]);
+    let (u, _) = solve(&grid);
+    assert_eq!(u[3][0], Complex64::new(0.0, 0.0));
+    near(
+        (u[3][2] - u[3][1]).norm(),
+        1.05 * (u[2][2] - u[2][1]).norm(),
+    );
+    near(u[3][1].norm(), u[2][1].norm());
+    data["step_voltage_regulator"] = json!([unit(50, "ab")]);
+    data["link"].as_array_mut().expect("links").pop();
+    assert_eq!(self::grid(&data).live[3], [false; 3]);
+}
