@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use solver::estimation::{
-    Asym, AsymEstimate, AsymEstimateOutput, AsymEstimator, Options, Readings,
+    Asym, AsymEstimate, AsymEstimateOutput, AsymEstimator, Estimator, Options, Readings, Sym,
 };
-use solver::network::{Grid, pgm_json};
+use solver::network::{Grid, balanced, pgm_json};
 
 /// A network with power-grid-model's answer to it, and sensors that say the same.
 struct Exact {
@@ -311,5 +311,48 @@ fn sensors_that_say_nothing() {
     let shared = 10.0 / 2.0_f64.sqrt();
     for (found, expected) in sigmas.iter().zip([5.0, 7.0, shared, shared]) {
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    }
+}
+
+/// Phasors of symmetrical sensors: each phase gets what the symmetrical estimator gets, turned.
+#[test]
+fn symmetrical_phasors_are_of_each_phase() {
+    for frame in [0, 1] {
+        let text = format!(
+            r#"{{"version": "1.0", "type": "input", "is_batch": false, "attributes": {{}}, "data": {{
+            "node": [{{"id": 1, "u_rated": 10e3}}, {{"id": 2, "u_rated": 10e3}}],
+            "line": [{{"id": 3, "from_node": 1, "to_node": 2, "from_status": 1, "to_status": 1,
+              "r1": 0.8, "x1": 1.5, "c1": 4e-7, "tan1": 0.0, "r0": 2.4, "x0": 5.5, "c0": 2e-7, "tan0": 0.0}}],
+            "source": [{{"id": 4, "node": 1, "status": 1, "u_ref": 1.0}}],
+            "sym_load": [{{"id": 5, "node": 2, "status": 1, "type": 0}}],
+            "sym_voltage_sensor": [
+              {{"id": 10, "measured_object": 1, "u_measured": 10.2e3, "u_angle_measured": 0.1, "u_sigma": 10}},
+              {{"id": 11, "measured_object": 1, "u_measured": 10.19e3, "u_angle_measured": 0.101, "u_sigma": 20}}],
+            "sym_current_sensor": [
+              {{"id": 12, "measured_object": 3, "measured_terminal_type": 1, "angle_measurement_type": {frame},
+                "i_measured": 60, "i_sigma": 1, "i_angle_measured": -2.9, "i_angle_sigma": 0.02}}]
+            }}}}"#
+        );
+        let network = pgm_json::read(&text).unwrap();
+        let grid = Grid::new(&network).unwrap();
+        let options = Options::default();
+        let readings = Readings::new::<Sym>(&network).measurements;
+        let one = Estimator::new(&grid)
+            .run(&grid, &readings, None, &options)
+            .unwrap();
+        let readings = Readings::new::<Asym>(&network).measurements;
+        let mut estimator = AsymEstimator::new(&grid).unwrap();
+        let three = estimator.run(&grid, &readings, None, &options).unwrap();
+        assert!(one.rejected.is_empty() && three.rejected.is_empty());
+        for (one, three) in one.u.iter().zip(&three.u) {
+            for (found, expected) in three.iter().zip(balanced(*one)) {
+                assert!(
+                    (found - expected).norm() < 1e-9,
+                    "{frame}: {found} {expected}"
+                );
+            }
+        }
+        let flow = one.branches[0].to.unwrap();
+        assert!((flow.i.value - 60.0).abs() < 0.1, "{}", flow.i.value);
     }
 }
