@@ -4,5 +4,6 @@
 #[cfg(feature = "grids")]
 pub mod grids;
 pub mod http;
+pub mod peer;
 pub mod stack;
 pub mod truth;

@@ -4,18 +4,12 @@
 //! `BUSBAR_SEED` starts elsewhere than at 1. A network with a difference is left in the target
 //! directory, its seed is printed.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{BufRead, BufReader, Write},
-    path::PathBuf,
-    process::{Child, ChildStdout, Command, Stdio},
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use busbar_tests::{
     grids::{Random, scenarios},
-    stack::workspace,
+    peer::Peer,
 };
 use serde_json::{Value, json};
 use solver::{
@@ -43,43 +37,6 @@ const TOLERANCE: f64 = 1e-11;
 /// Its links round so coarsely that its steps come to rest no lower in many a network.
 const PEER_TOLERANCE: f64 = 1e-10;
 
-/// power-grid-model in a process of its own.
-struct Peer {
-    child: Child,
-    output: BufReader<ChildStdout>,
-}
-
-impl Peer {
-    fn start() -> Result<Self> {
-        let python = std::env::var_os("BUSBAR_PEERS_PYTHON").context(
-            "BUSBAR_PEERS_PYTHON names no Python with the peers; run `cargo xtask test peers`, \
-             which sets them up",
-        )?;
-        let mut child = Command::new(PathBuf::from(python))
-            .arg(workspace().join("tests/peers/pgm_peer.py"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = BufReader::new(child.stdout.take().context("its output is a pipe")?);
-        Ok(Self { child, output })
-    }
-
-    fn ask(&mut self, question: &Value) -> Result<Value> {
-        let input = self.child.stdin.as_mut().context("its input is a pipe")?;
-        writeln!(input, "{question}")?;
-        let mut line = String::new();
-        ensure!(self.output.read_line(&mut line)? > 0, "the peer has ended");
-        Ok(serde_json::from_str(&line)?)
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.child.stdin = None;
-        let _ = self.child.wait();
-    }
-}
-
 /// One network as both sides get it.
 struct Question {
     by_phase: bool,
@@ -94,6 +51,7 @@ impl Question {
             by_phase,
             zones: 5,
             nodes: 12,
+            sources_apart: false,
         };
         let input = random.input(seed);
         let update = scenarios(&input, SCENARIOS, seed);

@@ -8,17 +8,20 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug, Default)]
 pub struct Data {
     /// Rows by component.
-    pub tables: BTreeMap<&'static str, Vec<Value>>,
+    pub tables: BTreeMap<String, Vec<Value>>,
     next_id: i32,
 }
 
 impl Data {
     /// Adds a component; its id.
-    pub fn add(&mut self, component: &'static str, mut attributes: Value) -> i32 {
+    pub fn add(&mut self, component: &str, mut attributes: Value) -> i32 {
         let id = self.next_id;
         self.next_id += 1;
         attributes["id"] = json!(id);
-        self.tables.entry(component).or_default().push(attributes);
+        self.tables
+            .entry(component.to_owned())
+            .or_default()
+            .push(attributes);
         id
     }
 

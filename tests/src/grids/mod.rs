@@ -5,7 +5,9 @@ mod data;
 mod fictional;
 mod parts;
 mod random;
+mod sensors;
 
 pub use data::Data;
 pub use fictional::{Fictional, load_scenarios};
 pub use random::{Random, scenarios};
+pub use sensors::{Meters, objective, readings};

@@ -19,6 +19,8 @@ pub struct Random {
     pub zones: usize,
     /// Most nodes of a zone.
     pub nodes: usize,
+    /// No node has two sources.
+    pub sources_apart: bool,
 }
 
 /// Nodes of one voltage level that lines connect.
@@ -60,7 +62,7 @@ impl Random {
         if zones > 2 && made.random.random_bool(0.3) {
             made.three_winding(&mut all, self.nodes);
         }
-        made.sources(&mut all);
+        made.sources(&mut all, self.sources_apart);
         for zone in &all {
             made.appliances(zone);
         }
@@ -84,7 +86,7 @@ fn scenario(input: &Data, random: &mut StdRng) -> Map<String, Value> {
             .filter_map(|row| change(component, row, random))
             .collect();
         if !changed.is_empty() {
-            scenario.insert((*component).to_owned(), json!(changed));
+            scenario.insert(component.clone(), json!(changed));
         }
     }
     scenario
@@ -238,7 +240,7 @@ impl Maker {
     }
 
     /// One in the first zone, sometimes more, each at the angle that its zone has.
-    fn sources(&mut self, zones: &mut [Zone]) {
+    fn sources(&mut self, zones: &mut [Zone], apart: bool) {
         let more = [0, 0, 0, 1, 2][self.random.random_range(0..5)];
         for k in 0..=more {
             let at = if k == 0 {
@@ -247,9 +249,13 @@ impl Maker {
                 self.random.random_range(0..zones.len())
             };
             let zone = &mut zones[at];
-            zone.grounded = true;
             let node = zone.nodes[self.random.random_range(0..zone.nodes.len())];
+            let taken = self.data.rows("source").iter().any(|s| s["node"] == node);
+            if apart && taken {
+                continue;
+            }
             let source = parts::source(zone.level, zone.lag, &mut self.random);
+            zone.grounded = true;
             self.at("source", node, source);
         }
     }
@@ -279,7 +285,7 @@ impl Maker {
         }
     }
 
-    fn at(&mut self, component: &'static str, node: i32, mut row: Value) {
+    fn at(&mut self, component: &str, node: i32, mut row: Value) {
         row["node"] = json!(node);
         self.data.add(component, row);
     }
