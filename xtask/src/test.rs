@@ -187,6 +187,7 @@ const PEERS: [&str; 5] = [
 ];
 
 fn peers(filter: Option<&str>, count: &mut Count) -> Result<()> {
+    tools::debian("tshark")?;
     let python = tools::venv("peers", &PEERS)?;
     let mut test = cargo();
     test.args([
@@ -204,7 +205,7 @@ fn peers(filter: Option<&str>, count: &mut Count) -> Result<()> {
 }
 
 fn e2e(count: &mut Count) -> Result<()> {
-    let chromium = tools::chromium()?;
+    let chromium = tools::debian("chromium")?;
     ui::build()?;
     build_programs()?;
     let mut plan = Plan::for_test("e2e", "noon")?;

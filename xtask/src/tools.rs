@@ -107,9 +107,9 @@ pub(crate) fn venv(name: &str, packages: &[&str]) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// Debian's Chromium, installed first if this machine lets us.
-pub(crate) fn chromium() -> Result<PathBuf> {
-    if let Some(path) = which("chromium") {
+/// A program of Debian's package of the same name, installed first if this machine lets us.
+pub(crate) fn debian(program: &str) -> Result<PathBuf> {
+    if let Some(path) = which(program) {
         return Ok(path);
     }
     let apt = |arguments: &[&str]| {
@@ -118,17 +118,9 @@ pub(crate) fn chromium() -> Result<PathBuf> {
             .env("DEBIAN_FRONTEND", "noninteractive"))
     };
     apt(&["update", "-qq"])
-        .and_then(|()| {
-            apt(&[
-                "install",
-                "-qq",
-                "-y",
-                "--no-install-recommends",
-                "chromium",
-            ])
-        })
-        .context("Chromium is needed (`apt-get install chromium` as root)")?;
-    which("chromium").context("no `chromium` on the path, although it was installed")
+        .and_then(|()| apt(&["install", "-qq", "-y", "--no-install-recommends", program]))
+        .with_context(|| format!("{program} is needed (`apt-get install {program}` as root)"))?;
+    which(program).with_context(|| format!("no `{program}` on the path, although it was installed"))
 }
 
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
