@@ -2,6 +2,8 @@
 //! (`EX_DATAERR` of sysexits.h); 78: the configuration is wrong (`EX_CONFIG`).
 
 mod check;
+mod data;
+mod estimate;
 mod powerflow;
 mod run;
 mod status;
@@ -13,6 +15,12 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+
+/// Exit status for wrong usage.
+const EX_USAGE: u8 = 2;
+
+/// Exit status for a wrong input file.
+const EX_DATAERR: u8 = 65;
 
 /// Exit status for a wrong configuration.
 const EX_CONFIG: u8 = 78;
@@ -52,6 +60,9 @@ enum Verb {
     /// Solve a network's power flow, from and to power-grid-model's JSON. Exit status 1 without a
     /// solution, 65 if the input is wrong.
     Powerflow(powerflow::PowerFlowArguments),
+    /// Estimate a network's state from its sensors, from and to power-grid-model's JSON. Exit status
+    /// 1 without a solution, 65 if the input is wrong.
+    Estimate(estimate::EstimateArguments),
     /// Print the OpenAPI document of the HTTP interface.
     Openapi,
 }
@@ -64,6 +75,7 @@ pub fn main() -> ExitCode {
         Verb::Check { site } => check::check(&site),
         Verb::Status { site, json } => status::status(&site, json),
         Verb::Powerflow(arguments) => powerflow::powerflow(&arguments),
+        Verb::Estimate(arguments) => estimate::estimate(&arguments),
         Verb::Openapi => openapi(),
     };
     result.unwrap_or_else(|error| {

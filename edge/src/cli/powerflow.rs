@@ -1,9 +1,8 @@
 //! `busbar powerflow`: a network in power-grid-model's JSON solved, the answer in its JSON. Exit
 //! status 0: solved; 1: no solution; 65: the input is wrong (`EX_DATAERR` of sysexits.h).
 
-use std::{fs, io, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 use solver::{
@@ -14,14 +13,11 @@ use solver::{
     },
 };
 
-use super::say_error;
-
-/// Exit status for a wrong input file.
-const EX_DATAERR: u8 = 65;
+use super::{data, say_error};
 
 #[derive(Args)]
 pub(super) struct PowerFlowArguments {
-    /// The network: an `input` data set.
+    /// The network: an `input` data set; `-` is standard input.
     #[arg(value_name = "INPUT.json")]
     input: PathBuf,
     /// Scenarios, each a change to the network on its own: an `update` data set.
@@ -39,9 +35,9 @@ pub(super) struct PowerFlowArguments {
     #[arg(long, value_enum, default_value_t = TapName::Off)]
     tap_changing: TapName,
     /// Largest change of a voltage in the last iteration, pu.
-    #[arg(long, default_value_t = 1e-8, value_parser = positive)]
+    #[arg(long, default_value = "1e-8", value_parser = data::positive)]
     tolerance: f64,
-    /// Where the answer goes; standard output without it.
+    /// Where the answer goes; standard output without it, or with `-`.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -61,14 +57,6 @@ enum TapName {
     FastAny,
 }
 
-fn positive(text: &str) -> Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if value.is_finite() && value > 0.0 {
-        return Ok(value);
-    }
-    Err("must be above zero".to_owned())
-}
-
 /// A power flow of either kind.
 enum Solver {
     Symmetric(Box<PowerFlow>),
@@ -76,28 +64,17 @@ enum Solver {
 }
 
 pub(super) fn powerflow(arguments: &PowerFlowArguments) -> anyhow::Result<ExitCode> {
-    let read = |file: &PathBuf| {
-        fs::read_to_string(file).map_err(|error| {
-            say_error(&format!("can't read {}: {error}", file.display()));
-            ExitCode::from(EX_DATAERR)
-        })
-    };
-    let input = match read(&arguments.input) {
+    let input = match data::read(&arguments.input) {
         Ok(input) => input,
         Err(exit) => return Ok(exit),
     };
-    let update = match arguments.update.as_ref().map(read).transpose() {
+    let update = match arguments.update.as_deref().map(data::read).transpose() {
         Ok(update) => update,
         Err(exit) => return Ok(exit),
     };
-    let data = match solve(arguments, &input, update.as_deref()) {
-        Ok(data) => data,
-        Err(Failure::Input(error)) => {
-            for problem in error.problems() {
-                say_error(&problem);
-            }
-            return Ok(ExitCode::from(EX_DATAERR));
-        }
+    let answer = match solve(arguments, &input, update.as_deref()) {
+        Ok(answer) => answer,
+        Err(Failure::Input(error)) => return Ok(data::say_problems(&error)),
         Err(Failure::Unsolved { scenario, error }) => {
             let place = scenario.map_or_else(String::new, |k| format!("scenario {k}: "));
             say_error(&format!("{place}{error}"));
@@ -114,15 +91,9 @@ pub(super) fn powerflow(arguments: &PowerFlowArguments) -> anyhow::Result<ExitCo
         "type": symmetry,
         "is_batch": arguments.update.is_some(),
         "attributes": {},
-        "data": data,
+        "data": answer,
     });
-    match &arguments.output {
-        Some(file) => {
-            let text = serde_json::to_vec(&document)?;
-            fs::write(file, text).with_context(|| format!("can't write {}", file.display()))?;
-        }
-        None => serde_json::to_writer_pretty(io::stdout().lock(), &document)?,
-    }
+    data::write(arguments.output.as_deref(), &document)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -31,7 +31,9 @@ pub(super) struct Estimated {
 impl Estimated {
     /// The market may rest on it.
     pub(super) fn sound(&self) -> bool {
-        self.estimate.passed && self.estimate.unobservable.is_empty()
+        self.estimate.passed
+            && self.estimate.unobservable.is_empty()
+            && self.estimate.suspected_switch.is_none()
     }
 }
 
@@ -217,6 +219,10 @@ impl Feeder {
                     "meters and load models do not determine nodes {:?}",
                     estimate.unobservable
                 )
+            })
+            .or_else(|| {
+                let switch = estimate.suspected_switch.as_ref();
+                switch.map(ToString::to_string)
             })
             .or_else(|| {
                 (!estimate.passed).then(|| {

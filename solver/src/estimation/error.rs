@@ -1,6 +1,6 @@
 //! What makes an estimation impossible: mistakes of the caller, and non-convergence.
 
-use super::Phase;
+use super::{Phase, Suggestion};
 use crate::network::Id;
 
 /// Why no estimate was computed. Bad measured data is not among these: it is in the estimate.
@@ -57,8 +57,11 @@ pub enum EstimationError {
     },
     /// The iteration did not settle.
     #[error(
-        "no convergence in {iterations} iterations: node {node} still moves by {step:.3e} pu; \
-         gross errors or a wrong topology are the usual reason"
+        "no convergence in {iterations} iterations: node {node} still moves by {step:.3e} pu; {}",
+        match missing.is_empty() {
+            true => "gross errors or a wrong topology are the usual reason",
+            false => "the measurements do not determine the state",
+        }
     )]
     NotConverged {
         /// Iterations done.
@@ -67,5 +70,7 @@ pub enum EstimationError {
         node: Id,
         /// By how much, pu or rad.
         step: f64,
+        /// What to measure in addition, where the measurements are not enough: then that is why.
+        missing: Vec<Suggestion>,
     },
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use num_complex::Complex64;
 
 use super::{Form, Kind, Origin, Phase, Sym};
-use crate::network::Id;
+use crate::network::{Id, Side};
 
 /// An estimated figure and its standard deviation, same unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -211,6 +211,44 @@ pub struct Missing {
     pub sensors: Vec<Suggestion>,
 }
 
+/// A switch whose state is not what the model says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SuspectedSwitch {
+    /// Branch it is in.
+    pub branch: Id,
+    /// Side; none: the measurements do not tell, or both.
+    pub side: Option<Side>,
+    /// The model has the branch closed.
+    pub modelled_closed: bool,
+    /// Branches whose other state explains the measurements as well: one of them may be it instead.
+    pub ambiguous_with: Vec<Id>,
+    /// Objective as modelled, nothing rejected; none: no convergence.
+    pub objective_before: Option<f64>,
+    /// Objective with the other state, what is still bad rejected.
+    pub objective_after: f64,
+}
+
+impl fmt::Display for SuspectedSwitch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (is, modelled) = match self.modelled_closed {
+            true => ("open", "closed"),
+            false => ("closed", "open"),
+        };
+        write!(f, "branch {} seems to be {is}", self.branch)?;
+        match self.side {
+            Some(Side::From) => f.write_str(" at its from side")?,
+            Some(Side::To) => f.write_str(" at its to side")?,
+            None => {}
+        }
+        write!(f, " but is modelled {modelled}: objective ")?;
+        match self.objective_before {
+            Some(before) => write!(f, "{before:.1}")?,
+            None => f.write_str("without end")?,
+        }
+        write!(f, " as modelled, {:.1} otherwise", self.objective_after)
+    }
+}
+
 /// The estimated state of the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimate<F: Form = Sym> {
@@ -242,6 +280,9 @@ pub struct Estimate<F: Form = Sym> {
     pub residuals: Vec<F::Of<Option<Residual>>>,
     /// Bad data, in the order found.
     pub rejected: Vec<Rejected>,
+    /// A switch in another state than modelled, which the estimate is for: that explains what
+    /// would otherwise be bad data at several meters.
+    pub suspected_switch: Option<SuspectedSwitch>,
     /// Pseudo-measurements the meters contradict.
     pub relaxed: Vec<Relaxed>,
     /// Meters whose error could not be detected: without them the network is not observable.

@@ -15,10 +15,11 @@ use super::problem::{self, Constraints, Observation};
 use super::report::Report;
 use super::start;
 use super::statistics::{chi_square_quantile, largest_normal_quantile};
+use super::switches;
 use super::wls::{self, Fit, Wls};
 use super::{
-    Asym, Estimate, EstimationError, Form, Measurement, Options, Quantity, Rejected, Relaxed,
-    Residual, Sym, Unused,
+    Asym, Estimate, EstimationError, Form, Measurement, Missing, Options, Quantity, Rejected,
+    Relaxed, Residual, Sym, Unused,
 };
 use crate::network::{Grid, NetworkError, PhaseGrid};
 
@@ -103,7 +104,8 @@ impl<F: Form> EstimatorOf<F> {
         }
     }
 
-    /// The most likely state given `measurements`, bad data rejected.
+    /// The most likely state given `measurements`, bad data rejected. Where another state of a
+    /// switch explains what is bad, that of a network switched so.
     ///
     /// `start` are node voltages, pu, in grid order, from where to begin: best a former estimate.
     /// A load or generator that is not measured is estimated from the rest, as far as that goes.
@@ -112,6 +114,19 @@ impl<F: Form> EstimatorOf<F> {
     /// A grid other than that of `new`, measurements of unknown components, single phases of the
     /// positive sequence, impossible standard deviations, no convergence.
     pub fn run(
+        &mut self,
+        grid: &Grid,
+        measurements: &[Measurement],
+        start: Option<&[F::Of<Complex64>]>,
+        options: &Options,
+    ) -> Result<Estimate<F>, EstimationError> {
+        let modelled = self.run_as_modelled(grid, measurements, start, options)?;
+        let explained = switches::explain(self, grid, measurements, start, options, modelled);
+        Ok(explained)
+    }
+
+    /// The most likely state with every switch as it is in the grid.
+    pub(super) fn run_as_modelled(
         &mut self,
         grid: &Grid,
         measurements: &[Measurement],
@@ -145,7 +160,8 @@ impl<F: Form> EstimatorOf<F> {
             let factor = &mut search.wls.factor;
             start::linear(model, &search.observations, factor, &mut search.state);
         }
-        let clean = search.until_clean()?;
+        let clean = search.until_clean();
+        let clean = clean.map_err(|error| search.with_what_is_missing(error))?;
         Ok(search.estimate(clean, measurements.len(), unused))
     }
 }
@@ -198,6 +214,24 @@ impl Search<'_> {
             self.observations[at].used = true;
         }
         self.until_settled()
+    }
+
+    /// The reason why a fit fails can be that it has nothing to rest on.
+    fn with_what_is_missing(&self, mut error: EstimationError) -> EstimationError {
+        if let EstimationError::NotConverged { missing, .. } = &mut error {
+            let constraints = Constraints::new(self.model, &self.observations);
+            let parts = self.missing(&constraints, &[]);
+            missing.extend(parts.into_iter().flat_map(|part| part.sensors));
+        }
+        error
+    }
+
+    /// What to measure in addition.
+    fn missing(&self, constraints: &Constraints, unobservable: &[usize]) -> Vec<Missing> {
+        let known: Vec<&Observation> = (self.observations.iter())
+            .filter(|o| o.used && !o.is_current())
+            .collect();
+        hints::missing(self.model, constraints, &known, unobservable)
     }
 
     fn until_settled(&mut self) -> Result<Clean, EstimationError> {
@@ -378,13 +412,9 @@ impl Search<'_> {
         let unobservable: Vec<usize> = (nodes.clone())
             .filter(|&node| grid.energised[node] && !report.node_is_observable(node))
             .collect();
-        let missing = if incomplete {
-            let known: Vec<&Observation> = (self.observations.iter())
-                .filter(|o| o.used && !o.is_current())
-                .collect();
-            hints::missing(self.model, &clean.constraints, &known, &unobservable)
-        } else {
-            Vec::new()
+        let missing = match incomplete {
+            true => self.missing(&clean.constraints, &unobservable),
+            false => Vec::new(),
         };
         let used = || {
             self.observations
@@ -423,6 +453,7 @@ impl Search<'_> {
             residual_threshold: clean.threshold,
             residuals: self.residuals::<F>(&clean, measurements),
             rejected: self.rejected(&clean, &report),
+            suspected_switch: None,
             relaxed: used()
                 .filter(|(o, _)| o.sigma > o.given_sigma)
                 .map(|(o, _)| Relaxed {

@@ -30,6 +30,7 @@ mod report;
 mod sensors;
 mod start;
 mod statistics;
+mod switches;
 #[cfg(test)]
 mod tests_support;
 mod tracking;
@@ -38,7 +39,8 @@ mod wls;
 pub use error::EstimationError;
 pub use estimate::{
     ApplianceEstimate, BranchEstimate, EndEstimate, Estimate, Missing, NodeEstimate, Quantity,
-    Rejected, Relaxed, Residual, SourceEstimate, Suggestion, Suspicion, Unused, UnusedReason,
+    Rejected, Relaxed, Residual, SourceEstimate, Suggestion, SuspectedSwitch, Suspicion, Unused,
+    UnusedReason,
 };
 pub use estimator::{AsymEstimator, Estimator, EstimatorOf};
 pub use form::{Asym, Form, Sym};

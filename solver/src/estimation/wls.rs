@@ -142,6 +142,7 @@ impl Wls {
                 iterations: iteration,
                 node: model.grid.node_id.get(node).copied().unwrap_or_default(),
                 step: size,
+                missing: Vec::new(),
             });
             if !size.is_finite() {
                 return fit;

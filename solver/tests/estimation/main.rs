@@ -16,5 +16,6 @@ mod hints;
 mod large;
 mod random;
 mod statistics;
+mod switches;
 mod tracking;
 mod unbalanced;

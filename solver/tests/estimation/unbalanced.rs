@@ -303,6 +303,7 @@ fn no_convergence_names_a_node() {
         node,
         step,
         iterations,
+        ..
     } = error
     else {
         panic!("{error}");
