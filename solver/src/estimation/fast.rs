@@ -73,12 +73,6 @@ impl<const P: usize, const B: usize> Fast<P, B> {
         self.augmented.start(nodes.iter().copied());
     }
 
-    /// Begins anew at the voltages of a state, keeping the factor.
-    pub(super) fn restart(&mut self, state: &State) {
-        let (nodes, _) = state.u.as_chunks::<P>();
-        self.augmented.restart(nodes.iter().copied());
-    }
-
     /// Evaluates at the present state.
     pub(super) fn evaluate(&mut self) {
         self.augmented.evaluate();

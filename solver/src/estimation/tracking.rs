@@ -152,7 +152,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
                 o.set(measurements[o.index].value);
             }
             if start == Start::Flat {
-                self.fast.restart(&self.flat);
+                self.fast.start(&self.flat);
             }
         }
         self.fast.values(self.observations.iter());

@@ -112,16 +112,11 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
 
     /// Begins anew at node voltages in the order given to `new`.
     pub(in crate::estimation) fn start(&mut self, u: impl Iterator<Item = [Complex64; P]>) {
-        self.restart(u);
-        self.moved = None;
-    }
-
-    /// The same with the factor there is, made wherever: the first steps show whether it serves.
-    pub(in crate::estimation) fn restart(&mut self, u: impl Iterator<Item = [Complex64; P]>) {
         for (&place, u) in self.ldl.place().iter().zip(u) {
             self.u[place] = u;
         }
         self.lambda.fill([ZERO; P]);
+        self.moved = None;
     }
 
     /// Voltages of a node.
@@ -196,12 +191,15 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
                 outcome.objective = self.objective;
                 return Ok(outcome);
             }
-            let many = size * ratio.powi(STEPS_PER_FACTOR) > tolerance;
+            // With an older factor multipliers lag behind the voltages, and a step may be as long as
+            // the one before although the gradient shrinks; the next one is short then.
+            let shrinks = if first { ratio } else { ratio.min(decrement / before) };
+            let many = size * shrinks.powi(STEPS_PER_FACTOR) > tolerance;
             crawled += usize::from(fresh && ratio > SLOW);
             if crawled > CRAWL {
                 return Err(stuck(outcome.iterations, size));
             }
-            fresh = many && (ratio > SLOW || moved > NEAR * ratio);
+            fresh = many && (shrinks > SLOW || moved > NEAR * shrinks);
             last = size;
         }
         Err(Stuck {
