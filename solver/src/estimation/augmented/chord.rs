@@ -193,7 +193,11 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             }
             // With an older factor multipliers lag behind the voltages, and a step may be as long as
             // the one before although the gradient shrinks; the next one is short then.
-            let shrinks = if first { ratio } else { ratio.min(decrement / before) };
+            let shrinks = if first {
+                ratio
+            } else {
+                ratio.min(decrement / before)
+            };
             let many = size * shrinks.powi(STEPS_PER_FACTOR) > tolerance;
             crawled += usize::from(fresh && ratio > SLOW);
             if crawled > CRAWL {
