@@ -12,17 +12,15 @@ use super::problem::Observation;
 /// Below this fraction of its own variance a residual's variance is rounding: the measurement is
 /// critical.
 const CRITICAL: f64 = 1e-5;
-/// Residuals within this fraction of the largest are candidates too: on noisy data the culprit
-/// need not be the very largest.
-const CANDIDATES: f64 = 0.9;
 /// Residuals this close differ by rounding only.
 const EQUAL: f64 = 0.999;
 /// A load this many standard deviations from its guess is still nothing unusual.
 const USUAL_GUESS: f64 = 10.0;
 /// A load this many standard deviations from its guess is not to be believed.
 const ABSURD_GUESS: f64 = 50.0;
-/// Residuals correlated beyond this cannot be told apart.
-const INTERCHANGEABLE: f64 = 0.9;
+/// Twice the logarithm of 100: leaving a meter out lowers the objective by its squared normalised
+/// residual, so between two that differ by this the odds are a hundred to one.
+const TELLING_DROP: f64 = 9.21;
 /// A value matches a suspected fault within this many standard deviations.
 const MATCH_SIGMAS: f64 = 3.0;
 /// Largest standard deviation, relative to the value, at which a sign is worth naming.
@@ -110,7 +108,7 @@ pub(super) fn find(
         .map(|at| checks[at].normalised)
         .reduce(f64::max)?;
     let mut close: Vec<usize> = suspects
-        .filter(|&at| checks[at].normalised >= CANDIDATES * largest)
+        .filter(|&at| as_likely(checks[at].normalised, largest))
         .collect();
     close.sort_by(|&a, &b| checks[b].normalised.total_cmp(&checks[a].normalised));
     let meters = || close.iter().copied().filter(|&at| !observations[at].pseudo);
@@ -159,13 +157,19 @@ fn implied_error(check: &Check) -> f64 {
     check.residual / check.sensitivity.unwrap_or(1.0)
 }
 
-/// Meters in use whose residual tells the same as that of the observation at `at`: any of them
-/// may be the bad one.
+/// Whether the data alone do not tell which of two normalised residuals is of the bad one.
+fn as_likely(normalised: f64, largest: f64) -> bool {
+    normalised >= EQUAL * largest || largest.powi(2) - normalised.powi(2) <= TELLING_DROP
+}
+
+/// Meters in use that may be the bad one as well as that of the observation at `at`: about as
+/// likely, and without them its residual would be within `threshold`.
 pub(super) fn interchangeable(
     model: Model<'_>,
     factor: &Factor,
     observations: &[Observation],
     checks: &[Check],
+    threshold: f64,
     state: &State,
     at: usize,
 ) -> Vec<usize> {
@@ -173,26 +177,43 @@ pub(super) fn interchangeable(
     model.evaluate(observations[at].target, state, &mut row);
     let covariance = factor.covariance_with(&model.layout.pattern, &row);
     let deviation = |k: usize| {
-        checks[k]
-            .sensitivity
-            .map(|s| observations[k].sigma * s.sqrt())
+        let sensitivity = checks[k].sensitivity;
+        sensitivity.map(|s| observations[k].sigma * s.sqrt())
+    };
+    let Some(own_deviation) = deviation(at) else {
+        return Vec::new();
     };
     let own = observations[at].index;
+    let largest = checks[at].normalised;
     let mut others: Vec<usize> = (0..checks.len())
         .filter(|&k| {
             let other = &observations[k];
             other.index != own && other.used && !other.pseudo
         })
+        .filter(|&k| as_likely(checks[k].normalised, largest))
         .filter(|&k| {
+            let Some(deviation) = deviation(k) else {
+                return false;
+            };
             model.evaluate(observations[k].target, state, &mut row);
             let between: f64 = row.iter().map(|&(column, h)| h * covariance[column]).sum();
-            let deviations = deviation(k).zip(deviation(at));
-            deviations.is_some_and(|(a, b)| between.abs() > INTERCHANGEABLE * a * b)
+            let same_sign = checks[k].residual.signum() * checks[at].residual.signum();
+            let correlation = -same_sign * between / (deviation * own_deviation);
+            explains(correlation, checks[k].normalised, largest, threshold)
         })
         .map(|k| observations[k].index)
         .collect();
     others.dedup();
     others
+}
+
+/// Whether a meter left out would bring another's normalised residual, `largest`, below the
+/// threshold; its own is `normalised`, of the same sign. What is left is that of a normal variable
+/// given another; critical pairs leave zero of zero.
+fn explains(correlation: f64, normalised: f64, largest: f64, threshold: f64) -> bool {
+    let left = largest - correlation * normalised;
+    let variance = (1.0 - correlation * correlation).max(0.0);
+    left.abs() <= threshold * variance.sqrt() + (1.0 - EQUAL) * largest
 }
 
 /// What the value of an observation that took part looks like, judged by the error its residual

@@ -344,6 +344,7 @@ impl Search<'_> {
                     &self.wls.factor,
                     &self.observations,
                     &clean.checks,
+                    clean.threshold,
                     &self.state,
                     at,
                 );

@@ -15,6 +15,7 @@ mod golden;
 mod hints;
 mod large;
 mod random;
+mod random_draws;
 mod statistics;
 mod switches;
 mod tracking;
