@@ -33,6 +33,7 @@ mod statistics;
 mod switches;
 #[cfg(test)]
 mod tests_support;
+mod tracked_output;
 mod tracking;
 mod wls;
 

@@ -44,20 +44,27 @@ impl Readings {
     #[must_use]
     pub fn new<F: Form>(network: &Network) -> Self {
         let mut readings = Self::default();
-        readings.voltages::<F>(network);
+        readings.refresh::<F>(network);
+        readings
+    }
+
+    /// Makes these the readings of the network's sensors as they are now.
+    pub fn refresh<F: Form>(&mut self, network: &Network) {
+        self.measurements.clear();
+        self.sensor.clear();
+        self.voltages::<F>(network);
         for s in &network.sym_power_sensor {
-            readings.sym_power(s);
+            self.sym_power(s);
         }
         for s in &network.asym_power_sensor {
-            readings.asym_power::<F>(s);
+            self.asym_power::<F>(s);
         }
         for s in &network.sym_current_sensor {
-            readings.sym_current(s);
+            self.sym_current(s);
         }
         for s in &network.asym_current_sensor {
-            readings.asym_current::<F>(s);
+            self.asym_current::<F>(s);
         }
-        readings
     }
 
     fn push(&mut self, sensor: Id, kind: Kind, (phase, value, sigma): Reading) {
@@ -87,7 +94,9 @@ impl Readings {
         for node in measured {
             *phasors.entry(node).or_default() += 1;
         }
-        let rated: BTreeMap<Id, f64> = network.node.iter().map(|n| (n.id, n.u_rated)).collect();
+        // Only angles are measured against the rated voltage.
+        let with_angle = network.node.iter().filter(|n| phasors.contains_key(&n.id));
+        let rated: BTreeMap<Id, f64> = with_angle.map(|n| (n.id, n.u_rated)).collect();
         let of = |node: Id| {
             let several = phasors.get(&node).is_some_and(|&count| count > 1);
             (node, rated.get(&node).copied().unwrap_or(f64::NAN), several)

@@ -13,7 +13,7 @@ use super::problem::{self, Constraints, Observation};
 use super::statistics::chi_square_quantile;
 use super::wls::Wls;
 use super::{Asym, EstimationError, EstimatorOf, Form, Measurement, Options, Sym};
-use crate::network::{Grid, Revision};
+use crate::network::{Grid, PhaseGrid, Revision};
 
 /// Where a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,14 @@ pub struct Tracked<const P: usize> {
     pub gradient_norm: f64,
     /// Found by the orthogonal fit, as the fast one did not converge.
     pub orthogonal: bool,
+}
+
+impl AsymTracker {
+    /// What the last run's grid has by phase.
+    #[must_use]
+    pub fn phases(&self) -> &PhaseGrid {
+        self.estimator.phases()
+    }
 }
 
 impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
@@ -169,6 +177,12 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         }
         self.report(grid);
         Ok(&self.tracked)
+    }
+
+    /// What the last run found.
+    #[must_use]
+    pub fn tracked(&self) -> &Tracked<P> {
+        &self.tracked
     }
 
     /// Switches, taps, or more of the measurements than their values are not as in the last run.

@@ -33,6 +33,7 @@ pub use output::{
     TapRegulatorOutput, ThreeWindingOutput, VoltageRegulatorOutput,
 };
 
+pub(crate) use output_rows::{End, Solved};
 pub use step_regulators::regulate;
 pub use sym::PowerFlow;
 pub use tap_changing::{AsymTapSolver, SymTapSolver, TapSolver, TapStrategy, change_taps};

@@ -14,7 +14,7 @@ use crate::network::{
 };
 
 /// A phasor, or one for each phase.
-pub(super) trait Quantity: Copy {
+pub(crate) trait Quantity: Copy {
     /// A number for each of them.
     type Real: Copy;
     /// How many there are.
@@ -82,13 +82,13 @@ impl Quantity for Phases {
 
 /// Power and current entering a branch at one end, pu.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct End<Q> {
-    pub(super) s: Q,
-    pub(super) i: Q,
+pub(crate) struct End<Q> {
+    pub(crate) s: Q,
+    pub(crate) i: Q,
 }
 
 /// A solution by which everything else can be told, pu.
-pub(super) trait Solved<Q> {
+pub(crate) trait Solved<Q> {
     /// Voltages of the nodes.
     fn u(&self) -> &[Q];
     /// What enters a branch.
@@ -114,7 +114,7 @@ struct Rows<'a, Q, S> {
 
 impl<V> Output<V> {
     /// Fills the tables, but for voltage regulators.
-    pub(super) fn fill<Q, S>(&mut self, grid: &Grid, solved: &S)
+    pub(crate) fn fill<Q, S>(&mut self, grid: &Grid, solved: &S)
     where
         Q: Quantity<Real = V>,
         S: Solved<Q>,

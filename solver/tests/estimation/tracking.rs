@@ -3,12 +3,13 @@
 use num_complex::Complex64;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use serde_json::Value;
 use solver::estimation::{
-    Asym, AsymEstimator, AsymTracker, Estimate, Estimator, Form, Kind, Measurement, Options,
-    Origin, Phase, Start, Sym, Tracked, Tracker,
+    Asym, AsymEstimateOutput, AsymEstimator, AsymTracker, Estimate, Estimator, Form, Kind,
+    Measurement, Options, Origin, Phase, Start, Sym, SymEstimateOutput, Tracked, Tracker,
 };
 use solver::network::{Grid, Network, S_BASE_VA, Side};
-use solver::powerflow::{self, PowerFlow};
+use solver::powerflow::{self, AsymOutput, PowerFlow, SymOutput};
 
 use super::random;
 
@@ -117,6 +118,41 @@ fn same<F: Form, const P: usize>(grid: &Grid, tracked: &Tracked<P>, estimate: &E
     assert_eq!(tracked.chi_square_threshold, estimate.chi_square_threshold);
 }
 
+/// Rows of data sets: powers by 1 W, currents and voltages by a thousandth, ratios and angles by a
+/// millionth.
+fn same_rows(name: &str, found: &Value, expected: &Value) {
+    match (found, expected) {
+        (Value::Object(found), Value::Object(expected)) => {
+            assert!(found.keys().eq(expected.keys()), "{name}");
+            for (name, found) in found {
+                same_rows(name, found, &expected[name]);
+            }
+        }
+        (Value::Array(found), Value::Array(expected)) => {
+            assert_eq!(found.len(), expected.len(), "{name}");
+            for (found, expected) in found.iter().zip(expected) {
+                same_rows(name, found, expected);
+            }
+        }
+        _ => {
+            let (found, expected) = (found.as_f64().unwrap(), expected.as_f64().unwrap());
+            let most = match name.split('_').next().unwrap() {
+                "p" | "q" | "s" => 1.0,
+                "i" => 1e-3,
+                "u" if name == "u" => 1e-3,
+                _ => 1e-6,
+            };
+            let distance = (found - expected).abs();
+            assert!(distance < most, "{name}: {found} {expected}");
+        }
+    }
+}
+
+fn same_data(found: &impl serde::Serialize, expected: &impl serde::Serialize) {
+    let [found, expected] = [serde_json::to_value(found), serde_json::to_value(expected)];
+    same_rows("", &found.unwrap(), &expected.unwrap());
+}
+
 /// Loads rise, switches open, a meter falls silent: each time as the estimator says.
 #[test]
 fn follows_the_estimator() {
@@ -125,6 +161,7 @@ fn follows_the_estimator() {
         let mut grid = Grid::new(&network).unwrap();
         let first = meters(&network, 1.0, &[Phase::Sym], seed);
         let mut tracker = Tracker::new(Estimator::new(&grid), &grid, &first, &OPTIONS).unwrap();
+        let mut output = SymOutput::default();
         for (k, level) in [1.0, 1.02, 0.97, 0.6].into_iter().enumerate() {
             let mut measured = meters(&network, level, &[Phase::Sym], 100 + k as u64);
             if k == 2 {
@@ -134,7 +171,11 @@ fn follows_the_estimator() {
             let tracked = tracker.run(&grid, &measured, start).unwrap();
             assert!(!tracked.orthogonal && tracked.gradient_norm < 1e-4);
             let estimate = Estimator::new(&grid).run(&grid, &measured, None, &OPTIONS);
-            same::<Sym, 1>(&grid, tracked, &estimate.unwrap());
+            let estimate = estimate.unwrap();
+            same::<Sym, 1>(&grid, tracked, &estimate);
+            tracked.put_out(&grid, &mut output);
+            let expected = SymEstimateOutput::new(&grid, &estimate);
+            same_data(&output, &expected.components);
         }
         // The last line closes a ring: nobody is left without.
         let last = grid.branches.last().unwrap().id;
@@ -154,12 +195,17 @@ fn follows_the_estimator_by_phase() {
     let first = meters(&network, 1.0, &phases, 7);
     let estimator = AsymEstimator::new(&grid).unwrap();
     let mut tracker = AsymTracker::new(estimator, &grid, &first, &OPTIONS).unwrap();
+    let mut output = AsymOutput::default();
     for (k, level) in [1.0, 1.03, 0.9].into_iter().enumerate() {
         let measured = meters(&network, level, &phases, 300 + k as u64);
         let tracked = tracker.run(&grid, &measured, Start::Last).unwrap();
         assert!(!tracked.orthogonal && tracked.gradient_norm < 1e-4);
         let mut estimator = AsymEstimator::new(&grid).unwrap();
-        let estimate = estimator.run(&grid, &measured, None, &OPTIONS);
-        same::<Asym, 3>(&grid, tracked, &estimate.unwrap());
+        let estimate = estimator.run(&grid, &measured, None, &OPTIONS).unwrap();
+        same::<Asym, 3>(&grid, tracked, &estimate);
+        let (tracked, phases) = (tracker.tracked(), tracker.phases());
+        tracked.put_out(&grid, phases, &mut output);
+        let expected = AsymEstimateOutput::new(&grid, estimator.phases(), &estimate);
+        same_data(&output, &expected.components);
     }
 }

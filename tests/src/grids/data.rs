@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 /// Tables of components, and the ids given so far.
@@ -29,6 +30,24 @@ impl Data {
     #[must_use]
     pub fn rows(&self, component: &str) -> &[Value] {
         self.tables.get(component).map_or(&[], Vec::as_slice)
+    }
+
+    /// Reads an `input` data set that was made here.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn read(input: &str) -> Result<Self> {
+        let mut document: Value = serde_json::from_str(input)?;
+        let tables: BTreeMap<String, Vec<Value>> = serde_json::from_value(document["data"].take())?;
+        let ids = tables.values().flatten().map(|row| row["id"].as_i64());
+        let last = ids
+            .max()
+            .flatten()
+            .context("a network without components")?;
+        Ok(Self {
+            tables,
+            next_id: i32::try_from(last)? + 1,
+        })
     }
 
     /// As an `input` data set.

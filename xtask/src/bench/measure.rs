@@ -1,10 +1,13 @@
 //! One calculation on one network: who reaches the same answer, and how fast.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::worker::Worker;
 
@@ -18,6 +21,9 @@ const SAME: f64 = 1e-7;
 /// Samples that decide which method is the fastest.
 const TRIALS: usize = 3;
 
+/// How much more than the smallest objective anybody reaches an estimate's may be, relative.
+const SAME_OBJECTIVE: f64 = 1e-6;
+
 /// What is calculated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Calculation {
@@ -25,15 +31,22 @@ pub(super) enum Calculation {
     PfSym,
     /// Power flow by phase.
     PfAsym,
+    /// State estimation, symmetric, each from a flat start.
+    SeSym,
+    /// State estimation by phase, each from a flat start.
+    SeFlat,
+    /// State estimation by phase, each from the last one's voltages.
+    SeTracking,
 }
 
 impl Calculation {
-    pub(super) const ALL: [Self; 2] = [Self::PfSym, Self::PfAsym];
-
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::PfSym => "power flow, symmetric",
             Self::PfAsym => "power flow, asymmetric",
+            Self::SeSym => "estimation, symmetric",
+            Self::SeFlat => "estimation, asym., flat",
+            Self::SeTracking => "estimation, asym., tracking",
         }
     }
 
@@ -41,20 +54,34 @@ impl Calculation {
     pub(super) fn target(self) -> f64 {
         match self {
             Self::PfSym => 0.5,
-            Self::PfAsym => 0.35,
+            Self::PfAsym | Self::SeSym => 0.35,
+            Self::SeFlat => 0.15,
+            Self::SeTracking => 0.05,
         }
     }
 
-    fn asymmetric(self) -> bool {
-        self == Self::PfAsym
+    pub(super) fn estimates(self) -> bool {
+        matches!(self, Self::SeSym | Self::SeFlat | Self::SeTracking)
+    }
+
+    pub(super) fn asymmetric(self) -> bool {
+        !matches!(self, Self::PfSym | Self::SeSym)
     }
 
     fn busbar_methods(self) -> &'static [&'static str] {
-        &["newton", "current"]
+        match self {
+            Self::PfSym | Self::PfAsym => &["newton", "current"],
+            Self::SeSym | Self::SeFlat => &["flat"],
+            Self::SeTracking => &["tracking"],
+        }
     }
 
     fn peer_methods(self) -> &'static [&'static str] {
-        &["newton_raphson", "iterative_current"]
+        if self.estimates() {
+            &["newton_raphson", "iterative_linear"]
+        } else {
+            &["newton_raphson", "iterative_current"]
+        }
     }
 }
 
@@ -72,13 +99,18 @@ pub(super) struct Case<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Method {
     pub(super) name: &'static str,
-    /// Largest distance of a voltage from the reference, pu; not a number without an answer.
+    /// Largest distance of a voltage from the reference, pu, or of an objective from the best,
+    /// relative; not a number without an answer.
     pub(super) distance: f64,
+    /// Largest distance that is still the same answer.
+    same: f64,
     /// Why there is no answer.
     pub(super) error: Option<String>,
     /// Seconds a scenario.
     pub(super) samples: Vec<f64>,
     case: u64,
+    /// Voltages, or objectives.
+    answer: Vec<f64>,
 }
 
 /// Methods of both sides.
@@ -89,7 +121,7 @@ pub(super) struct Measured {
 
 impl Method {
     pub(super) fn is_right(&self) -> bool {
-        self.distance <= SAME
+        self.distance <= self.same
     }
 
     /// Median of the samples; infinite without any.
@@ -132,18 +164,30 @@ impl Case<'_> {
         for worker in [&mut *busbar, &mut *peer] {
             worker.ask(&json!({"do": "forget"}))?;
         }
-        let reference = self.answer(peer, "newton_raphson", REFERENCE_TOLERANCE);
-        let (_, reference) = reference.context("power-grid-model has no answer to compare with")?;
-        let prepare = |worker: &mut Worker, names: &'static [&'static str]| {
-            let prepared = names
-                .iter()
-                .map(|name| self.prepare(worker, name, &reference));
-            prepared.collect::<Vec<Method>>()
-        };
         let mut measured = Measured {
-            busbar: prepare(busbar, self.calculation.busbar_methods()),
-            peer: prepare(peer, self.calculation.peer_methods()),
+            busbar: self
+                .calculation
+                .busbar_methods()
+                .iter()
+                .map(|m| self.prepare(busbar, m))
+                .collect(),
+            peer: self
+                .calculation
+                .peer_methods()
+                .iter()
+                .map(|m| self.prepare(peer, m))
+                .collect(),
         };
+        if self.calculation.estimates() {
+            self.judge(busbar, &mut measured)?;
+            judge_objectives(&mut measured);
+        } else {
+            let reference = self.prepare_at(peer, "newton_raphson", REFERENCE_TOLERANCE);
+            for method in measured.busbar.iter_mut().chain(&mut measured.peer) {
+                method.distance = distance(&method.answer, &reference.answer);
+                method.same = SAME;
+            }
+        }
         for round in 0..self.samples {
             for (methods, worker) in [
                 (&mut measured.busbar, &mut *busbar),
@@ -160,32 +204,64 @@ impl Case<'_> {
         Ok(measured)
     }
 
-    fn prepare(&self, worker: &mut Worker, name: &'static str, reference: &[f64]) -> Method {
+    /// Where a method's answer goes.
+    fn file(&self, method: &str) -> PathBuf {
+        self.dir.join(format!("{method}.answer"))
+    }
+
+    /// The objective of each estimate, by one code for all.
+    fn judge(&self, busbar: &mut Worker, measured: &mut Measured) -> Result<()> {
+        for method in measured.busbar.iter_mut().chain(&mut measured.peer) {
+            if method.error.is_none() {
+                let file = self.file(method.name);
+                let judged = busbar.ask(&json!({
+                    "do": "judge", "case": 0, "file": file, "input": self.input,
+                }))?;
+                let objectives = judged["objectives"].as_array().into_iter().flatten();
+                method.answer = objectives.filter_map(Value::as_f64).collect();
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, worker: &mut Worker, name: &'static str) -> Method {
+        self.prepare_at(worker, name, TOLERANCE)
+    }
+
+    fn prepare_at(&self, worker: &mut Worker, name: &'static str, tolerance: f64) -> Method {
         let mut method = Method {
             name,
             distance: f64::NAN,
             ..Method::default()
         };
-        match self.answer(worker, name, TOLERANCE) {
-            Ok((case, voltages)) => {
-                method.case = case;
-                method.distance = distance(&voltages, reference);
-            }
+        match self.answer(worker, name, tolerance) {
+            Ok((case, answer)) => (method.case, method.answer) = (case, answer),
             Err(error) => method.error = Some(format!("{error:#}")),
         }
         method
     }
 
-    /// The loaded case, and magnitudes and angles of all voltages of all scenarios.
+    /// The loaded case, and magnitudes and angles of all voltages, or the objective, of all scenarios.
     fn answer(&self, worker: &mut Worker, method: &str, tolerance: f64) -> Result<(u64, Vec<f64>)> {
+        let calculation = if self.calculation.estimates() {
+            "state_estimation"
+        } else {
+            "power_flow"
+        };
         let loaded = worker.ask(&json!({
             "do": "load", "input": self.input, "update": self.update, "method": method,
-            "calculation": "power_flow", "asymmetric": self.calculation.asymmetric(),
+            "calculation": calculation, "asymmetric": self.calculation.asymmetric(),
             "tolerance": tolerance,
         }))?;
         let case = loaded["case"].as_u64().context("it was not loaded")?;
-        let file = self.dir.join("answer.bin");
-        worker.ask(&json!({"do": "answer", "case": case, "file": file}))?;
+        let file = self.file(method);
+        worker.ask(&json!({
+            "do": "answer", "case": case, "file": file, "asymmetric": self.calculation.asymmetric(),
+        }))?;
+        if self.calculation.estimates() {
+            // Judged once there is a case of ours that knows the meters.
+            return Ok((case, Vec::new()));
+        }
         let bytes = fs::read(&file)?;
         ensure!(bytes.len().is_multiple_of(16), "an answer of odd length");
         let numbers = bytes.as_chunks::<8>().0.iter();
@@ -193,9 +269,37 @@ impl Case<'_> {
     }
 }
 
+/// How far the objective of each method is above the smallest of all, in its worst scenario.
+fn judge_objectives(measured: &mut Measured) {
+    let all = || measured.busbar.iter().chain(&measured.peer);
+    let scenarios = all().map(|m| m.answer.len()).max().unwrap_or(0);
+    let best: Vec<f64> = (0..scenarios)
+        .map(|k| {
+            let reached = all().filter_map(|m| m.answer.get(k));
+            reached.copied().fold(f64::INFINITY, f64::min)
+        })
+        .collect();
+    for method in measured.busbar.iter_mut().chain(&mut measured.peer) {
+        method.same = SAME_OBJECTIVE;
+        if method.answer.len() == scenarios && scenarios > 0 {
+            let excess = method.answer.iter().zip(&best).map(|(a, b)| a / b - 1.0);
+            method.distance = excess.fold(0.0, worse);
+        }
+    }
+}
+
+/// The larger one; not a number if either is.
+fn worse(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else {
+        a.max(b)
+    }
+}
+
 /// Largest distance of two voltages, each of magnitude and angle.
 fn distance(found: &[f64], expected: &[f64]) -> f64 {
-    if found.len() != expected.len() {
+    if found.len() != expected.len() || found.is_empty() {
         return f64::NAN;
     }
     let pairs = found
@@ -208,13 +312,7 @@ fn distance(found: &[f64], expected: &[f64]) -> f64 {
         let across = 2.0 * (u * v).sqrt() * ((angle - other) / 2.0).sin();
         (u - v).hypot(across)
     });
-    apart.fold(0.0, |a, b| {
-        if a.is_nan() || b.is_nan() {
-            f64::NAN
-        } else {
-            a.max(b)
-        }
-    })
+    apart.fold(0.0, worse)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 use busbar_tests::stack::workspace;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use self::{
@@ -28,9 +28,10 @@ use crate::{
 /// Python packages of the peers; the newest of power-grid-model for Python 3.11.
 const PEERS: [&str; 2] = ["power-grid-model==1.12.110", "dss-python==0.15.7"];
 
-/// Scenarios of a batch: enough that what a call costs does not count.
-fn scenarios(nodes: usize) -> usize {
-    (100_000 / nodes.max(1)).clamp(20, 200)
+/// Scenarios of a batch: enough that what a call costs does not count. An estimation takes longer.
+fn scenarios(nodes: usize, estimates: bool) -> usize {
+    let enough = if estimates { 20_000 } else { 100_000 };
+    (enough / nodes.max(1)).clamp(20, 200)
 }
 
 /// Arguments of `bench`.
@@ -42,7 +43,7 @@ pub(crate) struct Bench {
 
 #[derive(Subcommand)]
 enum What {
-    /// Power flow beside power-grid-model; peers come from PyPI. Exit status 1 when answers disagree.
+    /// Power flow and state estimation beside power-grid-model; peers come from PyPI. Exit status 1 when answers disagree.
     Solver(Solver),
 }
 
@@ -94,14 +95,17 @@ impl Solver {
         let mut rows = Vec::new();
         for &nodes in &self.sizes {
             for meshed in [false, true] {
-                let [input, update] = ["input.json", "update.json"].map(|name| dir.join(name));
-                let made = busbar.ask(&json!({
-                    "do": "generate", "nodes": nodes, "meshed": meshed, "scenarios": scenarios(nodes),
-                    "seed": nodes, "input": input, "update": update,
-                }))?;
-                let nodes = made["nodes"].as_u64().context("no node was made")?;
+                let shape = if meshed { "meshed" } else { "radial" };
                 for calculation in self.calculations() {
-                    let shape = if meshed { "meshed" } else { "radial" };
+                    let estimates = calculation.estimates();
+                    let [input, update] = ["input.json", "update.json"].map(|name| dir.join(name));
+                    let made = busbar.ask(&json!({
+                        "do": "generate", "nodes": nodes, "meshed": meshed, "meters": estimates,
+                        "asymmetric": calculation.asymmetric(),
+                        "scenarios": scenarios(nodes, estimates), "seed": nodes, "input": input,
+                        "update": update,
+                    }))?;
+                    let nodes = made["nodes"].as_u64().context("no node was made")?;
                     say(format_args!(
                         "{}, {nodes} nodes, {shape}",
                         calculation.name()
@@ -129,7 +133,7 @@ impl Solver {
     }
 
     fn calculations(&self) -> Vec<Calculation> {
-        let all = Calculation::ALL.into_iter();
+        let all = Calculation::value_variants().iter().copied();
         all.filter(|c| self.only.is_empty() || self.only.contains(c))
             .collect()
     }
