@@ -138,7 +138,8 @@ fn add_meters(input: &mut Data, update: &str, seed: u64, by_phase: bool) -> Resu
         voltages: 1.0,
         flows: if by_phase { 0.0 } else { 0.1 },
         injections: 0.0,
-        angle: false,
+        // Else its estimate is free to turn the sources' phases apart, ours is not.
+        angle: by_phase,
     };
     meters.add(input, outputs.first().context("no scenario")?, seed);
     Ok(readings(input, &outputs, seed))
