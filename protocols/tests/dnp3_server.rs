@@ -190,12 +190,13 @@ async fn a_new_connection_takes_the_place_of_a_dead_one() {
 #[tokio::test]
 async fn a_master_that_never_confirms_and_never_reads_keeps_nobody_waiting() {
     let server = server(&[10, 11]).await;
-    // Reads everything without end as master 10 and takes no answer: the frame is the published
-    // integrity poll's objects in an unconfirmed frame.
+    // Asks for the delay without end as master 10 and takes no answer. A read would wait until the
+    // restart is confirmed, and only the last of several; this is answered each time.
     let mut greedy = TcpStream::connect(server.address()).await.unwrap();
-    let poll = frame(&[0xC0, 0xC0, 0x01, 60, 2, 6, 60, 3, 6, 60, 4, 6, 60, 1, 6]);
     let (_reader, mut writer) = greedy.split();
-    let polls = poll.repeat(1000);
+    const DELAY_MEASURE: u8 = 23;
+    let poll = |n: u8| frame(&[0xC0 | n, 0xC0 | (n % 16), DELAY_MEASURE]);
+    let polls: Vec<u8> = (0..64).cycle().take(1024).flat_map(poll).collect();
     let mut sent = 0;
     // Until nothing has been taken for a second: the server reads no more from it, and what it
     // holds for it stays as it is. One that read on would take these without end.
