@@ -4,7 +4,7 @@
 use std::{fs, io, path::Path};
 
 use anyhow::{Context, Result, bail};
-use busbar_tests::grids::{Data, Fictional, Meters, load_scenarios, objective, readings};
+use busbar_tests::grids::{Course, Data, Fictional, Meters, load_scenarios, objective, readings};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use solver::{
@@ -108,7 +108,12 @@ fn generate(command: &Value) -> Result<Value> {
     let meshed = command["meshed"] == true;
     let mut input = Fictional::of_size(nodes, meshed).input(seed);
     let scenarios = number(command, "scenarios")? as usize;
-    let mut update = load_scenarios(&input, scenarios, seed);
+    let course = if command["walk"] == true {
+        Course::Walk
+    } else {
+        Course::Redrawn
+    };
+    let mut update = load_scenarios(&input, scenarios, seed, course);
     if command["meters"] == true {
         update = add_meters(&mut input, &update, seed, command["asymmetric"] == true)?;
     }

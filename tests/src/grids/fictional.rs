@@ -6,6 +6,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Map, Value, json};
 
 use super::data::{Data, update};
+use super::sensors::normal;
 
 /// Connections of a low-voltage feeder.
 const CONNECTIONS: usize = 7;
@@ -91,25 +92,37 @@ impl Fictional {
     }
 }
 
+/// How loads and generators differ from one scenario to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// Each value is drawn anew, evenly between 30 % and 100 % of what the input has.
+    Redrawn,
+    /// Each value starts like that and then goes on from where it was, by 2 % of itself (standard
+    /// deviation): what a second of a feeder is at most.
+    Walk,
+}
+
+/// Step of a walk, of the value itself.
+const WALK: f64 = 0.02;
+
 /// Scenarios of other values for every load and generator.
 #[must_use]
-pub fn load_scenarios(input: &Data, count: usize, seed: u64) -> String {
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut scaled = |value: &Value| match value {
-        Value::Array(phases) => {
-            let scale = |v: &Value| v.as_f64().unwrap_or(0.0) * random.random_range(0.3..1.0);
-            json!(phases.iter().map(scale).collect::<Vec<f64>>())
-        }
-        one => json!(one.as_f64().unwrap_or(0.0) * random.random_range(0.3..1.0)),
+pub fn load_scenarios(input: &Data, count: usize, seed: u64, course: Course) -> String {
+    let mut factors = Factors {
+        random: StdRng::seed_from_u64(seed),
+        course,
+        last: Vec::new(),
+        next: 0,
     };
     let scenarios = (0..count)
         .map(|_| {
+            factors.next = 0;
             let mut scenario = Map::new();
             for component in ["sym_load", "asym_load", "sym_gen", "asym_gen"] {
                 let rows: Vec<Value> = (input.rows(component).iter())
                     .map(|row| {
-                        let p = scaled(&row["p_specified"]);
-                        let q = scaled(&row["q_specified"]);
+                        let p = factors.scaled(&row["p_specified"]);
+                        let q = factors.scaled(&row["q_specified"]);
                         json!({"id": row["id"], "p_specified": p, "q_specified": q})
                     })
                     .collect();
@@ -121,6 +134,40 @@ pub fn load_scenarios(input: &Data, count: usize, seed: u64) -> String {
         })
         .collect();
     update(scenarios)
+}
+
+/// What part of each value of the input a scenario has.
+struct Factors {
+    random: StdRng,
+    course: Course,
+    /// Of the scenario before, as far as this one has come of itself.
+    last: Vec<f64>,
+    next: usize,
+}
+
+impl Factors {
+    fn draw(&mut self) -> f64 {
+        let last = self.last.get(self.next).copied();
+        let factor = match (self.course, last) {
+            (Course::Walk, Some(last)) => last * (1.0 + WALK * normal(&mut self.random)),
+            _ => self.random.random_range(0.3..1.0),
+        };
+        match last {
+            Some(_) => self.last[self.next] = factor,
+            None => self.last.push(factor),
+        }
+        self.next += 1;
+        factor
+    }
+
+    /// A number, or those of the phases.
+    fn scaled(&mut self, value: &Value) -> Value {
+        let mut scale = |v: &Value| v.as_f64().unwrap_or(0.0) * self.draw();
+        match value {
+            Value::Array(phases) => json!(phases.iter().map(scale).collect::<Vec<f64>>()),
+            one => json!(scale(one)),
+        }
+    }
 }
 
 struct Maker {
@@ -237,4 +284,35 @@ impl Maker {
 
 fn appliance(node: i32, kind: i32, p: Value, q: Value) -> Value {
     json!({"node": node, "status": 1, "type": kind, "p_specified": p, "q_specified": q})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_goes_on_from_where_it_was() {
+        let input = Fictional::of_size(300, false).input(1);
+        let powers = |course| -> Vec<Vec<f64>> {
+            let update = load_scenarios(&input, 5, 1, course);
+            let update: Value = serde_json::from_str(&update).expect("it is JSON");
+            let scenarios = update["data"].as_array().expect("scenarios").iter();
+            scenarios
+                .map(|s| {
+                    let rows = s["sym_gen"].as_array().expect("generators").iter();
+                    rows.filter_map(|r| r["p_specified"].as_f64()).collect()
+                })
+                .collect()
+        };
+        // Root mean square of what a value changes by, relative.
+        let change = |powers: &[Vec<f64>]| {
+            let pairs = powers.windows(2).flat_map(|w| w[0].iter().zip(&w[1]));
+            let squares: Vec<f64> = pairs.map(|(a, b)| (b / a - 1.0).powi(2)).collect();
+            assert!(squares.len() > 100);
+            (squares.iter().sum::<f64>() / squares.len() as f64).sqrt()
+        };
+        let walked = change(&powers(Course::Walk));
+        assert!((0.015..0.025).contains(&walked), "{walked}");
+        assert!(change(&powers(Course::Redrawn)) > 0.2);
+    }
 }

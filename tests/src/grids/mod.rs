@@ -8,6 +8,6 @@ mod random;
 mod sensors;
 
 pub use data::Data;
-pub use fictional::{Fictional, load_scenarios};
+pub use fictional::{Course, Fictional, load_scenarios};
 pub use random::{Random, scenarios};
 pub use sensors::{Meters, objective, readings};

@@ -188,7 +188,7 @@ fn read(meter: &Value, rows: &Rows<'_>, random: &mut StdRng) -> Value {
 }
 
 /// A draw of the standard normal distribution (Box and Muller, 1958).
-fn normal(random: &mut StdRng) -> f64 {
+pub(super) fn normal(random: &mut StdRng) -> f64 {
     let (a, b): (f64, f64) = (random.random(), random.random());
     (-2.0 * (1.0 - a).ln()).sqrt() * (std::f64::consts::TAU * b).cos()
 }

@@ -64,6 +64,11 @@ impl Calculation {
         matches!(self, Self::SeSym | Self::SeFlat | Self::SeTracking)
     }
 
+    /// Each scenario is a second after the one before it.
+    pub(super) fn tracks(self) -> bool {
+        self == Self::SeTracking
+    }
+
     pub(super) fn asymmetric(self) -> bool {
         !matches!(self, Self::PfSym | Self::SeSym)
     }

@@ -101,7 +101,7 @@ impl Solver {
                     let [input, update] = ["input.json", "update.json"].map(|name| dir.join(name));
                     let made = busbar.ask(&json!({
                         "do": "generate", "nodes": nodes, "meshed": meshed, "meters": estimates,
-                        "asymmetric": calculation.asymmetric(),
+                        "asymmetric": calculation.asymmetric(), "walk": calculation.tracks(),
                         "scenarios": scenarios(nodes, estimates), "seed": nodes, "input": input,
                         "update": update,
                     }))?;
