@@ -9,7 +9,7 @@
 //! interval. A load's agent bids for what the load is estimated to take, at the highest price there
 //! is: nothing here can switch a load, so its bid is must-serve and enters the clearing as fixed power.
 
-use solver::market::{Direction, NewOrder, Order, OrderId, Price, Step};
+use solver::market::{Direction, NewOrder, Order, OrderId, Price, Step, Terms};
 
 use crate::site::{Load, Unit};
 
@@ -73,6 +73,7 @@ pub fn orders(unit: &Unit, range_w: (f64, f64), interval: i64) -> Vec<NewOrder> 
             interval,
             direction,
             steps: vec![Step { quantity_w, price }],
+            terms: Terms::default(),
         })
     };
     let sell = order(Direction::Sell, range_w.1, unit.sell_price);
@@ -101,6 +102,7 @@ pub fn must_serve(
         interval,
         direction: Direction::Buy,
         steps: vec![Step { quantity_w, price }],
+        terms: Terms::default(),
     })
 }
 

@@ -299,7 +299,7 @@ fn within_capability(standing: &[Order], units: &[MarketUnit]) -> Vec<Order> {
 
 #[cfg(test)]
 mod tests {
-    use solver::market::{Capability, OrderId, Price, Step};
+    use solver::market::{Capability, OrderId, Price, Step, Terms};
 
     use super::*;
 
@@ -324,6 +324,7 @@ mod tests {
             unit,
             interval: 0,
             direction,
+            terms: Terms::default(),
             steps: quantities
                 .iter()
                 .map(|&quantity_w| Step {

@@ -1,6 +1,8 @@
 //! What is asked of the loop: decided first, on record next, taken over last.
 
-use solver::market::{Accepted, Direction, LedgerEntry, NewOrder, Phase, Price, Step, rules};
+use solver::market::{
+    Accepted, Direction, LedgerEntry, NewOrder, Phase, Price, Step, Terms, rules,
+};
 
 use super::{
     book::{Placed, PlacedBy},
@@ -180,5 +182,6 @@ fn new_order(order: api::NewOrder) -> Result<NewOrder, Problem> {
         interval,
         direction,
         steps,
+        terms: Terms::default(),
     })
 }

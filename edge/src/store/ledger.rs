@@ -186,7 +186,7 @@ fn names_order(record: &Record) -> bool {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use solver::market::{Direction, Order, Price, Step};
+    use solver::market::{Direction, Order, Price, Step, Terms};
 
     use super::*;
 
@@ -200,6 +200,7 @@ mod tests {
                 unit: 93,
                 interval: 1_800_000_000,
                 direction: Direction::Sell,
+                terms: Terms::default(),
                 steps: vec![Step {
                     quantity_w: 5,
                     price: Price(20_000_000),

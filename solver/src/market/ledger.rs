@@ -22,8 +22,8 @@ pub enum LedgerEntry {
     OrderRejected {
         /// When, UTC, µs since 1970.
         at_us: i64,
-        /// As it came.
-        request: NewOrder,
+        /// As it came; boxed, as rejections are rare.
+        request: Box<NewOrder>,
         /// Why.
         rejection: Rejection,
     },

@@ -12,6 +12,7 @@ mod ledger;
 mod order;
 pub mod rules;
 mod settlement;
+mod terms;
 mod unit;
 pub(crate) mod utc;
 
@@ -23,4 +24,5 @@ pub use rules::{Accepted, Bounds, Rejection};
 pub use settlement::{
     Imbalance, Meter, MeterQuality, Settlement, Statement, StatementLine, StatementReason, settle,
 };
+pub use terms::{Call, Kind, PPM, Storage, Terms, Window};
 pub use unit::{Capability, Registry, Unit};

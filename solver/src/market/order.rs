@@ -4,6 +4,7 @@ use std::{fmt, iter::Sum, ops::Neg};
 
 use serde::{Deserialize, Serialize};
 
+use super::Terms;
 use crate::network::Id;
 
 /// Money in micro-currency.
@@ -92,6 +93,9 @@ pub struct Order {
     pub direction: Direction,
     /// The curve: prices rise for `Sell`, fall for `Buy`.
     pub steps: Vec<Step>,
+    /// What it says beyond its curve.
+    #[serde(default, skip_serializing_if = "Terms::are_plain")]
+    pub terms: Terms,
 }
 
 /// An order as it arrives, before any rule has seen it.
@@ -113,4 +117,7 @@ pub struct NewOrder {
     pub direction: Direction,
     /// The curve: prices rise for `Sell`, fall for `Buy`.
     pub steps: Vec<Step>,
+    /// What it says beyond its curve.
+    #[serde(default, skip_serializing_if = "Terms::are_plain")]
+    pub terms: Terms,
 }

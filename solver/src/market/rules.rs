@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Direction, NewOrder, Order, OrderId, Phase, Price, Product, Registry, Unit,
+    Direction, NewOrder, Order, OrderId, Phase, Price, Product, Registry, Step, Unit,
     utc::{span, utc},
 };
 use crate::network::Id;
@@ -85,6 +85,7 @@ type Rule = fn(&NewOrder, &Context<'_>) -> Result<(), Fault>;
 /// Every rule, in the order in which they are tried: the first that fails is named.
 const RULES: &[(&str, Rule)] = &[
     ("client_id", client_id),
+    ("kind", kind),
     ("node", node),
     ("unit", unit),
     ("dispatchable", dispatchable),
@@ -127,8 +128,24 @@ pub fn accept(request: &NewOrder, context: &Context<'_>) -> Result<Accepted, Rej
         unit: unit.id,
         interval: request.interval,
         direction: request.direction,
-        steps: request.steps.clone(),
+        steps: steps(request, context.bounds),
+        terms: request.terms.clone(),
     }))
+}
+
+/// The curve as the market takes it: what must run asks the lowest price, what must be served bids
+/// the highest.
+fn steps(request: &NewOrder, bounds: &Bounds) -> Vec<Step> {
+    let mut steps = request.steps.clone();
+    if request.terms.must {
+        for step in &mut steps {
+            step.price = match request.direction {
+                Direction::Sell => bounds.price_min,
+                Direction::Buy => bounds.price_max,
+            };
+        }
+    }
+    steps
 }
 
 fn reject(rule: &str, fault: Fault) -> Rejection {
@@ -161,7 +178,8 @@ fn same_content(
     if unit_is_same
         && order.interval == request.interval
         && order.direction == request.direction
-        && order.steps == request.steps
+        && order.steps == steps(request, context.bounds)
+        && order.terms == request.terms
     {
         return Ok(Accepted::Repeated(order.clone()));
     }
@@ -188,6 +206,18 @@ fn client_id(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault> {
             id.len()
         ),
         "1 to 64 printable ASCII characters without spaces",
+    ))
+}
+
+/// Until the clearing takes the other kinds.
+fn kind(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault> {
+    let terms = &request.terms;
+    if terms.kind.is_energy() && terms.counterparty.is_none() {
+        return Ok(());
+    }
+    Err(fault(
+        "the market does not clear orders of this kind",
+        "an offer or bid for energy without a counterparty",
     ))
 }
 
@@ -393,7 +423,7 @@ fn price_bounds(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> 
 }
 
 fn monotone(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault> {
-    let falls = |pair: &[super::Step]| match request.direction {
+    let falls = |pair: &[Step]| match request.direction {
         Direction::Sell => pair[1].price < pair[0].price,
         Direction::Buy => pair[1].price > pair[0].price,
     };
@@ -420,9 +450,8 @@ fn capability(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
         Direction::Buy => -unit.capability.p_min_w,
     }
     .max(0.0);
-    let total = |steps: &[super::Step]| -> i128 {
-        steps.iter().map(|step| i128::from(step.quantity_w)).sum()
-    };
+    let total =
+        |steps: &[Step]| -> i128 { steps.iter().map(|step| i128::from(step.quantity_w)).sum() };
     let asked_w = total(&request.steps);
     let standing_w: i128 = same_unit_and_interval(unit, request, context)
         .filter(|order| order.direction == request.direction)
@@ -447,7 +476,7 @@ fn capability(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
 /// A unit that would buy from itself at a gain makes welfare out of nothing.
 fn self_crossing(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
     let unit = find_unit(request, context)?;
-    let best_of = |direction: Direction, steps: &[super::Step]| {
+    let best_of = |direction: Direction, steps: &[Step]| {
         let prices = steps.iter().map(|step| step.price);
         match direction {
             Direction::Sell => prices.min(),

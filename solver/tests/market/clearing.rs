@@ -2,7 +2,7 @@
 
 use solver::{
     market::{
-        Capability, Direction, Order, OrderId, Party, Price, Step, Unit,
+        Capability, Direction, Order, OrderId, Party, Price, Step, Terms, Unit,
         clearing::{
             BranchLimit, Case, Clearing, ClearingError, Limit, NodeLimit, NodePower, Options,
             Status, clear,
@@ -241,6 +241,7 @@ fn order(id: u64, unit: Id, direction: Direction, steps: &[(i64, i64)]) -> Order
         unit,
         interval: 0,
         direction,
+        terms: Terms::default(),
         steps: steps
             .iter()
             .map(|&(quantity_w, price)| Step {
@@ -386,6 +387,7 @@ fn equal_orders_at_a_node_share_in_proportion() {
         id: OrderId(100),
         client_id: "twin".to_owned(),
         unit: 201,
+        terms: Terms::default(),
         steps: vec![Step {
             quantity_w: 2_500_000,
             ..order.steps[0]
@@ -452,6 +454,7 @@ fn a_load_behind_a_rating_is_curtailed_to_it() {
         unit: 300,
         interval: 0,
         direction: Direction::Buy,
+        terms: Terms::default(),
         steps: vec![Step {
             quantity_w: 3_000_000,
             price: Price(60_000_000),

@@ -2,7 +2,7 @@
 
 use solver::market::{
     Accepted, Bounds, Capability, Direction, NewOrder, Order, OrderId, Price, Product, Registry,
-    Rejection, Step, Unit,
+    Rejection, Step, Terms, Unit,
     rules::{self, Context},
 };
 
@@ -58,6 +58,7 @@ fn request() -> NewOrder {
         interval: 1_800_000_010,
         direction: Direction::Sell,
         steps: vec![step(1000, 20), step(1000, 30)],
+        terms: Terms::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use solver::{
     market::{
         Capability, Direction, Imbalance, Meter, MeterQuality, Money, Order, OrderId, Party, Price,
-        Step, Unit,
+        Step, Terms, Unit,
         clearing::{
             Award, BranchLimit, Case, Clearing, Interface, LimitSet, NodeLimit, NodePower, Options,
             Status, clear,
@@ -156,6 +156,7 @@ fn case(rng: &mut StdRng, network: &Network) -> Case {
                 interval: 0,
                 direction,
                 steps,
+                terms: Terms::default(),
             });
         }
     }

@@ -200,7 +200,7 @@ fn units(grid: &Grid, case: &Case, equations: &Equations) -> Result<Vec<UnitAt>,
 /// also what the optimum under a limit on its total would take.
 fn servable(case: &Case) -> BTreeMap<(Id, bool, Price), f64> {
     let mut asked: BTreeMap<(Id, bool, Price), f64> = BTreeMap::new();
-    for order in &case.orders {
+    for order in case.orders.iter().filter(|o| o.terms.kind.is_energy()) {
         let buys = order.direction == Direction::Buy;
         for step in &order.steps {
             // Exact: the sum of watts is far below 2^53, or far above what any unit can do.
