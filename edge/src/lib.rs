@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cycle;
 pub mod field;
 pub mod published;
+pub mod replay;
 pub mod run;
 pub mod site;
 pub mod store;

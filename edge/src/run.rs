@@ -33,9 +33,9 @@ use crate::{
     field::Field,
     published::{Handle, Published, Request},
     site::Site,
-    store::{Historian, Ledger},
+    store::{Historian, Ledger, Record},
     table::{Promise, Snapshot, Table},
-    web::api::{AlarmView, OrderView, Problem, Status},
+    web::api::{AlarmView, OrderView, Problem, ReceiptView, Status},
 };
 
 /// Events of devices that may wait for the table.
@@ -90,6 +90,11 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
     make_directory(&site.state_dir)?;
     let ledger = Ledger::open(&site.state_dir)?;
     let product = cycle.product();
+    let started = Record::Started {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        key: ledger.key()?.public(),
+    };
+    ledger.append(&[started], started_us, true)?;
     for record in ledger.recent(REMEMBERED * i64::from(product.length_s))? {
         cycle.restore(&record);
     }
@@ -114,7 +119,7 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
         done: Vec::new(),
         rss_bytes: rss_bytes(),
     });
-    ledger.append(&first.records)?;
+    ledger.append(&first.records, started_us, false)?;
     let (published, watched) = watch::channel(first.published);
     let (requests, requested) = mpsc::channel(REQUESTS);
     let the_loop = Loop {
@@ -127,6 +132,7 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
         asks,
         done,
         not_sent: Vec::new(),
+        signed: product.interval_of(started_us),
         due: Instant::now(),
         requested,
         field,
@@ -238,6 +244,8 @@ struct Loop {
     done: mpsc::Receiver<(u64, CommandStatus)>,
     /// Ends of commands that did not even reach their device's task.
     not_sent: Vec<(u64, CommandStatus)>,
+    /// The interval in which the ledger was signed last.
+    signed: i64,
     /// When the next step begins, whatever is asked until then. Monotonic: a clock that is set
     /// back shall not hold the loop up.
     due: Instant,
@@ -272,6 +280,11 @@ impl Loop {
                 }
             }
         };
+        let ledger = Arc::clone(&self.ledger);
+        let signed = spawn_blocking(move || ledger.append(&[], now_us(), true)).await;
+        if let Ok(Err(error)) = &signed {
+            tracing::error!(%error, "the record's last part is not signed");
+        }
         let (history, thread) = self.history;
         drop(history);
         if let Err(error) = thread.await {
@@ -306,12 +319,16 @@ impl Loop {
         };
         let ledger = Arc::clone(&self.ledger);
         let mut cycle = self.cycle;
+        let now_us = snapshot.now_us;
+        let interval = cycle.product().interval_of(now_us);
+        let sign = interval != self.signed;
+        self.signed = interval;
         let stepped = spawn_blocking(move || {
             let output = cycle.step(input);
-            let kept = if output.records.is_empty() {
-                Ok(())
+            let kept = if output.records.is_empty() && !sign {
+                Ok(None)
             } else {
-                ledger.append(&output.records)
+                ledger.append(&output.records, now_us, sign)
             };
             (cycle, output, kept)
         })
@@ -374,11 +391,17 @@ impl Loop {
             Ok(decision) => decision,
             Err(problem) => return Ok(Err(problem)),
         };
+        let mut receipt = None;
         if let Some(record) = decision.record.clone() {
             let ledger = Arc::clone(&self.ledger);
-            spawn_blocking(move || ledger.append(&[record])).await??;
+            let append = move || ledger.append(&[record], now_us(), false);
+            receipt = spawn_blocking(append).await??;
         }
-        Ok(self.cycle.settle_decision(&decision))
+        let settled = self.cycle.settle_decision(&decision);
+        Ok(settled.map(|order| OrderView {
+            receipt: receipt.map(ReceiptView::from),
+            ..order
+        }))
     }
 }
 

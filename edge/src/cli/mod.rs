@@ -4,6 +4,7 @@
 mod check;
 mod data;
 mod estimate;
+mod ledger;
 mod powerflow;
 mod run;
 mod status;
@@ -63,6 +64,14 @@ enum Verb {
     /// Estimate a network's state from its sensors, from and to power-grid-model's JSON. Exit status
     /// 1 without a solution, 65 if the input is wrong.
     Estimate(estimate::EstimateArguments),
+    /// The record of everything the market did: check it, export it.
+    Ledger {
+        #[command(subcommand)]
+        verb: ledger::LedgerVerb,
+    },
+    /// Compute again from the record what it says was computed, and compare bit for bit. Exit status
+    /// 1 if anything differs. The moments choose intervals by their start.
+    Replay(ledger::Range),
     /// Print the OpenAPI document of the HTTP interface.
     Openapi,
 }
@@ -76,6 +85,8 @@ pub fn main() -> ExitCode {
         Verb::Status { site, json } => status::status(&site, json),
         Verb::Powerflow(arguments) => powerflow::powerflow(&arguments),
         Verb::Estimate(arguments) => estimate::estimate(&arguments),
+        Verb::Ledger { verb } => ledger::ledger(verb),
+        Verb::Replay(range) => ledger::replay(&range),
         Verb::Openapi => openapi(),
     };
     result.unwrap_or_else(|error| {

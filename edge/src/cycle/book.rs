@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use solver::{
     market::{
-        Contracts, LedgerEntry, Order, OrderId, Phase, Product, Settlement,
+        Contracts, LedgerEntry, Order, OrderId, Phase, Product, Rulebook, Settlement,
         clearing::{Case, Clearing},
     },
     network::Id,
@@ -59,6 +59,8 @@ pub(super) enum Delivery {
 #[derive(Clone, Debug)]
 pub(super) struct Cleared {
     pub(super) case: Case,
+    /// None: by an early build.
+    pub(super) rulebook: Option<Box<Rulebook>>,
     pub(super) clearing: Clearing,
     pub(super) took_us: i64,
 }
@@ -69,7 +71,7 @@ pub(super) struct Interval {
     pub(super) start: i64,
     pub(super) outcome: Outcome,
     pub(super) delivery: Delivery,
-    case: Option<Case>,
+    case: Option<(Case, Option<Box<Rulebook>>)>,
     pub(super) contracts: Option<Contracts>,
     pub(super) settlement: Option<Settlement>,
     /// Rendered once it no longer changes within a phase.
@@ -177,6 +179,7 @@ impl Book {
                     self.interval(start).view = None;
                 }
             }
+            Record::Started { .. } | Record::Network { .. } | Record::Checkpoint { .. } => {}
         }
     }
 
@@ -184,13 +187,18 @@ impl Book {
         match entry {
             LedgerEntry::OrderAccepted { order, .. } => self.place(order.clone(), PlacedBy::Api),
             LedgerEntry::OrderRejected { .. } | LedgerEntry::Metered { .. } => {}
-            LedgerEntry::GateClosed { interval, case, .. } => {
+            LedgerEntry::GateClosed {
+                interval,
+                case,
+                rulebook,
+                ..
+            } => {
                 for order in case.orders.iter().chain(must_serve(case)) {
                     if !self.orders.contains_key(&order.id.0) {
                         self.place(order.clone(), PlacedBy::Agent);
                     }
                 }
-                self.interval(*interval).case = Some((**case).clone());
+                self.interval(*interval).case = Some(((**case).clone(), rulebook.clone()));
             }
             LedgerEntry::Cleared { interval, clearing } => {
                 self.cleared_now(*interval, (**clearing).clone(), 0);
@@ -262,7 +270,7 @@ impl Book {
         }
         let interval = self.interval(start);
         interval.view = None;
-        if let Some(case) = interval.case.take() {
+        if let Some((case, rulebook)) = interval.case.take() {
             for order in must_serve(&case) {
                 if let Some(placed) = self.orders.get_mut(&order.id.0) {
                     let asked = order.steps.iter().map(|step| step.quantity_w);
@@ -272,6 +280,7 @@ impl Book {
             let interval = self.interval(start);
             interval.outcome = Outcome::Cleared(Arc::new(Cleared {
                 case,
+                rulebook,
                 clearing,
                 took_us,
             }));

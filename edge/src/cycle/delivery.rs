@@ -6,7 +6,7 @@
 //! is void, nobody owes anything for it. What did begin is settled, even if the appliance was
 //! stopped meanwhile: leases are longer than an interval, so the devices went on without it.
 
-use solver::market::{Imbalance, LedgerEntry, Product, settle};
+use solver::market::{LedgerEntry, Product, settle};
 
 use super::{
     alarms::Severity,
@@ -73,11 +73,9 @@ impl Cycle {
             };
             let over = (product.start_us(start), end_us);
             let meters = self.meters.read(&cleared.case, &self.node_of_source, over);
-            let imbalance = Imbalance {
-                short_price: self.site.market.import_price,
-                long_price: self.site.market.export_price,
-            };
-            let settlement = settle(start, &contracts, &meters, &imbalance);
+            let rulebook = cleared.rulebook.as_deref().cloned();
+            let rulebook = rulebook.unwrap_or_else(|| self.rulebook());
+            let settlement = settle(start, &contracts, &meters, &rulebook.imbalance);
             self.record(
                 LedgerEntry::Metered {
                     interval: start,

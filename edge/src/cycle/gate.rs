@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use protocols::point::PointId;
 use solver::{
     market::{
-        Accepted, Direction, LedgerEntry, Order, OrderId, Phase, Unit as MarketUnit,
+        Accepted, Direction, Imbalance, LedgerEntry, Order, OrderId, Phase, Rulebook, Unit as MarketUnit,
         clearing::{self, Case, Status as ClearingStatus, clear},
         contracts, rules,
     },
-    network::Id,
+    network::{Id, pgm_json},
 };
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     agents::{self, Knowledge},
     clock::rfc3339_s,
-    store::Record,
+    store::{Hash, Record},
     table::Snapshot,
 };
 
@@ -95,22 +95,19 @@ impl Cycle {
         let Some(case) = self.close_gate(start, snapshot) else {
             return;
         };
+        let rulebook = self.rulebook();
+        let network = self.network_on_record(records);
         self.record(
             LedgerEntry::GateClosed {
                 interval: start,
-                network: self.positions(),
+                network: network.to_string(),
+                rulebook: Some(Box::new(rulebook.clone())),
                 case: Box::new(case.clone()),
             },
             records,
         );
         let begun = (self.stopwatch)();
-        // What the margin leaves to the meters' errors is not the optimiser's to use up.
-        let options = clearing::Options {
-            tolerance_u_pu: 1e-5,
-            tolerance_rating: 1e-5,
-            ..clearing::Options::default()
-        };
-        let result = clear(&self.feeder.grid, &case, &options);
+        let result = clear(&self.feeder.grid, &case, &rulebook.clearing);
         let took_us = (self.stopwatch)() - begun;
         let clearing = match result {
             Ok(clearing) => clearing,
@@ -174,16 +171,29 @@ impl Cycle {
             .raise(Severity::Critical, "limit_violated", "market", text, now_us);
     }
 
-    /// Switch and tap positions in words, for the record.
-    fn positions(&self) -> String {
-        let open = self.feeder.grid.branches.iter();
-        let open: Vec<String> = open
-            .filter(|b| !(b.from_closed && b.to_closed))
-            .map(|b| b.id.to_string())
-            .collect();
-        let taps = self.feeder.grid.network().transformer.iter();
-        let taps: Vec<String> = taps.map(|t| format!("{}:{}", t.id, t.tap_pos)).collect();
-        format!("open {}; taps {}", open.join(" "), taps.join(" "))
+    pub(super) fn rulebook(&self) -> Rulebook {
+        Rulebook {
+            imbalance: Imbalance {
+                short_price: self.site.market.import_price,
+                long_price: self.site.market.export_price,
+            },
+            // What the margin leaves to the meters' errors is not the optimiser's to use up.
+            clearing: clearing::Options {
+                tolerance_u_pu: 1e-5,
+                tolerance_rating: 1e-5,
+                ..clearing::Options::default()
+            },
+        }
+    }
+
+    /// The digest of the network with its switch and tap positions; it goes on record the first time.
+    fn network_on_record(&mut self, records: &mut Vec<Record>) -> Hash {
+        let json = pgm_json::write(self.feeder.grid.network());
+        let digest = Hash::of(json.as_bytes());
+        if self.networks.insert(digest) {
+            records.push(Record::Network { digest, json });
+        }
+        digest
     }
 
     /// Units that answer and obey, with what each can do in the interval, W.

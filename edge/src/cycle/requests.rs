@@ -15,6 +15,9 @@ use crate::{
     web::api::{self, AlarmView, OrderView, Problem},
 };
 
+/// Refusals of one step that go on record; who sends more is not worth the space.
+const REFUSED_MOST: usize = 64;
+
 /// A request decided but not yet on record: once it is, [`Cycle::settle_decision`] takes it over.
 #[derive(Debug)]
 pub struct Decision {
@@ -29,7 +32,11 @@ impl Cycle {
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn decide_order(&self, request: api::NewOrder, now_us: i64) -> Result<Decision, Problem> {
+    pub fn decide_order(
+        &mut self,
+        request: api::NewOrder,
+        now_us: i64,
+    ) -> Result<Decision, Problem> {
         let request = new_order(request)?;
         let (standing, cancelled) = self.book.placed();
         let context = rules::Context {
@@ -53,12 +60,28 @@ impl Cycle {
                 order: order.id.0,
                 record: None,
             }),
-            Err(rejection) => Err(Problem {
-                error: rejection.rule,
-                message: rejection.message,
-                accepted: Some(rejection.accepted),
-            }),
+            Err(rejection) => {
+                self.refuse(request, rejection.clone(), now_us);
+                Err(Problem {
+                    error: rejection.rule,
+                    message: rejection.message,
+                    accepted: Some(rejection.accepted),
+                })
+            }
         }
+    }
+
+    /// Notes a refusal for the record, with the next step: it changes nothing, so nobody waits for it.
+    fn refuse(&mut self, request: NewOrder, rejection: rules::Rejection, at_us: i64) {
+        if self.refused.len() >= REFUSED_MOST {
+            tracing::warn!(participant = request.participant, %rejection, "refusal not on record");
+            return;
+        }
+        self.refused.push(Record::Market(LedgerEntry::OrderRejected {
+            at_us,
+            request: Box::new(request),
+            rejection,
+        }));
     }
 
     /// Decides on the cancellation of an order; nothing changes yet.

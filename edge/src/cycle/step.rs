@@ -1,7 +1,7 @@
 //! The loop's state, and one step of it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -26,7 +26,7 @@ use crate::{
     clock::US,
     published::Published,
     site::{Site, Unit},
-    store::Record,
+    store::{Hash, Record},
     table::Snapshot,
     web::api::{AlarmView, NetworkView},
 };
@@ -86,6 +86,10 @@ pub struct Cycle {
     pub(super) dispatch: Dispatch,
     pub(super) meters: Meters,
     pub(super) alarms: Alarms,
+    /// Digests of the networks that went on record.
+    pub(super) networks: BTreeSet<Hash>,
+    /// Refused orders that are not on record yet.
+    pub(super) refused: Vec<Record>,
     pub(super) estimation_us: VecDeque<i64>,
     pub(super) clearing_us: VecDeque<i64>,
     /// Updates counted at past snapshots.
@@ -128,6 +132,8 @@ impl Cycle {
             dispatch: Dispatch::default(),
             meters: Meters::new(market.interval_s),
             alarms: Alarms::new(now_us),
+            networks: BTreeSet::new(),
+            refused: Vec::new(),
             estimation_us: VecDeque::new(),
             clearing_us: VecDeque::new(),
             updates: VecDeque::new(),
@@ -180,7 +186,7 @@ impl Cycle {
         } = input;
         let now_us = snapshot.now_us;
         let site = Arc::clone(&self.site);
-        let mut records = Vec::new();
+        let mut records = std::mem::take(&mut self.refused);
         self.book.turn(now_us);
         self.links(&snapshot);
         self.fallbacks(&snapshot);

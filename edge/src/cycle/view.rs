@@ -383,6 +383,7 @@ pub(super) fn order(placed: &Placed, node: i32) -> OrderView {
         .to_owned(),
         state: state.to_owned(),
         awarded_w: placed.awarded_w,
+        receipt: None,
     }
 }
 
@@ -436,6 +437,7 @@ fn show_clearing(site: &Site, cleared: &Cleared, view: &mut IntervalView) {
         case,
         clearing,
         took_us,
+        ..
     } = cleared;
     let (status, message) = match &clearing.status {
         ClearingStatus::Optimal => ("optimal", None),

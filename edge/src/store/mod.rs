@@ -10,7 +10,7 @@ pub mod ledger;
 pub mod users;
 
 pub use historian::{Historian, Retention};
-pub use ledger::{Ledger, LedgerError, Record};
+pub use ledger::{Hash, Key, Ledger, LedgerError, Receipt, Record};
 
 /// Opens a database, or begins one that only its owner can read.
 fn database(path: &Path) -> Result<redb::Database, redb::DatabaseError> {

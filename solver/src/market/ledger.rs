@@ -3,9 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Contracts, Meter, NewOrder, Order, Rejection, Settlement,
-    clearing::{Case, Clearing},
+    Contracts, Imbalance, Meter, NewOrder, Order, Rejection, Settlement,
+    clearing::{Case, Clearing, Options},
 };
+
+/// What a site chose of the market's rules: with network and case, all that an interval's results
+/// are computed from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rulebook {
+    /// Of the clearing.
+    pub clearing: Options,
+    /// Prices of deviations.
+    pub imbalance: Imbalance,
+}
 
 /// One entry of the record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,8 +42,12 @@ pub enum LedgerEntry {
     GateClosed {
         /// Start of the interval.
         interval: i64,
-        /// Names the network and its switch and tap positions (a digest by the caller).
+        /// Names the network as it stands, switch and tap positions included (a digest by the
+        /// caller).
         network: String,
+        /// What the site chose; none on records of early builds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rulebook: Option<Box<Rulebook>>,
         /// All else; boxed since it dwarfs the other entries.
         case: Box<Case>,
     },

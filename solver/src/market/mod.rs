@@ -18,7 +18,7 @@ pub(crate) mod utc;
 
 pub use contract::{Contract, Contracts, Party, amount, contracts, energy_wh};
 pub use gate::{Phase, Product, ProductError};
-pub use ledger::LedgerEntry;
+pub use ledger::{LedgerEntry, Rulebook};
 pub use order::{Direction, Money, NewOrder, Order, OrderId, Price, Step};
 pub use rules::{Accepted, Bounds, Rejection};
 pub use settlement::{

@@ -39,7 +39,7 @@ pub struct Meter {
 }
 
 /// Prices of deviations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Imbalance {
     /// Paid by who delivers less, or takes more, than contracted.

@@ -113,6 +113,7 @@ fn the_record_reads_back_bit_for_bit() {
     let closed = LedgerEntry::GateClosed {
         interval: 900,
         network: "cigre".to_owned(),
+        rulebook: None,
         case: Box::new(case.clone()),
     };
     let cleared = LedgerEntry::Cleared {

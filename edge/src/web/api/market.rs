@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::store::Receipt;
+
 /// A market interval.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct IntervalView {
@@ -160,7 +162,11 @@ pub struct OrderStep {
     "id": 41, "client_id": "a1", "participant": "prosumers", "unit": 93, "node": 3,
     "interval": "2026-06-21T12:00:10Z", "direction": "sell",
     "steps": [{ "quantity_w": 50000, "price_per_mwh": 20.0 }], "placed_by": "api",
-    "state": "accepted", "awarded_w": null
+    "state": "accepted", "awarded_w": null,
+    "receipt": {
+        "record": 1207,
+        "hash": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    }
 }))]
 pub struct OrderView {
     /// Number given on acceptance.
@@ -185,4 +191,24 @@ pub struct OrderView {
     pub state: String,
     /// Power awarded, W.
     pub awarded_w: Option<f64>,
+    /// In the answer to placing or cancelling: where that is on record.
+    pub receipt: Option<ReceiptView>,
+}
+
+/// Proof that something is on record: the signed chain of the ledger contains this hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReceiptView {
+    /// Number of the record in the ledger.
+    pub record: u64,
+    /// SHA-256 of the chain up to and with it, hexadecimal.
+    pub hash: String,
+}
+
+impl From<Receipt> for ReceiptView {
+    fn from(receipt: Receipt) -> Self {
+        Self {
+            record: receipt.number,
+            hash: receipt.hash.to_string(),
+        }
+    }
 }

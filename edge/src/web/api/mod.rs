@@ -15,7 +15,7 @@ mod operation;
 
 pub use account::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount};
 pub use market::{
-    AcCheckView, AwardView, BindingView, IntervalView, NewOrder, OrderStep, OrderView, PriceView,
+    AcCheckView, AwardView, BindingView, IntervalView, NewOrder, OrderStep, OrderView, PriceView, ReceiptView,
     SettlementView,
 };
 pub use network::{

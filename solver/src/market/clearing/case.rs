@@ -119,7 +119,7 @@ pub struct Case {
 
 /// How hard to try.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Most convex programmes to solve, over all tightenings.
     pub max_iterations: u32,

@@ -1,0 +1,22 @@
+//! The ledger: an append-only, hash-chained and signed sequence of [`Record`]s in `ledger.redb`.
+//! What is appended is on disk before anybody is told.
+//!
+//! [`chain`] says how records are hashed and signed, [`file`] how they are kept, [`export`] how
+//! they are handed to an auditor (`docs/ledger.md` describes that format), [`verify`] checks all
+//! three.
+
+mod chain;
+mod export;
+mod file;
+mod key;
+mod record;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use chain::Hash;
+pub use export::{ExportError, verify_export, write_export};
+pub use file::{Ledger, Row};
+pub use key::{Key, PublicKey};
+pub use record::{LedgerError, Receipt, Record};
+pub use verify::{Fault, Report, Verifier};

@@ -1,0 +1,110 @@
+//! What the ledger takes, gives back and cannot do.
+
+use serde::{Deserialize, Serialize};
+use solver::market::{LedgerEntry, OrderId};
+
+use super::{Fault, Hash, PublicKey};
+
+/// One entry of the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// What the market puts on record.
+    Market(LedgerEntry),
+    /// An order was cancelled before its gate closed.
+    OrderCancelled {
+        /// When, UTC, µs since 1970.
+        at_us: i64,
+        /// Which.
+        order: OrderId,
+    },
+    /// The appliance started.
+    Started {
+        /// Its version: results may differ between versions.
+        version: String,
+        /// What it signs with from here on.
+        key: PublicKey,
+    },
+    /// A network that gates are closed on, by its digest.
+    Network {
+        /// SHA-256 of `json`.
+        digest: Hash,
+        /// The network, power-grid-model JSON.
+        json: String,
+    },
+    /// The chain up to the record before this one is signed.
+    Checkpoint {
+        /// By whose key.
+        key: PublicKey,
+        /// Ed25519, hexadecimal.
+        signature: String,
+    },
+}
+
+/// What one gets for a record: proof of what was on record before it, once the chain is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Number of the record.
+    pub number: u64,
+    /// Hash of the chain up to and with it.
+    pub hash: Hash,
+}
+
+/// Why the ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another process has it open.
+    #[error("{0} is in use: a busbar runs on this state directory")]
+    InUse(String),
+    /// It cannot be opened, read or written.
+    #[error("{file}: {reason}")]
+    Storage {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+    /// It is of a version that came after this one.
+    #[error(
+        "{file} has format {found}, written by a newer Busbar; this one knows formats up to {known}: \
+         start the newer one, or give this one a state directory of its own"
+    )]
+    Newer {
+        /// The file.
+        file: String,
+        /// Its format.
+        found: u64,
+        /// The newest format known here.
+        known: u64,
+    },
+    /// A record in a form that this program does not know, though its bytes are as they were written.
+    #[error(
+        "{file}: record {number} is intact, but of another build of Busbar, and this one cannot \
+         resume from it ({reason}); `busbar ledger verify` and `export` still work on it: keep the \
+         state directory, and give this build a new one"
+    )]
+    Record {
+        /// The file.
+        file: String,
+        /// Its number.
+        number: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Its content is not what was written.
+    #[error("{file} is damaged or was tampered with: {fault}; see `busbar ledger verify`")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        fault: Fault,
+    },
+    /// The key cannot be read or made.
+    #[error("{file}: {reason}")]
+    Key {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+}

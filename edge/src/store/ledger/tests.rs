@@ -1,0 +1,303 @@
+//! The ledger on disk: what was appended, what was damaged, what another build wrote.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use solver::market::{Direction, LedgerEntry, Order, OrderId, Price, Step, Terms};
+
+use super::*;
+
+fn order(id: u64) -> Record {
+    Record::Market(LedgerEntry::OrderAccepted {
+        at_us: 17,
+        order: Order {
+            id: OrderId(id),
+            client_id: format!("c{id}"),
+            participant: "p".to_owned(),
+            unit: 93,
+            interval: 1_800_000_000,
+            direction: Direction::Sell,
+            terms: Terms::default(),
+            steps: vec![Step {
+                quantity_w: 5,
+                price: Price(20_000_000),
+            }],
+        },
+    })
+}
+
+#[test]
+fn what_was_appended_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let cancelled = Record::OrderCancelled {
+        at_us: 18,
+        order: OrderId(1),
+    };
+    {
+        let ledger = Ledger::open(dir.path()).unwrap();
+        ledger.append(&[order(1), order(2)], 17, false).unwrap();
+        ledger.append(std::slice::from_ref(&cancelled), 17, false).unwrap();
+        assert!(matches!(
+            Ledger::open(dir.path()),
+            Err(LedgerError::InUse(_))
+        ));
+    }
+    let ledger = Ledger::open(dir.path()).unwrap();
+    assert_eq!(ledger.recent(0).unwrap(), [order(1), order(2), cancelled]);
+    let file = fs::metadata(dir.path().join("ledger.redb")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+}
+
+fn failed(interval: i64) -> Record {
+    Record::Market(LedgerEntry::ClearingFailed {
+        interval,
+        reason: "no estimate".to_owned(),
+    })
+}
+
+#[test]
+fn a_restart_sees_every_order_however_many_and_no_more_than_it_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let old = [order(1), failed(100), order(2), failed(110)];
+    let new: Vec<Record> = (3..5000).map(order).collect();
+    ledger.append(&old, 17, false).unwrap();
+    ledger.append(&new, 17, false).unwrap();
+    ledger.append(&[failed(120)], 17, false).unwrap();
+    let recent = ledger.recent(0).unwrap();
+    assert_eq!(recent[0], old[3], "the first from before");
+    assert_eq!(recent.len(), 1 + new.len() + 1);
+    assert_eq!(ledger.recent(10).unwrap()[0], old[1]);
+}
+
+#[test]
+fn what_repeats_itself_is_kept_in_little() {
+    let long = Record::Market(LedgerEntry::ClearingFailed {
+        interval: 10,
+        reason: "no estimate; ".repeat(1000),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    ledger.append(std::slice::from_ref(&long), 17, false).unwrap();
+    assert_eq!(ledger.recent(0).unwrap(), [long]);
+    let kept = ledger.kept(0).len();
+    assert!(kept < 1000, "{kept} bytes of 13000");
+}
+
+/// Else a number would be given twice.
+#[test]
+fn a_restart_sees_the_last_number_however_old_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let failures: Vec<Record> = (0..3000).map(|k| failed(10 * k)).collect();
+    ledger.append(&[order(1), order(2)], 17, false).unwrap();
+    ledger.append(&failures, 17, false).unwrap();
+    assert_eq!(ledger.recent(1000).unwrap()[0], order(2));
+}
+
+#[test]
+fn a_damaged_ledger_is_refused_not_emptied() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ledger.redb");
+    fs::write(&file, b"this is no ledger").unwrap();
+    assert!(matches!(
+        Ledger::open(dir.path()),
+        Err(LedgerError::Storage { .. })
+    ));
+    assert_eq!(fs::read(&file).unwrap(), b"this is no ledger");
+}
+
+/// Two signed intervals and something after them.
+fn small(directory: &std::path::Path) -> Ledger {
+    let ledger = Ledger::open(directory).unwrap();
+    ledger.append(&[order(1), failed(100)], 5, true).unwrap();
+    ledger.append(&[order(2), failed(110)], 15, true).unwrap();
+    ledger.append(&[order(3)], 25, false).unwrap();
+    ledger
+}
+
+#[test]
+fn a_ledger_as_written_is_found_good_by_its_key_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = small(dir.path());
+    let key = ledger.key().unwrap().public();
+    let report = ledger.verify(&[key]).unwrap();
+    assert_eq!((report.records, report.checkpoints, report.unsigned), (7, 2, 1));
+    assert_eq!(report.keys.into_iter().collect::<Vec<_>>(), [key]);
+    let other = Key::open(tempfile::tempdir().unwrap().path()).unwrap().public();
+    let error = ledger.verify(&[other]).unwrap_err();
+    assert!(matches!(
+        error,
+        LedgerError::Damaged { fault: Fault::Stranger { number: 2, .. }, .. }
+    ));
+    // Nothing new is not signed twice; what is new is, and vouches for all before.
+    ledger.append(&[], 26, true).unwrap();
+    ledger.append(&[], 27, true).unwrap();
+    let report = ledger.verify(&[key]).unwrap();
+    assert_eq!((report.records, report.unsigned), (8, 0));
+}
+
+#[test]
+fn a_receipt_is_of_the_record_and_found_in_the_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = small(dir.path());
+    let receipt = ledger.append(&[order(4)], 30, true).unwrap().unwrap();
+    let row = ledger.rows(receipt.number).unwrap().next().unwrap().unwrap();
+    assert_eq!((row.hash, row.record()), (receipt.hash, Ok(order(4))));
+    assert_eq!(ledger.append(&[], 30, true).unwrap(), None);
+}
+
+#[test]
+fn any_byte_of_any_row_that_is_flipped_is_caught() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = small(dir.path());
+    let kept: Vec<Vec<u8>> = (0..7).map(|number| ledger.kept(number)).collect();
+    Ledger::check(&kept).unwrap();
+    let mut flipped = 0;
+    for number in 0..7 {
+        for at in 0..kept[number].len() {
+            for bit in [0x01, 0x20, 0x80] {
+                let mut rows = kept.clone();
+                rows[number][at] ^= bit;
+                assert!(Ledger::check(&rows).is_err(), "row {number}, byte {at}, bit {bit:x}");
+                flipped += 1;
+                if flipped % 200 == 0 {
+                    let name = u64::try_from(number).unwrap();
+                    ledger.tamper(name, Some(&rows[number]));
+                    assert!(ledger.verify(&[]).is_err(), "row {number}, byte {at}, bit {bit:x}");
+                    ledger.tamper(name, Some(&kept[number]));
+                }
+            }
+        }
+    }
+    ledger.verify(&[]).unwrap();
+    assert!(flipped > 1000, "{flipped}");
+}
+
+#[test]
+fn a_row_taken_out_or_exchanged_is_caught() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = small(dir.path());
+    let rows: Vec<Vec<u8>> = (0..7).map(|number| ledger.kept(number)).collect();
+    for number in 0..6 {
+        let (this, next) = (&rows[number as usize], &rows[number as usize + 1]);
+        ledger.tamper(number, None);
+        let error = ledger.verify(&[]).unwrap_err();
+        assert!(matches!(
+            error,
+            LedgerError::Damaged { fault: Fault::Order { .. }, .. }
+        ));
+        ledger.tamper(number, Some(next));
+        ledger.tamper(number + 1, Some(this));
+        assert!(ledger.verify(&[]).is_err(), "{number}");
+        ledger.tamper(number, Some(this));
+        ledger.tamper(number + 1, Some(next));
+    }
+    ledger.verify(&[]).unwrap();
+}
+
+#[test]
+fn a_chain_made_anew_without_the_key_is_caught() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = small(dir.path());
+    let forged = serde_json::to_string(&order(9)).unwrap();
+    ledger.rechain(3, &forged);
+    let error = ledger.verify(&[]).unwrap_err();
+    assert!(matches!(
+        error,
+        LedgerError::Damaged { fault: Fault::Signature { number: 5, .. }, .. }
+    ));
+}
+
+#[test]
+fn the_ledger_of_an_earlier_build_is_taken_over_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = [order(1), failed(100), order(2), failed(110)];
+    Ledger::of_format(dir.path(), None, &old);
+    assert!(Ledger::look(dir.path()).unwrap_err().to_string().contains("takes it over"));
+    {
+        let ledger = Ledger::open(dir.path()).unwrap();
+        assert_eq!(ledger.recent(1000).unwrap(), old);
+        let rows: Vec<Row> = ledger.rows(0).unwrap().map(|row| row.unwrap()).collect();
+        let times: Vec<i64> = rows.iter().map(|row| row.at_us).collect();
+        assert_eq!(times, [17, 100_000_000, 17, 110_000_000]);
+        ledger.append(&[order(3)], 5, true).unwrap();
+        assert_eq!(ledger.verify(&[]).unwrap().records, 6);
+    }
+    // Once; and an earlier build does not take it for an empty one.
+    let ledger = Ledger::open(dir.path()).unwrap();
+    assert_eq!(ledger.verify(&[]).unwrap().unsigned, 0);
+    assert_eq!(ledger.recent(1000).unwrap().len(), 6);
+}
+
+#[test]
+fn the_ledger_of_a_newer_build_is_refused_by_name_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    Ledger::of_format(dir.path(), Some(3), &[]);
+    for _ in 0..2 {
+        let error = Ledger::open(dir.path()).unwrap_err();
+        assert!(matches!(error, LedgerError::Newer { found: 3, .. }), "{error}");
+        assert!(error.to_string().contains("newer Busbar"), "{error}");
+    }
+}
+
+#[test]
+fn a_record_of_another_build_stops_the_restart_but_not_the_auditor() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    ledger.append(&[order(1)], 5, false).unwrap();
+    ledger.rechain(0, r#"{"record":"of_tomorrow","x":1}"#);
+    let error = ledger.recent(0).unwrap_err().to_string();
+    assert!(error.contains("intact, but of another build"), "{error}");
+    assert_eq!(ledger.verify(&[]).unwrap().records, 1);
+}
+
+#[test]
+fn a_network_goes_on_record_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let json = "{}".to_owned();
+    let digest = Hash::of(json.as_bytes());
+    let network = Record::Network { digest, json };
+    ledger.append(&[order(1), network.clone(), failed(1)], 5, false).unwrap();
+    ledger.append(&[network.clone(), failed(2)], 6, false).unwrap();
+    assert_eq!(ledger.network(digest).unwrap(), Some(1));
+    let kept = ledger.recent(1000).unwrap();
+    assert_eq!(kept, [order(1), network, failed(1), failed(2)]);
+}
+
+fn exported(ledger: &Ledger, from_us: i64, to_us: i64) -> Vec<u8> {
+    let mut text = Vec::new();
+    ledger.export(from_us, to_us, &mut text).unwrap();
+    text
+}
+
+#[test]
+fn an_export_stands_on_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = small(dir.path());
+    let key = ledger.key().unwrap().public();
+    for (from, to, records) in [(i64::MIN, i64::MAX, 7), (0, 15, 3), (15, 26, 4), (99, 100, 0)] {
+        let text = exported(&ledger, from, to);
+        let report = verify_export(text.as_slice(), &[key]).unwrap();
+        assert_eq!((report.records, report.unsigned), (records, 0), "{from} to {to}");
+    }
+}
+
+#[test]
+fn any_byte_of_an_export_that_is_flipped_or_missing_is_caught() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = exported(&small(dir.path()), 0, 16);
+    let caught = |text: &[u8]| verify_export(text, &[]).is_err();
+    assert!(!caught(&text));
+    for at in 0..text.len() {
+        for bit in 0..8 {
+            let mut flipped = text.clone();
+            flipped[at] ^= 1 << bit;
+            assert!(caught(&flipped), "byte {at}, bit {bit}");
+        }
+        assert!(caught(&text[..at]), "cut at {at}");
+        let mut longer = text.clone();
+        longer.insert(at, b' ');
+        assert!(caught(&longer), "a blank at {at}");
+    }
+}
