@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::store::Ledger;
 use crate::web::api::{
     AlarmView, DeviceView, DispatchView, IntervalView, NetworkState, NetworkView, NewOrder,
     OrderView, PointView, Problem, Status,
@@ -64,6 +65,8 @@ pub enum Request {
 pub struct Handle {
     /// The network as built; never changes while running.
     pub network: Arc<NetworkView>,
+    /// The record, to read.
+    pub ledger: Arc<Ledger>,
     /// The latest state.
     pub published: watch::Receiver<Arc<Published>>,
     /// Requests to the loop.

@@ -145,12 +145,7 @@ impl Replay {
     }
 
     /// An interval that failed without its gate having closed has nothing to be computed from.
-    fn clearing(
-        &mut self,
-        number: u64,
-        interval: i64,
-        on_record: Result<Clearing, String>,
-    ) {
+    fn clearing(&mut self, number: u64, interval: i64, on_record: Result<Clearing, String>) {
         let Some(mut gate) = self.gates.remove(&interval) else {
             return;
         };
@@ -232,20 +227,24 @@ impl Replay {
 /// The first place where two documents differ, and how.
 fn difference(path: &str, before: &Value, after: &Value) -> Option<String> {
     match (before, after) {
-        (Value::Object(a), Value::Object(b)) if a.len() == b.len() => a.iter().find_map(|(key, a)| {
-            let path = format!("{path}.{key}");
-            match b.get(key) {
-                Some(b) => difference(&path, a, b),
-                None => Some(format!("{path} is {a} on record, and not there now")),
-            }
-        }),
+        (Value::Object(a), Value::Object(b)) if a.len() == b.len() => {
+            a.iter().find_map(|(key, a)| {
+                let path = format!("{path}.{key}");
+                match b.get(key) {
+                    Some(b) => difference(&path, a, b),
+                    None => Some(format!("{path} is {a} on record, and not there now")),
+                }
+            })
+        }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
             let mut pairs = a.iter().zip(b).enumerate();
             pairs.find_map(|(k, (a, b))| difference(&format!("{path}[{k}]"), a, b))
         }
-        // As text, in which the zeros differ.
-        _ if before.to_string() == after.to_string() => None,
-        _ => Some(format!("{path} is {before} on record, {after} now")),
+        _ => {
+            // As text, in which the zeros differ.
+            let (before, after) = (before.to_string(), after.to_string());
+            (before != after).then(|| format!("{path} is {before} on record, {after} now"))
+        }
     }
 }
 
@@ -258,7 +257,10 @@ mod tests {
     #[test]
     fn the_first_difference_is_named_by_its_place() {
         let of = |a: Value, b: Value| difference("", &a, &b);
-        assert_eq!(of(json!({"a": [1.5, -0.0]}), json!({"a": [1.5, -0.0]})), None);
+        assert_eq!(
+            of(json!({"a": [1.5, -0.0]}), json!({"a": [1.5, -0.0]})),
+            None
+        );
         assert_eq!(
             of(json!({"a": [1.5, 0.0]}), json!({"a": [1.5, -0.0]})).unwrap(),
             ".a[1] is 0.0 on record, -0.0 now"
@@ -267,6 +269,9 @@ mod tests {
             of(json!({"a": 1}), json!({"b": 1})).unwrap(),
             ".a is 1 on record, and not there now"
         );
-        assert_eq!(of(json!([1]), json!([])).unwrap(), " is [1] on record, [] now");
+        assert_eq!(
+            of(json!([1]), json!([])).unwrap(),
+            " is [1] on record, [] now"
+        );
     }
 }

@@ -122,11 +122,12 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
     ledger.append(&first.records, started_us, false)?;
     let (published, watched) = watch::channel(first.published);
     let (requests, requested) = mpsc::channel(REQUESTS);
+    let ledger = Arc::new(ledger);
     let the_loop = Loop {
         status_file: site.state_dir.join("status.json"),
         site,
         cycle,
-        ledger: Arc::new(ledger),
+        ledger: Arc::clone(&ledger),
         history: keep_history(historian, alarms),
         published,
         asks,
@@ -141,6 +142,7 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
     Ok(Running {
         handle: Handle {
             network,
+            ledger,
             published: watched,
             requests,
         },

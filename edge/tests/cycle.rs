@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use bench::{Bench, START, US};
 use edge::{
+    replay::Replay,
     store::Record,
     web::api::{Health, IntervalView, NewOrder, OrderStep, Problem},
 };
@@ -95,6 +96,50 @@ fn the_load_profile_follows_the_day() {
     bench.scale_loads(2.5);
     let output = bench.until(10);
     assert_eq!(interval(&output, START + 10).phase, "delivering");
+}
+
+#[test]
+fn the_record_of_the_loop_is_enough_to_compute_it_again() {
+    let mut bench = Bench::new();
+    let mut replay = Replay::new(i64::MIN, i64::MAX);
+    let mut number = 0;
+    while bench.now_us <= (START + 23) * US {
+        for record in bench.tick().records {
+            // As it is read back from disk.
+            let json = serde_json::to_string(&record).unwrap();
+            replay.record(number, serde_json::from_str(&json).unwrap());
+            number += 1;
+        }
+    }
+    let done = (replay.clearings, replay.contracts, replay.settlements);
+    assert_eq!(done, (2, 2, 1));
+    assert_eq!(replay.differences, []);
+}
+
+#[test]
+fn a_refusal_goes_on_record_with_the_next_step() {
+    let mut bench = Bench::new();
+    bench.tick();
+    let late = order("late", START, 1_000, 20.0);
+    let refused = bench.cycle.decide_order(late, bench.now_us).unwrap_err();
+    assert_eq!(refused.error, "gate");
+    let records = bench.tick().records;
+    let noted = |e: &LedgerEntry| {
+        matches!(e, LedgerEntry::OrderRejected { request, rejection, .. }
+            if request.client_id == "late" && rejection.rule == "gate")
+    };
+    assert!(
+        records
+            .iter()
+            .any(|r| matches!(r, Record::Market(e) if noted(e)))
+    );
+    assert!(
+        !bench
+            .tick()
+            .records
+            .iter()
+            .any(|r| matches!(r, Record::Market(e) if noted(e)))
+    );
 }
 
 #[test]
@@ -255,12 +300,13 @@ fn an_order_takes_the_place_of_the_agents() {
 
 #[test]
 fn orders_that_break_a_rule_are_refused_in_words() {
-    let bench = {
+    let mut bench = {
         let mut bench = Bench::new();
         bench.until(1);
         bench
     };
-    let refused = |order| -> Problem { bench.cycle.decide_order(order, bench.now_us).unwrap_err() };
+    let mut refused =
+        |order| -> Problem { bench.cycle.decide_order(order, bench.now_us).unwrap_err() };
     let good = order("x", START + 10, 1000, 30.0);
     let rows = [
         (

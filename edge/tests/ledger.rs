@@ -10,7 +10,6 @@ use std::{
 };
 
 use edge::{
-    replay::Replay,
     site,
     store::{Hash, Ledger, Record},
 };
@@ -37,7 +36,10 @@ struct Draws(u64);
 
 impl Draws {
     fn below(&mut self, bound: u64) -> i64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         i64::try_from((self.0 >> 33) % bound).unwrap()
     }
 }
@@ -106,7 +108,10 @@ fn case(draws: &mut Draws, interval: i64, number: u64) -> Case {
                 order: None,
             }),
         }],
-        units: vec![unit(101, 3, (0.0, 30_000.0)), unit(102, 3, (-30_000.0, 30_000.0))],
+        units: vec![
+            unit(101, 3, (0.0, 30_000.0)),
+            unit(102, 3, (-30_000.0, 30_000.0)),
+        ],
         orders,
         limits: LimitSet {
             u_min_pu: 0.95,
@@ -206,7 +211,8 @@ fn a_thousand_intervals_are_computed_again_bit_for_bit() {
     let all = busbar(&["replay", "--state", state]);
     let text = said(&all);
     assert!(all.status.success(), "{text}");
-    let expected = "1000 clearings, 1000 sets of contracts and 1000 settlements computed again: 0 differ";
+    let expected =
+        "1000 clearings, 1000 sets of contracts and 1000 settlements computed again: 0 differ";
     assert!(text.contains(expected), "{text}");
     let some = busbar(&[
         "replay",
@@ -220,14 +226,20 @@ fn a_thousand_intervals_are_computed_again_bit_for_bit() {
     assert!(said(&some).contains("4 clearings"), "{}", said(&some));
     let verified = busbar(&["ledger", "verify", "--state", state]);
     // Two at the start, five each, and a checkpoint after all of these.
-    assert!(said(&verified).contains("6003 records in order, 1001 checkpoints"), "{}", said(&verified));
+    assert!(
+        said(&verified).contains("6003 records in order, 1001 checkpoints"),
+        "{}",
+        said(&verified)
+    );
 }
 
 #[test]
 fn what_was_not_computed_so_is_named() {
     let dir = tempfile::tempdir().unwrap();
     recorded(dir.path(), 4, |k, records| match (&mut records[1], k) {
-        (Record::Market(LedgerEntry::Cleared { clearing, .. }), 1) => clearing.awards[0].p_w += 1e-9,
+        (Record::Market(LedgerEntry::Cleared { clearing, .. }), 1) => {
+            clearing.awards[0].p_w += 1e-9
+        }
         _ if k == 2 => {
             let Record::Market(LedgerEntry::Settled(settlement)) = &mut records[4] else {
                 panic!("the last is the settlement");
@@ -240,8 +252,14 @@ fn what_was_not_computed_so_is_named() {
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains(".Ok.awards[0].p_w is"), "{text}");
-    assert!(text.contains("settlement: .statements[0].balance is"), "{text}");
-    assert!(text.contains("4 settlements computed again: 2 differ"), "{text}");
+    assert!(
+        text.contains("settlement: .statements[0].balance is"),
+        "{text}"
+    );
+    assert!(
+        text.contains("4 settlements computed again: 2 differ"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -303,13 +321,6 @@ fn a_network_read_back_clears_as_the_one_whose_switches_were_moved() {
     assert_ne!(text(&moved), text(&built), "the positions matter");
 }
 
-#[test]
-fn replay_needs_no_file_to_be_fed() {
-    let mut replay = Replay::new(0, 1);
-    replay.record(0, Record::OrderCancelled { at_us: 0, order: OrderId(1) });
-    assert_eq!((replay.clearings, replay.differences.len()), (0, 0));
-}
-
 fn python(arguments: &[&str]) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/verify_ledger.py");
     let mut command = Command::new("python3");
@@ -337,11 +348,21 @@ fn a_participant_checks_an_export_with_python_alone() {
     let dir = tempfile::tempdir().unwrap();
     let file = exported(dir.path());
     let (name, key) = (file.to_str().unwrap(), key_of(dir.path()));
-    let (ours, theirs) = (busbar(&["ledger", "verify", name, "--key", &key]), python(&[name, &key]));
-    assert!(ours.status.success() && theirs.status.success(), "{}", said(&theirs));
+    let (ours, theirs) = (
+        busbar(&["ledger", "verify", name, "--key", &key]),
+        python(&[name, &key]),
+    );
+    assert!(
+        ours.status.success() && theirs.status.success(),
+        "{}",
+        said(&theirs)
+    );
     assert_eq!(said(&ours), said(&theirs));
     let stranger = "0".repeat(64);
-    for output in [busbar(&["ledger", "verify", name, "--key", &stranger]), python(&[name, &stranger])] {
+    for output in [
+        busbar(&["ledger", "verify", name, "--key", &stranger]),
+        python(&[name, &stranger]),
+    ] {
         assert_eq!(output.status.code(), Some(65), "{}", said(&output));
     }
     let text = fs::read(&file).unwrap();
@@ -352,7 +373,12 @@ fn a_participant_checks_an_export_with_python_alone() {
         flipped[at] ^= 1 << draws.below(8);
         fs::write(&file, &flipped).unwrap();
         for output in [busbar(&["ledger", "verify", name]), python(&[name])] {
-            assert_eq!(output.status.code(), Some(65), "byte {at}: {}", said(&output));
+            assert_eq!(
+                output.status.code(),
+                Some(65),
+                "byte {at}: {}",
+                said(&output)
+            );
         }
     }
 }
@@ -368,13 +394,25 @@ fn looking_at_a_ledger_makes_nothing_and_says_what_is_missing() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     recorded(dir.path(), 1, |_, _| {});
     fs::remove_file(dir.path().join("ledger-key")).unwrap();
-    assert!(busbar(&["ledger", "verify", "--state", state]).status.success());
+    assert!(
+        busbar(&["ledger", "verify", "--state", state])
+            .status
+            .success()
+    );
     let output = busbar(&["ledger", "export", "--state", state, "-"]);
     assert_eq!(output.status.code(), Some(65));
-    assert!(said(&output).contains("nothing can be signed"), "{}", said(&output));
+    assert!(
+        said(&output).contains("nothing can be signed"),
+        "{}",
+        said(&output)
+    );
     assert!(!dir.path().join("ledger-key").exists());
     let _running = Ledger::open(dir.path()).unwrap();
     let output = busbar(&["ledger", "verify", "--state", state]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("while the appliance is stopped"), "{}", said(&output));
+    assert!(
+        said(&output).contains("while the appliance is stopped"),
+        "{}",
+        said(&output)
+    );
 }

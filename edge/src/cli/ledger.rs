@@ -31,7 +31,12 @@ pub(super) enum LedgerVerb {
         /// An export; `-` for standard input. Otherwise, the ledger of the state directory.
         file: Option<PathBuf>,
         /// The state directory.
-        #[arg(long, value_name = "DIR", conflicts_with = "file", required_unless_present = "file")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            conflicts_with = "file",
+            required_unless_present = "file"
+        )]
         state: Option<PathBuf>,
         /// A public key that may have signed; may be given more than once. Without, any key will do
         /// and those found are named.
@@ -68,8 +73,9 @@ pub(super) struct Range {
 }
 
 fn moment(text: &str) -> Result<i64, String> {
-    parse_rfc3339_s(text)
-        .ok_or_else(|| "not a moment in RFC 3339, whole seconds, e.g. 2027-01-15T08:00:00Z".to_owned())
+    parse_rfc3339_s(text).ok_or_else(|| {
+        "not a moment in RFC 3339, whole seconds, e.g. 2027-01-15T08:00:00Z".to_owned()
+    })
 }
 
 /// Says why a ledger or export is not good.
@@ -144,7 +150,9 @@ fn good(report: &Report, keys: &[PublicKey]) -> ExitCode {
         unsigned,
         ..
     } = report;
-    say(&format!("{records} records in order, {checkpoints} checkpoints among them"));
+    say(&format!(
+        "{records} records in order, {checkpoints} checkpoints among them"
+    ));
     if let Some((number, hash)) = report.last {
         say(&format!("last record {number}, hash {hash}"));
     }
@@ -202,7 +210,11 @@ pub(super) fn replay(of: &Range) -> anyhow::Result<ExitCode> {
                 let before = replay.differences.len();
                 replay.record(row.number, record);
                 let new = &replay.differences[before..];
-                others += if version == env!("CARGO_PKG_VERSION") { 0 } else { new.len() };
+                others += if version == env!("CARGO_PKG_VERSION") {
+                    0
+                } else {
+                    new.len()
+                };
                 for (k, difference) in new.iter().enumerate() {
                     if before + k < SHOWN {
                         say(&format!("{} {difference}", rfc3339_s(difference.interval)));
@@ -211,7 +223,9 @@ pub(super) fn replay(of: &Range) -> anyhow::Result<ExitCode> {
             }
             Err(reason) => {
                 let number = row.number;
-                return Ok(refuse(&format!("record {number} is of another build: {reason}")));
+                return Ok(refuse(&format!(
+                    "record {number} is of another build: {reason}"
+                )));
             }
         }
     }
@@ -228,7 +242,9 @@ pub(super) fn replay(of: &Range) -> anyhow::Result<ExitCode> {
         differences.len()
     ));
     if others > 0 {
-        say(&format!("{others} of them were computed by another version than this"));
+        say(&format!(
+            "{others} of them were computed by another version than this"
+        ));
     }
     if clearings == 0 {
         say_error("busbar: no gate on record closed for an interval in this range");

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use protocols::point::PointId;
 use solver::{
     market::{
-        Accepted, Direction, Imbalance, LedgerEntry, Order, OrderId, Phase, Rulebook, Unit as MarketUnit,
+        Accepted, Direction, Imbalance, LedgerEntry, Order, OrderId, Phase, Rulebook,
+        Unit as MarketUnit,
         clearing::{self, Case, Status as ClearingStatus, clear},
         contracts, rules,
     },

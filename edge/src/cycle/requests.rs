@@ -77,11 +77,12 @@ impl Cycle {
             tracing::warn!(participant = request.participant, %rejection, "refusal not on record");
             return;
         }
-        self.refused.push(Record::Market(LedgerEntry::OrderRejected {
-            at_us,
-            request: Box::new(request),
-            rejection,
-        }));
+        self.refused
+            .push(Record::Market(LedgerEntry::OrderRejected {
+                at_us,
+                request: Box::new(request),
+                rejection,
+            }));
     }
 
     /// Decides on the cancellation of an order; nothing changes yet.

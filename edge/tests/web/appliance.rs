@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use edge::{
     published::{Handle, Published, Request},
-    store::users::UserStore,
+    store::{Ledger, users::UserStore},
     web::{self, api::*},
 };
 use serde_json::{Value, json};
@@ -46,6 +46,7 @@ impl Appliance {
         let made_up_loop = tokio::spawn(answer(asked, published.clone()));
         let handle = Handle {
             network: Arc::new(network()),
+            ledger: Arc::new(Ledger::open(&directory).unwrap()),
             published: seen,
             requests,
         };
@@ -192,6 +193,7 @@ fn place(order: NewOrder, published: &watch::Sender<Arc<Published>>) -> Result<O
         placed_by: "api".to_owned(),
         state: "accepted".to_owned(),
         awarded_w: None,
+        receipt: None,
     };
     published.send_modify(|now| {
         let now = Arc::make_mut(now);
@@ -370,6 +372,7 @@ fn state() -> Published {
         placed_by: "agent".to_owned(),
         state: "accepted".to_owned(),
         awarded_w: None,
+        receipt: None,
     };
     let interval = |start, phase| Arc::new(interval(start, phase));
     Published {

@@ -115,7 +115,11 @@ mod tests {
     fn only_one_text_stands_for_a_hash() {
         let text = Hash::of(b"abc").to_string();
         assert_eq!(unhex(&text), Some(Hash::of(b"abc").0));
-        for wrong in [text.to_uppercase(), text[1..].to_owned(), format!("{text}0")] {
+        for wrong in [
+            text.to_uppercase(),
+            text[1..].to_owned(),
+            format!("{text}0"),
+        ] {
             assert_eq!(unhex::<32>(&wrong), None, "{wrong}");
         }
     }

@@ -7,10 +7,7 @@ use std::io::{self, BufRead, Write};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
-    Fault, Hash, Key, PublicKey, Report, Row, Verifier,
-    chain::export_message,
-};
+use super::{Fault, Hash, Key, PublicKey, Report, Row, Verifier, chain::export_message};
 
 /// Version of the format.
 const VERSION: u32 = 2;
@@ -181,7 +178,10 @@ fn end(
         .last
         .unwrap_or((head.first.saturating_sub(1), head.previous));
     if (last, hash) != (foot.last, foot.hash) {
-        let reason = format!("the export should end with record {}, not {last}", foot.last);
+        let reason = format!(
+            "the export should end with record {}, not {last}",
+            foot.last
+        );
         return Err(fault(at, &reason).into());
     }
     report.unsigned = 0;
@@ -203,5 +203,8 @@ fn same(at: usize, line: &[u8], only_form: &str) -> Result<(), Fault> {
     if line == only_form.as_bytes() {
         return Ok(());
     }
-    Err(fault(at, "it says what a line may say, but is not written as one"))
+    Err(fault(
+        at,
+        "it says what a line may say, but is not written as one",
+    ))
 }

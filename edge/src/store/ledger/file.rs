@@ -10,8 +10,8 @@ use std::{fmt, fs, io, path::Path};
 
 use miniz_oxide::{deflate::compress_to_vec_zlib, inflate::decompress_to_vec_zlib_with_limit};
 use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle as _,
-    WriteTransaction,
+    Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition,
+    TableHandle as _, WriteTransaction,
 };
 use solver::market::LedgerEntry;
 
@@ -152,7 +152,8 @@ impl Ledger {
     pub fn key(&self) -> Result<&Key, LedgerError> {
         self.key.as_ref().ok_or_else(|| LedgerError::Key {
             file: super::key::FILE.to_owned(),
-            reason: "there is none beside the ledger, and without it nothing can be signed".to_owned(),
+            reason: "there is none beside the ledger, and without it nothing can be signed"
+                .to_owned(),
         })
     }
 
@@ -165,14 +166,18 @@ impl Ledger {
             let mut meta = transaction.open_table(META).map_err(|e| self.storage(&e))?;
             let format = meta.get("format").map_err(|e| self.storage(&e))?;
             let format = format.map(|format| format.value());
-            meta.insert("format", FORMAT).map_err(|e| self.storage(&e))?;
+            meta.insert("format", FORMAT)
+                .map_err(|e| self.storage(&e))?;
             format
         };
         if let Some(found) = format.filter(|&found| found > FORMAT) {
             return Err(self.newer(found));
         }
         if format.is_none() {
-            self.begin(&transaction, names.iter().any(|name| name == UNCHAINED.name()))?;
+            self.begin(
+                &transaction,
+                names.iter().any(|name| name == UNCHAINED.name()),
+            )?;
         }
         transaction.commit().map_err(|e| self.storage(&e))
     }
@@ -185,7 +190,10 @@ impl Ledger {
         let mut rows = transaction.open_table(ROWS).map_err(open)?;
         let mut old = transaction.open_table(UNCHAINED).map_err(open)?;
         if unchained {
-            tracing::info!(file = self.file, "the ledger of an earlier Busbar is chained");
+            tracing::info!(
+                file = self.file,
+                "the ledger of an earlier Busbar is chained"
+            );
             let mut chain = (0, Hash::START);
             let mut at_us = 0;
             for row in old.iter().map_err(storage)? {
@@ -204,7 +212,8 @@ impl Ledger {
             }
             old.retain(|_, _| false).map_err(storage)?;
         }
-        let notice = compress_to_vec_zlib(b"\"this ledger was taken over by a newer Busbar\"", LEVEL);
+        let notice =
+            compress_to_vec_zlib(b"\"this ledger was taken over by a newer Busbar\"", LEVEL);
         old.insert(0, notice.as_slice()).map_err(storage)?;
         Ok(())
     }
@@ -263,7 +272,10 @@ impl Ledger {
     }
 
     /// Number of the next record and the hash before it; whether there is nothing to sign.
-    fn end(&self, rows: &Table<'_, u64, &'static [u8]>) -> Result<((u64, Hash), bool), LedgerError> {
+    fn end(
+        &self,
+        rows: &Table<'_, u64, &'static [u8]>,
+    ) -> Result<((u64, Hash), bool), LedgerError> {
         let last = rows.last().map_err(|e| self.storage(&e))?;
         match last {
             None => Ok(((0, Hash::START), true)),
@@ -344,7 +356,10 @@ impl Ledger {
         }
         let first = first.unwrap_or_default();
         let count = usize::try_from(past.saturating_sub(first)).unwrap_or(usize::MAX);
-        let rows = self.rows(first)?.take(count).map(|row| row.map_err(Into::into));
+        let rows = self
+            .rows(first)?
+            .take(count)
+            .map(|row| row.map_err(Into::into));
         let written = write_export::<io::Error>(rows, first, previous, self.key()?, out);
         written.map_err(|e| self.storage(&e))
     }
@@ -461,7 +476,6 @@ fn names_order(record: &Record) -> bool {
     }
 }
 
-
 #[cfg(test)]
 impl Ledger {
     /// A row's bytes as they are kept.
@@ -518,7 +532,11 @@ impl Ledger {
         let rows: Vec<Row> = self.rows(0).unwrap().map(|row| row.unwrap()).collect();
         let mut chain = (0, Hash::START);
         for row in rows {
-            let json = if row.number == changed { json.to_owned() } else { row.json };
+            let json = if row.number == changed {
+                json.to_owned()
+            } else {
+                row.json
+            };
             let row = link(&mut chain, row.at_us, json);
             self.tamper(row.number, Some(&row.bytes()));
         }

@@ -35,7 +35,9 @@ fn what_was_appended_is_there_after_a_restart() {
     {
         let ledger = Ledger::open(dir.path()).unwrap();
         ledger.append(&[order(1), order(2)], 17, false).unwrap();
-        ledger.append(std::slice::from_ref(&cancelled), 17, false).unwrap();
+        ledger
+            .append(std::slice::from_ref(&cancelled), 17, false)
+            .unwrap();
         assert!(matches!(
             Ledger::open(dir.path()),
             Err(LedgerError::InUse(_))
@@ -77,7 +79,9 @@ fn what_repeats_itself_is_kept_in_little() {
     });
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
-    ledger.append(std::slice::from_ref(&long), 17, false).unwrap();
+    ledger
+        .append(std::slice::from_ref(&long), 17, false)
+        .unwrap();
     assert_eq!(ledger.recent(0).unwrap(), [long]);
     let kept = ledger.kept(0).len();
     assert!(kept < 1000, "{kept} bytes of 13000");
@@ -121,13 +125,21 @@ fn a_ledger_as_written_is_found_good_by_its_key_alone() {
     let ledger = small(dir.path());
     let key = ledger.key().unwrap().public();
     let report = ledger.verify(&[key]).unwrap();
-    assert_eq!((report.records, report.checkpoints, report.unsigned), (7, 2, 1));
+    assert_eq!(
+        (report.records, report.checkpoints, report.unsigned),
+        (7, 2, 1)
+    );
     assert_eq!(report.keys.into_iter().collect::<Vec<_>>(), [key]);
-    let other = Key::open(tempfile::tempdir().unwrap().path()).unwrap().public();
+    let other = Key::open(tempfile::tempdir().unwrap().path())
+        .unwrap()
+        .public();
     let error = ledger.verify(&[other]).unwrap_err();
     assert!(matches!(
         error,
-        LedgerError::Damaged { fault: Fault::Stranger { number: 2, .. }, .. }
+        LedgerError::Damaged {
+            fault: Fault::Stranger { number: 2, .. },
+            ..
+        }
     ));
     // Nothing new is not signed twice; what is new is, and vouches for all before.
     ledger.append(&[], 26, true).unwrap();
@@ -141,7 +153,12 @@ fn a_receipt_is_of_the_record_and_found_in_the_chain() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = small(dir.path());
     let receipt = ledger.append(&[order(4)], 30, true).unwrap().unwrap();
-    let row = ledger.rows(receipt.number).unwrap().next().unwrap().unwrap();
+    let row = ledger
+        .rows(receipt.number)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
     assert_eq!((row.hash, row.record()), (receipt.hash, Ok(order(4))));
     assert_eq!(ledger.append(&[], 30, true).unwrap(), None);
 }
@@ -158,12 +175,18 @@ fn any_byte_of_any_row_that_is_flipped_is_caught() {
             for bit in [0x01, 0x20, 0x80] {
                 let mut rows = kept.clone();
                 rows[number][at] ^= bit;
-                assert!(Ledger::check(&rows).is_err(), "row {number}, byte {at}, bit {bit:x}");
+                assert!(
+                    Ledger::check(&rows).is_err(),
+                    "row {number}, byte {at}, bit {bit:x}"
+                );
                 flipped += 1;
                 if flipped % 200 == 0 {
                     let name = u64::try_from(number).unwrap();
                     ledger.tamper(name, Some(&rows[number]));
-                    assert!(ledger.verify(&[]).is_err(), "row {number}, byte {at}, bit {bit:x}");
+                    assert!(
+                        ledger.verify(&[]).is_err(),
+                        "row {number}, byte {at}, bit {bit:x}"
+                    );
                     ledger.tamper(name, Some(&kept[number]));
                 }
             }
@@ -184,7 +207,10 @@ fn a_row_taken_out_or_exchanged_is_caught() {
         let error = ledger.verify(&[]).unwrap_err();
         assert!(matches!(
             error,
-            LedgerError::Damaged { fault: Fault::Order { .. }, .. }
+            LedgerError::Damaged {
+                fault: Fault::Order { .. },
+                ..
+            }
         ));
         ledger.tamper(number, Some(next));
         ledger.tamper(number + 1, Some(this));
@@ -204,7 +230,10 @@ fn a_chain_made_anew_without_the_key_is_caught() {
     let error = ledger.verify(&[]).unwrap_err();
     assert!(matches!(
         error,
-        LedgerError::Damaged { fault: Fault::Signature { number: 5, .. }, .. }
+        LedgerError::Damaged {
+            fault: Fault::Signature { number: 5, .. },
+            ..
+        }
     ));
 }
 
@@ -213,7 +242,12 @@ fn the_ledger_of_an_earlier_build_is_taken_over_whole() {
     let dir = tempfile::tempdir().unwrap();
     let old = [order(1), failed(100), order(2), failed(110)];
     Ledger::of_format(dir.path(), None, &old);
-    assert!(Ledger::look(dir.path()).unwrap_err().to_string().contains("takes it over"));
+    assert!(
+        Ledger::look(dir.path())
+            .unwrap_err()
+            .to_string()
+            .contains("takes it over")
+    );
     {
         let ledger = Ledger::open(dir.path()).unwrap();
         assert_eq!(ledger.recent(1000).unwrap(), old);
@@ -235,7 +269,10 @@ fn the_ledger_of_a_newer_build_is_refused_by_name_and_left_alone() {
     Ledger::of_format(dir.path(), Some(3), &[]);
     for _ in 0..2 {
         let error = Ledger::open(dir.path()).unwrap_err();
-        assert!(matches!(error, LedgerError::Newer { found: 3, .. }), "{error}");
+        assert!(
+            matches!(error, LedgerError::Newer { found: 3, .. }),
+            "{error}"
+        );
         assert!(error.to_string().contains("newer Busbar"), "{error}");
     }
 }
@@ -258,8 +295,12 @@ fn a_network_goes_on_record_once() {
     let json = "{}".to_owned();
     let digest = Hash::of(json.as_bytes());
     let network = Record::Network { digest, json };
-    ledger.append(&[order(1), network.clone(), failed(1)], 5, false).unwrap();
-    ledger.append(&[network.clone(), failed(2)], 6, false).unwrap();
+    ledger
+        .append(&[order(1), network.clone(), failed(1)], 5, false)
+        .unwrap();
+    ledger
+        .append(&[network.clone(), failed(2)], 6, false)
+        .unwrap();
     assert_eq!(ledger.network(digest).unwrap(), Some(1));
     let kept = ledger.recent(1000).unwrap();
     assert_eq!(kept, [order(1), network, failed(1), failed(2)]);
@@ -276,10 +317,19 @@ fn an_export_stands_on_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = small(dir.path());
     let key = ledger.key().unwrap().public();
-    for (from, to, records) in [(i64::MIN, i64::MAX, 7), (0, 15, 3), (15, 26, 4), (99, 100, 0)] {
+    for (from, to, records) in [
+        (i64::MIN, i64::MAX, 7),
+        (0, 15, 3),
+        (15, 26, 4),
+        (99, 100, 0),
+    ] {
         let text = exported(&ledger, from, to);
         let report = verify_export(text.as_slice(), &[key]).unwrap();
-        assert_eq!((report.records, report.unsigned), (records, 0), "{from} to {to}");
+        assert_eq!(
+            (report.records, report.unsigned),
+            (records, 0),
+            "{from} to {to}"
+        );
     }
 }
 

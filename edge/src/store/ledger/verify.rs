@@ -16,7 +16,9 @@ pub enum Fault {
         found: u64,
     },
     /// A record is not the one that was hashed.
-    #[error("record {number} is not what was written: its hash is {found}, its content's {computed}")]
+    #[error(
+        "record {number} is not what was written: its hash is {found}, its content's {computed}"
+    )]
     Hash {
         /// Its number.
         number: u64,
@@ -100,7 +102,13 @@ impl<'a> Verifier<'a> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn record(&mut self, number: u64, at_us: i64, json: &[u8], found: Hash) -> Result<(), Fault> {
+    pub fn record(
+        &mut self,
+        number: u64,
+        at_us: i64,
+        json: &[u8],
+        found: Hash,
+    ) -> Result<(), Fault> {
         if number != self.next {
             let expected = self.next;
             return Err(Fault::Order {

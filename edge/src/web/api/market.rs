@@ -204,6 +204,13 @@ pub struct ReceiptView {
     pub hash: String,
 }
 
+/// Who signs the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LedgerKey {
+    /// Ed25519 (RFC 8032), hexadecimal.
+    pub public_key: String,
+}
+
 impl From<Receipt> for ReceiptView {
     fn from(receipt: Receipt) -> Self {
         Self {

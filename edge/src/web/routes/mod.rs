@@ -30,6 +30,11 @@ mod account;
     unused_qualifications,
     reason = "utoipa's `params` qualifies what it generates"
 )]
+mod ledger;
+#[expect(
+    unused_qualifications,
+    reason = "utoipa's `params` qualifies what it generates"
+)]
 mod market;
 #[expect(
     unused_qualifications,
@@ -80,6 +85,7 @@ pub(crate) fn document() -> OpenApiRouter<App> {
         .routes(routes!(operation::network))
         .routes(routes!(operation::network_state))
         .routes(routes!(operation::acknowledge))
+        .routes(routes!(ledger::ledger_key))
         .routes(routes!(market::interval))
         .routes(routes!(market::cancel_order))
         .routes(routes!(account::session))
@@ -95,6 +101,7 @@ pub(crate) fn document() -> OpenApiRouter<App> {
         .routes(routes!(operation::points))
         .routes(routes!(operation::dispatch))
         .routes(routes!(operation::alarms))
+        .routes(routes!(ledger::export_ledger))
         .routes(routes!(market::intervals))
         .routes(routes!(market::orders, market::place_order))
         .merge(plain);
