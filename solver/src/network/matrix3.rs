@@ -73,9 +73,11 @@ impl Matrix3 {
 
     /// `m x`.
     #[must_use]
+    #[inline]
     pub fn apply(&self, x: &Phases) -> Phases {
-        self.0
-            .map(|row| row[0] * x[0] + row[1] * x[1] + row[2] * x[2])
+        let [a, b, c] = &self.0;
+        let times = |row: &Phases| row[0] * x[0] + row[1] * x[1] + row[2] * x[2];
+        [times(a), times(b), times(c)]
     }
 
     /// `m x`, for another matrix.

@@ -19,6 +19,7 @@ mod phase_set;
 mod real;
 mod scenario;
 mod schema;
+mod sequences;
 mod spelling;
 mod step_regulator;
 mod taps;
@@ -46,6 +47,7 @@ pub use phase_branch::PhaseBranch;
 pub use phase_grid::{PhaseGrid, balanced};
 pub use phase_set::{Connection, LEGS, PhaseMask, PhaseSet};
 pub use scenario::{Change, Scenario};
+pub use sequences::Sequences;
 pub use step_regulator::{RegulatorType, StepVoltageRegulator};
 pub use taps::RegulatedTaps;
 

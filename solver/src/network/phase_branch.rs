@@ -11,7 +11,8 @@
 use num_complex::Complex64;
 
 use super::build::BranchRow;
-use super::matrix3::Matrix3;
+use super::matrix3::{Matrix3, Phases};
+use super::sequences::Sequences;
 use super::two_port::{self, Pi};
 use super::{
     Branch, Connection, Coupling, Grid, Network, PhaseMask, S_BASE_VA, StepVoltageRegulator,
@@ -32,6 +33,45 @@ pub struct PhaseBranch {
     pub ytf: Matrix3,
     /// See there.
     pub ytt: Matrix3,
+}
+
+/// A branch that does not couple the sequences. Each end's current is from its own voltage and the
+/// other end's difference to it: what a link carries would drown in the rounding of its admittance
+/// times either voltage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct DecoupledBranch {
+    /// `yff + yft`.
+    own_from: Sequences,
+    /// `yft`.
+    mutual_from: Sequences,
+    /// `ytt + ytf`.
+    own_to: Sequences,
+    /// `ytf`.
+    mutual_to: Sequences,
+}
+
+impl DecoupledBranch {
+    /// None of a branch that couples them.
+    pub(super) fn of(y: &PhaseBranch) -> Option<Self> {
+        Some(Self {
+            own_from: Sequences::of(&(y.yff + y.yft))?,
+            mutual_from: Sequences::of(&y.yft)?,
+            own_to: Sequences::of(&(y.ytt + y.ytf))?,
+            mutual_to: Sequences::of(&y.ytf)?,
+        })
+    }
+
+    /// Currents of the phases that enter it at its from and to side.
+    #[inline]
+    pub(crate) fn currents(&self, u_from: &Phases, u_to: &Phases) -> [Phases; 2] {
+        let difference = [0, 1, 2].map(|p| u_to[p] - u_from[p]);
+        let (from, across) = (Sequences::split(u_from), Sequences::split(&difference));
+        let i_from =
+            [0, 1, 2].map(|k| self.own_from.0[k] * from[k] + self.mutual_from.0[k] * across[k]);
+        let i_to = [0, 1, 2]
+            .map(|k| self.own_to.0[k] * (from[k] + across[k]) - self.mutual_to.0[k] * across[k]);
+        [Sequences::join(&i_from), Sequences::join(&i_to)]
+    }
 }
 
 impl Grid {

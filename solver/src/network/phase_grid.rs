@@ -7,7 +7,7 @@
 use num_complex::Complex64;
 
 use super::matrix3::{Matrix3, Phases, ROTATION};
-use super::phase_branch::PhaseBranch;
+use super::phase_branch::{DecoupledBranch, PhaseBranch};
 use super::two_port;
 use super::validate::Check;
 use super::{
@@ -31,6 +31,8 @@ pub struct PhaseGrid {
     /// Specified power of each appliance, generation-positive, at 1 pu voltage: of the phases
     /// a, b, c, or in delta of the legs ab, bc, ca.
     pub appliances: Vec<Phases>,
+    /// Branches that do not couple the sequences.
+    decoupled: Vec<Option<DecoupledBranch>>,
     /// Phases that branches bring to each node.
     has: Vec<PhaseMask>,
     /// Those of them that are live now.
@@ -58,6 +60,7 @@ impl PhaseGrid {
         }
         let mut phases = Self {
             branches: vec![PhaseBranch::default(); grid.branches.len()],
+            decoupled: vec![None; grid.branches.len()],
             y_shunt: vec![Matrix3::ZERO; grid.node_id.len()],
             shunts: vec![Matrix3::ZERO; grid.network().shunt.len()],
             sources: vec![Matrix3::ZERO; grid.sources.len()],
@@ -69,7 +72,7 @@ impl PhaseGrid {
         };
         for (k, branch) in grid.branches.iter().enumerate() {
             let active = grid.active_phases(branch);
-            phases.branches[k] = grid.branch_by_phase(k, active);
+            phases.set_branch(k, grid.branch_by_phase(k, active));
             phases.made_from.push((branch.clone(), active));
         }
         phases.follow_admittances(grid);
@@ -87,7 +90,7 @@ impl PhaseGrid {
                 if made_from.1 != active || made_from.0 != *branch {
                     made_from.0.clone_from(branch);
                     made_from.1 = active;
-                    self.branches[k] = grid.branch_by_phase(k, active);
+                    self.set_branch(k, grid.branch_by_phase(k, active));
                 }
             }
             self.follow_admittances(grid);
@@ -107,6 +110,16 @@ impl PhaseGrid {
     #[must_use]
     pub fn live_phases(&self, node: usize) -> PhaseMask {
         self.live[node]
+    }
+
+    fn set_branch(&mut self, k: usize, y: PhaseBranch) {
+        self.decoupled[k] = DecoupledBranch::of(&y);
+        self.branches[k] = y;
+    }
+
+    /// A branch, if it does not couple the sequences.
+    pub(crate) fn decoupled(&self, branch: usize) -> Option<&DecoupledBranch> {
+        self.decoupled[branch].as_ref()
     }
 
     fn follow_admittances(&mut self, grid: &Grid) {

@@ -34,10 +34,11 @@ impl Zip {
             return Complex64::ZERO;
         }
         let inverse = 1.0 / square;
-        let by_power = self.power * inverse;
-        let by_current = self.current * (inverse.sqrt() * (1.0 / rated));
-        let by_impedance = self.impedance * (1.0 / (rated * rated));
-        (by_power + by_current + by_impedance).conj() * u
+        let mut s = self.power * inverse + self.impedance * (1.0 / (rated * rated));
+        if self.current != Complex64::ZERO {
+            s += self.current * (inverse.sqrt() * (1.0 / rated));
+        }
+        s.conj() * u
     }
 
     /// `|u|` times the derivative by `|u|`.
@@ -49,6 +50,14 @@ impl Zip {
     pub(super) fn rated(&self) -> Complex64 {
         self.power + self.current + self.impedance
     }
+}
+
+/// Current of a constant power at this voltage, `conj(power / u)`; none without voltage.
+#[inline]
+pub(super) fn injected(power: Complex64, u: Complex64) -> Complex64 {
+    let square = u.norm_sqr();
+    let inverse = if square == 0.0 { 0.0 } else { 1.0 / square };
+    (power * inverse).conj() * u
 }
 
 /// Sums the grid's appliances and the extra constant injections of each node at its `place`.

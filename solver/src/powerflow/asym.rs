@@ -9,7 +9,7 @@ use super::case::Case;
 use super::current::Current;
 use super::structure::YBus;
 use super::{Method, Options, PowerFlowError, worse};
-use crate::network::{Grid, Matrix3, NetworkError, PhaseGrid, Phases, Side, balanced};
+use crate::network::{Grid, Matrix3, NetworkError, PhaseGrid, Phases, Sequences, Side, balanced};
 use crate::sparse::Singular;
 
 /// A new factor when a step is more than this of the one before.
@@ -35,6 +35,8 @@ pub struct AsymPowerFlow {
     injections: Injections,
     newton: Option<Box<AsymNewton>>,
     current: Option<Box<Current<Matrix3>>>,
+    /// Where no branch couples the sequences.
+    decoupled: Option<Box<Current<Matrix3, Sequences>>>,
 }
 
 impl AsymPowerFlow {
@@ -52,6 +54,7 @@ impl AsymPowerFlow {
             case: Case::new(y),
             newton: None,
             current: None,
+            decoupled: None,
         })
     }
 
@@ -124,11 +127,7 @@ impl AsymPowerFlow {
         end: (usize, Side),
     ) -> Phases {
         let b = &grid.branches[end.0];
-        let [from, to] = ends(
-            &self.phases.branches[end.0],
-            &solution.u[b.from],
-            &solution.u[b.to],
-        );
+        let [from, to] = ends(&self.phases, end.0, &solution.u[b.from], &solution.u[b.to]);
         if end.1 == Side::From { from.i } else { to.i }
     }
 
@@ -155,14 +154,23 @@ impl AsymPowerFlow {
             case,
             injections,
             current,
+            decoupled,
             ..
         } = self;
-        let current = current.get_or_insert_with(|| Box::new(Current::new(&case.y)));
         let injected = |k: usize, u: &Phases| injections.current(k, u);
         if !start.is_empty() {
             case.start_from(start, |node| flat(grid, phases, node));
         }
-        current.solve(case, start.is_empty(), options, injected)
+        let (y, no_load) = (&case.y, start.is_empty());
+        let decoupled = decoupled.get_or_insert_with(|| Box::new(Current::new(y)));
+        if decoupled.factor(case) {
+            return decoupled.solve(case, no_load, options, injected);
+        }
+        let current = current.get_or_insert_with(|| Box::new(Current::new(y)));
+        if !current.factor(case) {
+            return None;
+        }
+        current.solve(case, no_load, options, injected)
     }
 
     fn run_newton(

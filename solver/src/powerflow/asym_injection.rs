@@ -4,7 +4,7 @@
 
 use num_complex::Complex64;
 
-use super::appliances::Zip;
+use super::appliances::{self, Zip};
 use crate::network::{Appliance, Connection, Grid, LEGS, LoadKind, PhaseGrid, Phases};
 use crate::sparse::Block;
 
@@ -17,11 +17,77 @@ const LINE_TO_LINE: f64 = 1.732_050_807_568_877_2;
 #[derive(Clone, Debug)]
 pub(super) struct Injections {
     /// From the phases a, b, c to ground.
-    wye: Vec<[Zip; 3]>,
+    wye: Wye,
     /// Of the legs ab, bc, ca; only as long as there is one.
     delta: Vec<[Zip; 3]>,
     /// Appliances that are an impedance where the voltage is low or high, with their row, by row.
     limited: Vec<(usize, Appliance, Phases)>,
+}
+
+/// Appliances from the phases to ground. Most are constant powers, and that is all an iteration
+/// reads of their rows.
+#[derive(Clone, Debug)]
+struct Wye {
+    power: Vec<Phases>,
+    /// Where in `other` a row is; `NONE` if it has nothing but powers.
+    place: Vec<u32>,
+    /// Constant currents and impedances.
+    other: Vec<[Zip; 3]>,
+}
+
+/// A row that is nowhere.
+const NONE: u32 = u32::MAX;
+
+impl Wye {
+    fn clear(&mut self) {
+        self.power.fill([ZERO; 3]);
+        self.place.fill(NONE);
+        self.other.clear();
+    }
+
+    fn add(&mut self, row: usize, kind: LoadKind, s: &Phases) {
+        if kind == LoadKind::Power {
+            for (power, s) in self.power[row].iter_mut().zip(s) {
+                *power += s;
+            }
+            return;
+        }
+        if self.place[row] == NONE {
+            self.place[row] = u32::try_from(self.other.len())
+                .expect("a network has fewer than 2^32 nodes: it fits in memory");
+            self.other.push([Zip::default(); 3]);
+        }
+        for (zip, &s) in self.other[self.place[row] as usize].iter_mut().zip(s) {
+            zip.add(kind, s);
+        }
+    }
+
+    /// What a row has besides powers.
+    #[inline]
+    fn other(&self, row: usize) -> Option<&[Zip; 3]> {
+        let place = self.place[row];
+        (place != NONE).then(|| &self.other[place as usize])
+    }
+
+    fn zips(&self, row: usize) -> [Zip; 3] {
+        let mut zips = self.other(row).copied().unwrap_or_default();
+        for (zip, &power) in zips.iter_mut().zip(&self.power[row]) {
+            zip.power = power;
+        }
+        zips
+    }
+
+    #[inline]
+    fn current(&self, row: usize, u: &Phases) -> Phases {
+        let power = &self.power[row];
+        let mut current = [0, 1, 2].map(|p| appliances::injected(power[p], u[p]));
+        if let Some(other) = self.other(row) {
+            for ((current, zip), &u) in current.iter_mut().zip(other).zip(u) {
+                *current += zip.injected(u, 1.0);
+            }
+        }
+        current
+    }
 }
 
 /// Appliances between two phases, or a phase and ground.
@@ -43,7 +109,11 @@ impl Injections {
         let any = grid.appliances.iter().any(delta);
         let limited = grid.appliances.iter().filter(|a| is_limited(a)).count();
         Self {
-            wye: vec![[Zip::default(); 3]; n],
+            wye: Wye {
+                power: vec![[ZERO; 3]; n],
+                place: vec![NONE; n],
+                other: Vec::with_capacity(n.min(grid.appliances.len())),
+            },
             delta: vec![[Zip::default(); 3]; if any { n } else { 0 }],
             limited: Vec::with_capacity(limited),
         }
@@ -52,7 +122,7 @@ impl Injections {
     /// Takes over the appliances as they are now; `place` is the row of each node. Allocates
     /// nothing.
     pub(super) fn follow(&mut self, grid: &Grid, phases: &PhaseGrid, place: &[usize]) {
-        self.wye.fill([Zip::default(); 3]);
+        self.wye.clear();
         self.delta.fill([Zip::default(); 3]);
         self.limited.clear();
         let appliances = grid.appliances.iter().zip(&phases.appliances);
@@ -61,12 +131,14 @@ impl Injections {
                 self.limited.push((place[a.node], a.clone(), *s));
                 continue;
             }
-            let zips = match a.connection {
-                Connection::Wye => &mut self.wye[place[a.node]],
-                Connection::Delta => &mut self.delta[place[a.node]],
-            };
-            for (zip, &s) in zips.iter_mut().zip(s) {
-                zip.add(a.load_kind, s);
+            let row = place[a.node];
+            match a.connection {
+                Connection::Wye => self.wye.add(row, a.load_kind, s),
+                Connection::Delta => {
+                    for (zip, &s) in self.delta[row].iter_mut().zip(s) {
+                        zip.add(a.load_kind, s);
+                    }
+                }
             }
         }
         self.limited
@@ -103,8 +175,7 @@ impl Injections {
 
     /// Current that the appliances of row `i` inject at its voltages `u`, pu.
     pub(super) fn current(&self, i: usize, u: &Phases) -> Phases {
-        let wye = &self.wye[i];
-        let mut current = [0, 1, 2].map(|p| wye[p].injected(u[p], 1.0));
+        let mut current = self.wye.current(i, u);
         if self.delta.is_empty() && self.limited.is_empty() {
             return current;
         }
@@ -131,7 +202,7 @@ impl Injections {
                 subtract(block, (q, p), &slope, -1.0);
             }
         };
-        for (p, zip) in self.wye[i].iter().enumerate() {
+        for (p, zip) in self.wye.zips(i).iter().enumerate() {
             leg(Connection::Wye, p, u, |_| *zip)
                 .iter()
                 .for_each(&mut subtract_leg);
@@ -198,6 +269,18 @@ pub(super) fn powers(appliance: &Appliance, s: &Phases, u: &Phases) -> Phases {
     let mut powers = [ZERO; 3];
     if !appliance.closed {
         return powers;
+    }
+    if appliance.connection == Connection::Wye && !is_limited(appliance) {
+        return [0, 1, 2].map(|p| {
+            let square = u[p].norm_sqr();
+            match appliance.load_kind {
+                // A phase that is not there takes nothing.
+                LoadKind::Power if square > 0.0 => s[p],
+                LoadKind::Power => ZERO,
+                LoadKind::Current => s[p] * square.sqrt(),
+                LoadKind::Impedance => s[p] * square,
+            }
+        });
     }
     for (k, &s) in s.iter().enumerate() {
         let Some(leg) = leg(appliance.connection, k, u, |u| zip_at(appliance, s, u)) else {

@@ -1,10 +1,12 @@
 //! What follows from the voltages by phase, as power-grid-model's `asym_output` data set.
 
+use num_complex::Complex64;
+
 use super::asym::AsymSolution;
 use super::asym_injection;
 use super::output::AsymOutput;
 use super::output_rows::{End, Solved};
-use crate::network::{Grid, Matrix3, PhaseBranch, PhaseGrid, PhaseMask, Phases};
+use crate::network::{Grid, Matrix3, PhaseGrid, PhaseMask, Phases};
 
 impl AsymOutput {
     /// The data set of this solution of this grid; `phases` is what it has by phase, such as
@@ -53,9 +55,13 @@ impl Solved<Phases> for ByPhase<'_> {
     }
     fn ends(&self, branch: usize) -> [End<Phases>; 2] {
         let (b, u) = (&self.grid.branches[branch], &self.solution.u);
-        ends(&self.phases.branches[branch], &u[b.from], &u[b.to])
+        ends(self.phases, branch, &u[b.from], &u[b.to])
     }
     fn shunts_at(&self, node: usize) -> Phases {
+        if self.phases.shunts.is_empty() {
+            // But for what holds phases that are not live at no voltage.
+            return [Complex64::ZERO; 3];
+        }
         let (y, u) = (&self.phases.y_shunt[node], &self.solution.u[node]);
         power(u, &y.apply(u))
     }
@@ -82,22 +88,30 @@ fn power(u: &Phases, i: &Phases) -> Phases {
 
 /// Powers and currents entering a branch; from the voltages' difference, so that what a link
 /// carries does not drown in rounding.
-pub(super) fn ends(y: &PhaseBranch, u_from: &Phases, u_to: &Phases) -> [End<Phases>; 2] {
-    let end = |own: Matrix3, mutual: &Matrix3, u: &Phases, other: &Phases| {
-        let difference = [0, 1, 2].map(|p| other[p] - u[p]);
-        let mut i = (own + *mutual).apply(u);
-        add(&mut i, &mutual.apply(&difference));
-        End { s: power(u, &i), i }
+pub(super) fn ends(
+    phases: &PhaseGrid,
+    branch: usize,
+    u_from: &Phases,
+    u_to: &Phases,
+) -> [End<Phases>; 2] {
+    let [i_from, i_to] = match phases.decoupled(branch) {
+        Some(decoupled) => decoupled.currents(u_from, u_to),
+        None => {
+            let y = &phases.branches[branch];
+            [
+                entering(&y.yff, &y.yft, u_from, u_to),
+                entering(&y.ytt, &y.ytf, u_to, u_from),
+            ]
+        }
     };
-    [
-        end(y.yff, &y.yft, u_from, u_to),
-        end(y.ytt, &y.ytf, u_to, u_from),
-    ]
+    let end = |u: &Phases, i: Phases| End { s: power(u, &i), i };
+    [end(u_from, i_from), end(u_to, i_to)]
 }
 
-/// Adds phase by phase.
-fn add(to: &mut Phases, other: &Phases) {
-    for (to, other) in to.iter_mut().zip(other) {
-        *to += other;
-    }
+/// Current entering at one end.
+fn entering(own: &Matrix3, mutual: &Matrix3, u: &Phases, other: &Phases) -> Phases {
+    let difference = [0, 1, 2].map(|p| other[p] - u[p]);
+    let by_own = (*own + *mutual).apply(u);
+    let by_mutual = mutual.apply(&difference);
+    [0, 1, 2].map(|p| by_own[p] + by_mutual[p])
 }

@@ -2,45 +2,84 @@
 //! of the iteration before (Garcia et al., "Three-phase power flow calculations using the current
 //! injection method", IEEE Trans. Power Systems, 2000; Kersting, ch. 10, for radial feeders).
 //!
-//! The factor depends on admittances and switch states only and is kept from run to run. An
-//! iteration is the load currents, one pass through the factor forward and one backward: three
-//! products of an entry with a voltage for each node of a radial network, all in the order they lie
-//! in memory. Steps shrink by about the relative voltage drop at a time; where that is not fast
-//! enough (loads near what the network can carry), Newton-Raphson has to take over.
+//! The factor depends on admittances and switch states only and is kept from run to run, as are the
+//! voltages without load. An iteration is the load currents, one pass through the factor forward
+//! and one backward: three products of an entry with a voltage for each node of a radial network,
+//! all in the order they lie in memory. Where nothing couples the sequences, an entry is three
+//! numbers instead of nine. Steps shrink by about the relative voltage drop at a time; where that is
+//! not fast enough (loads near what the network can carry), Newton-Raphson has to take over.
 
-use super::case::{Case, Largest, Role};
-use super::structure::{Admittance, YBus};
+use super::case::{Case, Largest, Role, Thevenin};
+use super::structure::{Admittance, Kernel, YBus};
 use super::{Options, worse};
 use crate::network::Revision;
-use crate::sparse::{Lu, Singular};
+use crate::sparse::Lu;
 
 /// Each step has to be less than this of the one before: as many iterations as Newton has then do.
 const CONTRACTING: f64 = 0.5;
 
+/// Admittance, pu, from which on rounding where it cancels is told from what flows: 1e-16 of it is
+/// 1e-11 pu.
+const LARGE: f64 = 1e5;
+
 /// The kept factor, and room for an iteration.
 #[derive(Clone, Debug)]
-pub(super) struct Current<E: Admittance> {
-    lu: Lu<E>,
-    /// The grid the factor is of.
-    revision: Option<Revision>,
-    /// Currents, then voltages.
+pub(super) struct Current<E: Admittance, K: Kernel<E> = E> {
+    lu: Lu<K>,
+    /// The grid the factor is of; whether it has one.
+    revision: Option<(Revision, bool)>,
+    /// Whether admittances are so large that a run ends with a refinement.
+    refines: bool,
+    /// Voltages without load, and the sources' ideal ones that they are of.
+    no_load: Vec<E::Vector>,
+    no_load_of: Vec<E::Vector>,
+    /// Currents, then voltages, by components.
     next: Vec<E::Vector>,
 }
 
-impl<E: Admittance> Current<E> {
+impl<E: Admittance, K: Kernel<E>> Current<E, K> {
     pub(super) fn new(y: &YBus<E>) -> Self {
+        let n = y.diagonal.len();
         Self {
             lu: Lu::on(y.pattern.clone()),
             revision: None,
-            next: vec![E::ZERO_VECTOR; y.diagonal.len()],
+            refines: false,
+            no_load: vec![E::ZERO_VECTOR; n],
+            no_load_of: Vec::new(),
+            next: vec![E::ZERO_VECTOR; n],
         }
     }
 
-    /// Solves a case, from its present voltages or from those without load; the iterations needed.
-    /// `injected` is what appliances inject at a row and its voltage.
+    /// Factors the network, unless that has been done with this very revision; whether it has a
+    /// factor of this kind.
+    pub(super) fn factor(&mut self, case: &Case<E>) -> bool {
+        if let Some((own, factored)) = &self.revision
+            && case.revision.as_ref().is_some_and(|other| own.is(other))
+        {
+            return *factored;
+        }
+        let factored = self.factor_anew(case).is_some();
+        self.revision = case.revision.clone().map(|own| (own, factored));
+        factored
+    }
+
+    fn factor_anew(&mut self, case: &Case<E>) -> Option<()> {
+        self.no_load_of.clear();
+        case.y.load(&mut self.lu, &case.role, |_| K::ZERO)?;
+        let mut largest = case.y.diagonal.iter().map(E::size).fold(0.0, f64::max);
+        let sources = case.sources.iter();
+        for s in sources.filter(|s| case.role[s.row].is_solved()) {
+            self.lu.triangles().0[s.row].add(&K::of(&s.y)?);
+            largest = largest.max(s.y.size());
+        }
+        self.refines = largest > LARGE;
+        self.lu.factor().ok()
+    }
+
+    /// Solves a case that has a factor, from its present voltages or from those without load; the
+    /// iterations needed. `injected` is what appliances inject at a row and its voltage.
     ///
-    /// None where this is no way to solve it: the network is singular without its loads, or the
-    /// steps do not shrink fast enough.
+    /// None where the steps do not shrink fast enough.
     pub(super) fn solve(
         &mut self,
         case: &mut Case<E>,
@@ -48,7 +87,6 @@ impl<E: Admittance> Current<E> {
         options: &Options,
         injected: impl Fn(usize, &E::Vector) -> E::Vector + Copy,
     ) -> Option<usize> {
-        self.factor(case).ok()?;
         if from_no_load {
             self.start(case);
         }
@@ -56,37 +94,24 @@ impl<E: Admittance> Current<E> {
         self.converge(case, options, injected)
     }
 
-    /// Factors the network, unless the factor is of this very revision.
-    fn factor(&mut self, case: &Case<E>) -> Result<(), Singular> {
-        let same = |(own, other): (&Revision, &Revision)| own.is(other);
-        if self
-            .revision
-            .as_ref()
-            .zip(case.revision.as_ref())
-            .is_some_and(same)
-        {
-            return Ok(());
-        }
-        self.revision = None;
-        case.y.load(&mut self.lu, &case.role, |_| E::ZERO);
-        let sources = case.sources.iter();
-        for s in sources.filter(|s| case.role[s.row].is_solved()) {
-            self.lu.triangles().0[s.row].add(&s.y);
-        }
-        self.lu.factor()?;
-        self.revision.clone_from(&case.revision);
-        Ok(())
-    }
-
     /// Makes the case's voltages those without any load.
     fn start(&mut self, case: &mut Case<E>) {
+        let same =
+            |(s, u): (&Thevenin<E>, &E::Vector)| E::largest_sqr(&E::difference(&s.u, u)) == 0.0;
+        let known = self.no_load_of.len() == case.sources.len()
+            && case.sources.iter().zip(&self.no_load_of).all(same);
+        if known {
+            case.u.copy_from_slice(&self.no_load);
+            return;
+        }
         case.u.fill(E::ZERO_VECTOR);
         for s in &case.sources {
             case.u[s.row] = s.u;
         }
-        inject_sources(case, &mut self.next, |_, _| E::ZERO_VECTOR);
-        std::mem::swap(&mut self.next, &mut case.u);
-        self.lu.solve_in_order(&mut case.u);
+        self.iterate(case, |_, _| E::ZERO_VECTOR);
+        self.no_load.copy_from_slice(&case.u);
+        self.no_load_of.clear();
+        self.no_load_of.extend(case.sources.iter().map(|s| s.u));
     }
 
     /// Iterates until the steps are small; how often. None when they do not shrink.
@@ -105,7 +130,7 @@ impl<E: Admittance> Current<E> {
                 self.iterate(case, &injected)
             };
             let change = worse(change, case.settle_sources(&injected));
-            if refined && change < options.tolerance {
+            if change < options.tolerance && (refined || !self.refines) {
                 return Some(iteration);
             }
             // The first refinement may undo rounding only, and no step is compared with none.
@@ -116,7 +141,7 @@ impl<E: Admittance> Current<E> {
             }
             // From the last step there will be if they go on like that, or when rounding is all
             // there is.
-            let closing = change * rate < options.tolerance;
+            let closing = self.refines && change * rate < options.tolerance;
             if refined || closing || !contracting {
                 refinements += 1;
             }
@@ -131,13 +156,15 @@ impl<E: Admittance> Current<E> {
         case: &mut Case<E>,
         injected: impl Fn(usize, &E::Vector) -> E::Vector,
     ) -> f64 {
-        inject_sources(case, &mut self.next, injected);
-        self.lu.solve_in_order(&mut self.next);
+        currents::<E, K>(case, &mut self.next, injected);
         let mut change = Largest::default();
-        for (u, next) in case.u.iter().zip(&self.next) {
-            change.add(E::largest_sqr(&E::difference(next, u)));
-        }
-        std::mem::swap(&mut self.next, &mut case.u);
+        let Case { u, .. } = case;
+        self.lu
+            .solve_in_order_with(&mut self.next, |k, components| {
+                let next = K::join(components);
+                change.add(E::largest_sqr(&E::difference(&next, &u[k])));
+                u[k] = next;
+            });
         change.root()
     }
 
@@ -149,33 +176,43 @@ impl<E: Admittance> Current<E> {
         injected: impl Fn(usize, &E::Vector) -> E::Vector,
     ) -> f64 {
         case.missing(&mut self.next, injected);
-        self.lu.solve_in_order(&mut self.next);
-        let mut change = Largest::default();
-        for (u, step) in case.u.iter_mut().zip(&self.next) {
-            change.add(E::largest_sqr(step));
-            *u = E::sum(u, step);
+        for next in &mut self.next {
+            *next = K::split(next);
         }
+        let mut change = Largest::default();
+        let Case { u, .. } = case;
+        self.lu
+            .solve_in_order_with(&mut self.next, |k, components| {
+                let step = K::join(components);
+                change.add(E::largest_sqr(&step));
+                u[k] = E::sum(&u[k], &step);
+            });
         change.root()
     }
 }
 
-/// The right-hand side: currents of appliances and sources; the voltage of rows that have it set.
-fn inject_sources<E: Admittance>(
+/// The right-hand side by components: currents of appliances and sources; the voltage of rows that
+/// have it set.
+fn currents<E: Admittance, K: Kernel<E>>(
     case: &Case<E>,
     rhs: &mut [E::Vector],
     injected: impl Fn(usize, &E::Vector) -> E::Vector,
 ) {
     for (k, (rhs, u)) in rhs.iter_mut().zip(&case.u).enumerate() {
-        *rhs = injected(k, u);
+        *rhs = K::split(&injected(k, u));
     }
     for s in &case.sources {
-        match case.role[s.row] {
-            Role::Dead => {}
-            Role::Stiff => rhs[s.row] = case.u[s.row],
+        let u = &case.u[s.row];
+        let own = match case.role[s.row] {
+            Role::Dead => continue,
+            Role::Stiff => *u,
             Role::Free | Role::Held => {
+                let mut current = injected(s.row, u);
                 let opposite = E::difference(&E::ZERO_VECTOR, &s.u);
-                s.y.subtract_apply(&opposite, &mut rhs[s.row]);
+                s.y.subtract_apply(&opposite, &mut current);
+                current
             }
-        }
+        };
+        rhs[s.row] = K::split(&own);
     }
 }

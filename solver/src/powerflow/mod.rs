@@ -6,6 +6,7 @@
 //! from the branches, then run with new values and switch states as often as wanted. Everything
 //! here is per unit, injections are generation-positive.
 
+mod angle;
 mod appliances;
 mod asym;
 mod asym_injection;

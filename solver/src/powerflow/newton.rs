@@ -46,7 +46,7 @@ impl Newton {
     /// their rated power.
     pub(super) fn start(&mut self, case: &mut Case<Complex64>, zip: &[Zip], grid: &Grid) {
         let own = |k: usize| -zip[k].rated().conj();
-        case.y.load(&mut self.linear, &case.role, own);
+        let loaded = case.y.load(&mut self.linear, &case.role, own).is_some();
         let u = &mut case.u;
         u.fill(ZERO);
         for s in &case.sources {
@@ -60,7 +60,7 @@ impl Newton {
             }
         }
         // Impedances that happen to cancel need not stop the power flow itself.
-        let solved = self.linear.factor().is_ok();
+        let solved = loaded && self.linear.factor().is_ok();
         if solved {
             self.linear.solve_in_order(u);
         }

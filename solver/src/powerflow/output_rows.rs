@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use num_complex::Complex64;
 
+use super::angle::angle;
 use super::output::{
     ApplianceOutput, BranchOutput, NodeOutput, Output, StepRegulatorOutput, TapRegulatorOutput,
     ThreeWindingOutput,
@@ -281,7 +282,7 @@ impl<Q: Quantity, S: Solved<Q>> Rows<'_, Q, S> {
             energized: i8::from(grid.energised[k]),
             u_pu: u.real(magnitude),
             u: u.real(|u| magnitude(u) * base),
-            u_angle: u.real(|u| u.arg()),
+            u_angle: u.real(angle),
             p: shunts.real(|s| s.re * Self::S_BASE),
             q: shunts.real(|s| s.im * Self::S_BASE),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use num_complex::Complex64;
 
 use super::case::Role;
-use crate::network::{Branch, Grid, Matrix3, PhaseGrid, Phases, balanced};
+use crate::network::{Branch, Grid, Matrix3, PhaseGrid, Phases, Sequences, balanced};
 use crate::sparse::{Entry, Lu, Pattern};
 
 /// An admittance, or one over the phases; its vectors are voltages, currents and powers.
@@ -105,6 +105,43 @@ impl Admittance for Matrix3 {
     }
     fn balanced(a: Complex64) -> Phases {
         balanced(a)
+    }
+}
+
+/// What a factor of admittances is made of: they themselves, or something that does the same to
+/// other components of a voltage.
+pub(super) trait Kernel<E: Admittance>: Entry<Vector = E::Vector> {
+    /// An admittance; none when it is not of this kind.
+    fn of(y: &E) -> Option<Self>;
+    /// Components of a voltage or current.
+    fn split(x: &E::Vector) -> E::Vector;
+    /// What has these components.
+    fn join(x: &E::Vector) -> E::Vector;
+}
+
+impl<E: Admittance> Kernel<E> for E {
+    fn of(y: &E) -> Option<Self> {
+        Some(*y)
+    }
+    fn split(x: &E::Vector) -> E::Vector {
+        *x
+    }
+    fn join(x: &E::Vector) -> E::Vector {
+        *x
+    }
+}
+
+impl Kernel<Matrix3> for Sequences {
+    fn of(y: &Matrix3) -> Option<Self> {
+        Self::of(y)
+    }
+    #[inline]
+    fn split(x: &Phases) -> Phases {
+        Self::split(x)
+    }
+    #[inline]
+    fn join(x: &Phases) -> Phases {
+        Self::join(x)
     }
 }
 
@@ -285,24 +322,35 @@ impl<E: Admittance> YBus<E> {
 
     /// Makes a factor's matrix this one plus `own` on the diagonal; rows that are not solved for
     /// become the identity's.
-    pub(super) fn load(&self, lu: &mut Lu<E>, role: &[Role], own: impl Fn(usize) -> E) {
+    ///
+    /// None when an entry is not of the factor's kind.
+    pub(super) fn load<K: Kernel<E>>(
+        &self,
+        lu: &mut Lu<K>,
+        role: &[Role],
+        own: impl Fn(usize) -> K,
+    ) -> Option<()> {
         let (diagonal, upper, lower) = lu.triangles();
         for &block in &self.fill_in {
-            (upper[block as usize], lower[block as usize]) = (E::ZERO, E::ZERO);
+            (upper[block as usize], lower[block as usize]) = (K::ZERO, K::ZERO);
         }
-        let entry = |row: usize, y: E| if role[row].is_solved() { y } else { E::ZERO };
+        let entry = |row: usize, y: &E| {
+            let solved = role[row].is_solved();
+            if solved { K::of(y) } else { Some(K::ZERO) }
+        };
         for k in 0..self.diagonal.len() {
-            diagonal[k] = E::IDENTITY;
+            diagonal[k] = K::IDENTITY;
             if role[k].is_solved() {
-                diagonal[k] = self.diagonal[k];
+                diagonal[k] = K::of(&self.diagonal[k])?;
                 diagonal[k].add(&own(k));
             }
             for e in self.start[k]..self.start[k + 1] {
                 let Edge { later, block } = self.edge[e];
-                upper[block as usize] = entry(k, self.upper[e]);
-                lower[block as usize] = entry(later as usize, self.lower[e]);
+                upper[block as usize] = entry(k, &self.upper[e])?;
+                lower[block as usize] = entry(later as usize, &self.lower[e])?;
             }
         }
+        Some(())
     }
 
     /// Subtracts the currents that branches and shunts take from every row.

@@ -121,6 +121,9 @@ impl PowerFlow {
             case, zip, current, ..
         } = self;
         let current = current.get_or_insert_with(|| Box::new(Current::new(&case.y)));
+        if !current.factor(case) {
+            return None;
+        }
         let injected = |k: usize, u: &Complex64| zip[k].injected(*u, 1.0);
         if !start.is_empty() {
             case.start_from(start, |node| {

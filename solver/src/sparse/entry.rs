@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use num_complex::Complex64;
 
-use crate::network::{Matrix3, Phases};
+use crate::network::{Matrix3, Phases, Sequences};
 
 const ZERO: Complex64 = Complex64::new(0.0, 0.0);
 const ONE: Complex64 = Complex64::new(1.0, 0.0);
@@ -56,6 +56,7 @@ impl Entry for Complex64 {
         *self *= pivot;
     }
 
+    #[inline]
     fn solve(pivot: &Self, x: &mut Self) {
         *x *= pivot;
     }
@@ -68,6 +69,7 @@ impl Entry for Complex64 {
         *self -= a * b;
     }
 
+    #[inline]
     fn subtract_apply(&self, x: &Self, y: &mut Self) {
         *y -= self * x;
     }
@@ -90,6 +92,7 @@ impl Entry for Matrix3 {
         *self = pivot.times(self);
     }
 
+    #[inline]
     fn solve(pivot: &Self, x: &mut Phases) {
         *x = pivot.apply(x);
     }
@@ -106,9 +109,64 @@ impl Entry for Matrix3 {
         }
     }
 
+    #[inline]
     fn subtract_apply(&self, x: &Phases, y: &mut Phases) {
         for (y, row) in y.iter_mut().zip(&self.0) {
             *y -= row[0] * x[0] + row[1] * x[1] + row[2] * x[2];
+        }
+    }
+}
+
+/// Of its sequences, the weakest to the strongest: below, what rounding leaves of the weakest in a
+/// sum over phases is not worth dividing by.
+const WEAKEST: f64 = 1e-7;
+
+impl Entry for Sequences {
+    type Vector = Phases;
+    /// The inverse.
+    type Pivot = Self;
+    const ZERO: Self = Self([ZERO; 3]);
+    const IDENTITY: Self = Self([ONE; 3]);
+    const ZERO_VECTOR: Phases = [ZERO; 3];
+    const IDENTITY_PIVOT: Self = Self::IDENTITY;
+
+    /// Also none when one of the sequences is so weak that the phases are better taken together.
+    fn pivot(&self) -> Option<Self> {
+        let sizes = self.0.map(|y| y.norm_sqr());
+        let most = sizes.into_iter().fold(0.0, f64::max);
+        let least = sizes.into_iter().fold(f64::INFINITY, f64::min);
+        if least < WEAKEST * WEAKEST * most {
+            return None;
+        }
+        let [zero, positive, negative] = self.0.map(|y| y.pivot());
+        Some(Self([zero?, positive?, negative?]))
+    }
+
+    fn divide(&mut self, pivot: &Self) {
+        self.0 = pivot.apply(&self.0);
+    }
+
+    #[inline]
+    fn solve(pivot: &Self, x: &mut Phases) {
+        *x = pivot.apply(x);
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (y, other) in self.0.iter_mut().zip(&other.0) {
+            *y += other;
+        }
+    }
+
+    fn subtract_product(&mut self, a: &Self, b: &Self) {
+        for (k, y) in self.0.iter_mut().enumerate() {
+            *y -= a.0[k] * b.0[k];
+        }
+    }
+
+    #[inline]
+    fn subtract_apply(&self, x: &Phases, y: &mut Phases) {
+        for (k, y) in y.iter_mut().enumerate() {
+            *y -= self.0[k] * x[k];
         }
     }
 }

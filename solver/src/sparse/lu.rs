@@ -187,6 +187,18 @@ impl<E: Entry> Lu<E> {
     /// # Panics
     /// When there are fewer than [`rows`](Self::rows) rows.
     pub fn solve_in_order(&self, x: &mut [E::Vector]) {
+        self.solve_in_order_with(x, |_, _| {});
+    }
+
+    /// The same, and calls with each row and its solution, last row first.
+    ///
+    /// # Panics
+    /// When there are fewer than [`rows`](Self::rows) rows.
+    pub fn solve_in_order_with(
+        &self,
+        x: &mut [E::Vector],
+        mut solved: impl FnMut(usize, &E::Vector),
+    ) {
         let Pattern { start, coupled, .. } = &*self.pattern;
         let n = self.pivot.len();
         let x = &mut x[..n];
@@ -205,6 +217,7 @@ impl<E: Entry> Lu<E> {
                 upper.subtract_apply(&x[j as usize], &mut own);
             }
             x[k] = own;
+            solved(k, &own);
         }
     }
 }
