@@ -4,7 +4,9 @@
 use std::{fs, io, path::Path};
 
 use anyhow::{Context, Result, bail};
-use busbar_tests::grids::{Course, Data, Fictional, Meters, load_scenarios, objective, readings};
+use busbar_tests::grids::{
+    self, Course, Data, Fictional, Meters, load_scenarios, objective, readings,
+};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use solver::{
@@ -106,7 +108,13 @@ fn generate(command: &Value) -> Result<Value> {
     let nodes = number(command, "nodes")? as usize;
     let seed = number(command, "seed")?;
     let meshed = command["meshed"] == true;
-    let mut input = Fictional::of_size(nodes, meshed).input(seed);
+    let (mut input, nodes) = if command["feeder"] == true {
+        grids::feeder(nodes, seed)
+    } else {
+        let input = Fictional::of_size(nodes, meshed).input(seed);
+        let nodes = input.rows("node").len();
+        (input, nodes)
+    };
     let scenarios = number(command, "scenarios")? as usize;
     let course = if command["walk"] == true {
         Course::Walk
@@ -119,7 +127,7 @@ fn generate(command: &Value) -> Result<Value> {
     }
     fs::write(word(command, "input")?, input.input())?;
     fs::write(word(command, "update")?, update)?;
-    Ok(json!({"nodes": input.rows("node").len()}))
+    Ok(json!({ "nodes": nodes }))
 }
 
 /// Meters, with what they read around the power flows of the scenarios; as many as a distribution
@@ -170,6 +178,8 @@ struct Case {
 enum Solver {
     Symmetric(Box<PowerFlow>, Options, Solution),
     ByPhase(Box<AsymPowerFlow>, Options, AsymSolution),
+    /// By phase, and nothing that follows from the voltages.
+    Voltages(Box<AsymPowerFlow>, Options),
     SymmetricTracker(Box<Tracking<Sym, 1, 4>>),
     TrackerByPhase(Box<Tracking<Asym, 3, 12>>),
 }
@@ -185,6 +195,7 @@ struct Tracking<F: Form, const P: usize, const B: usize> {
 enum Answer {
     Symmetric(Box<SymOutput>),
     ByPhase(Box<AsymOutput>),
+    Voltages(AsymSolution),
 }
 
 impl Case {
@@ -207,7 +218,13 @@ impl Case {
             grid.exchange(first)?;
             solver
         } else {
-            Solver::of_flow(&grid, asymmetric, method, tolerance)?
+            let solver = Solver::of_flow(&grid, asymmetric, method, tolerance)?;
+            match solver {
+                Solver::ByPhase(solver, options, _) if command["voltages_only"] == true => {
+                    Solver::Voltages(solver, options)
+                }
+                solver => solver,
+            }
         };
         Ok(Self {
             grid,
@@ -299,6 +316,7 @@ impl Solver {
         match self {
             Self::Symmetric(..) | Self::SymmetricTracker(_) => Answer::Symmetric(Box::default()),
             Self::ByPhase(..) | Self::TrackerByPhase(_) => Answer::ByPhase(Box::default()),
+            Self::Voltages(..) => Answer::Voltages(AsymSolution::default()),
         }
     }
 
@@ -311,6 +329,9 @@ impl Solver {
             (Self::ByPhase(solver, options, solution), Answer::ByPhase(output)) => {
                 solver.run_into(grid, None, options, solution)?;
                 output.refresh(grid, solver.phases(), solution);
+            }
+            (Self::Voltages(solver, options), Answer::Voltages(solution)) => {
+                solver.run_into(grid, None, options, solution)?;
             }
             (Self::SymmetricTracker(tracking), Answer::Symmetric(output)) => {
                 tracking.run(grid)?;
@@ -342,6 +363,11 @@ impl Answer {
                     .flatten()
                     .collect()
             }
+            Self::Voltages(solution) => {
+                // A phase that a node does not have is at none.
+                let phases = solution.u.iter().flatten().filter(|u| u.norm_sqr() > 0.0);
+                phases.flat_map(|u| [u.norm(), u.arg()]).collect()
+            }
         }
     }
 
@@ -349,6 +375,7 @@ impl Answer {
         Ok(match self {
             Self::Symmetric(output) => serde_json::to_value(output),
             Self::ByPhase(output) => serde_json::to_value(output),
+            Self::Voltages(_) => bail!("only the voltages are known"),
         }?)
     }
 }

@@ -2,12 +2,14 @@
 //! seed gives the same file.
 
 mod data;
+mod feeder;
 mod fictional;
 mod parts;
 mod random;
 mod sensors;
 
 pub use data::Data;
+pub use feeder::feeder;
 pub use fictional::{Course, Fictional, load_scenarios};
 pub use random::{Random, scenarios};
 pub use sensors::{Meters, objective, readings};

@@ -13,7 +13,7 @@ use super::worker::Worker;
 
 /// Largest change of a voltage in the last iteration, pu, on both sides.
 const TOLERANCE: f64 = 1e-8;
-/// The answer to compare with is power-grid-model's own at this tolerance.
+/// The answer to compare with is the peer's own at this tolerance.
 const REFERENCE_TOLERANCE: f64 = 1e-12;
 /// Voltages closer than this to the reference are the same, pu. A method that converges by a factor an
 /// iteration stops farther from its answer than the last step was long.
@@ -31,6 +31,9 @@ pub(super) enum Calculation {
     PfSym,
     /// Power flow by phase.
     PfAsym,
+    /// Power flow by phase of a feeder that power-grid-model cannot describe, beside OpenDSS: the
+    /// voltages and nothing else.
+    PfFeeder,
     /// State estimation, symmetric, each from a flat start.
     SeSym,
     /// State estimation by phase, each from a flat start.
@@ -44,6 +47,7 @@ impl Calculation {
         match self {
             Self::PfSym => "power flow, symmetric",
             Self::PfAsym => "power flow, asymmetric",
+            Self::PfFeeder => "power flow, 1-3 phases",
             Self::SeSym => "estimation, symmetric",
             Self::SeFlat => "estimation, asym., flat",
             Self::SeTracking => "estimation, asym., tracking",
@@ -55,6 +59,7 @@ impl Calculation {
         match self {
             Self::PfSym => 0.5,
             Self::PfAsym | Self::SeSym => 0.35,
+            Self::PfFeeder => 1.0 / 3.0,
             Self::SeFlat => 0.15,
             Self::SeTracking => 0.05,
         }
@@ -73,19 +78,29 @@ impl Calculation {
         !matches!(self, Self::PfSym | Self::SeSym)
     }
 
+    /// The peer's method whose answer, at [`REFERENCE_TOLERANCE`], is what a power flow is compared with.
+    fn reference(self) -> &'static str {
+        match self {
+            Self::PfFeeder => "opendss_normal",
+            _ => "newton_raphson",
+        }
+    }
+
     fn busbar_methods(self) -> &'static [&'static str] {
         match self {
-            Self::PfSym | Self::PfAsym => &["newton", "current"],
+            Self::PfSym | Self::PfAsym | Self::PfFeeder => &["newton", "current"],
             Self::SeSym | Self::SeFlat => &["flat"],
             Self::SeTracking => &["tracking"],
         }
     }
 
     fn peer_methods(self) -> &'static [&'static str] {
-        if self.estimates() {
-            &["newton_raphson", "iterative_linear"]
-        } else {
-            &["newton_raphson", "iterative_current"]
+        match self {
+            Self::SeSym | Self::SeFlat | Self::SeTracking => {
+                &["newton_raphson", "iterative_linear"]
+            }
+            Self::PfSym | Self::PfAsym => &["newton_raphson", "iterative_current"],
+            Self::PfFeeder => &["opendss_normal", "opendss_newton"],
         }
     }
 }
@@ -187,7 +202,8 @@ impl Case<'_> {
             self.judge(busbar, &mut measured)?;
             judge_objectives(&mut measured);
         } else {
-            let reference = self.prepare_at(peer, "newton_raphson", REFERENCE_TOLERANCE);
+            let reference =
+                self.prepare_at(peer, self.calculation.reference(), REFERENCE_TOLERANCE);
             for method in measured.busbar.iter_mut().chain(&mut measured.peer) {
                 method.distance = distance(&method.answer, &reference.answer);
                 method.same = SAME;
@@ -257,6 +273,7 @@ impl Case<'_> {
             "do": "load", "input": self.input, "update": self.update, "method": method,
             "calculation": calculation, "asymmetric": self.calculation.asymmetric(),
             "tolerance": tolerance,
+            "voltages_only": self.calculation == Calculation::PfFeeder,
         }))?;
         let case = loaded["case"].as_u64().context("it was not loaded")?;
         let file = self.file(method);

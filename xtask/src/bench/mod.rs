@@ -34,6 +34,10 @@ fn scenarios(nodes: usize, estimates: bool) -> usize {
     (enough / nodes.max(1)).clamp(20, 200)
 }
 
+/// Phases of all buses of the feeder that OpenDSS solves too, as those of the IEEE 8500-node test
+/// feeder are counted.
+const FEEDER: usize = 8500;
+
 /// Arguments of `bench`.
 #[derive(Args)]
 pub(crate) struct Bench {
@@ -43,7 +47,7 @@ pub(crate) struct Bench {
 
 #[derive(Subcommand)]
 enum What {
-    /// Power flow and state estimation beside power-grid-model; peers come from PyPI. Exit status 1 when answers disagree.
+    /// Power flow and state estimation beside power-grid-model and OpenDSS; peers come from PyPI. Exit status 1 when answers disagree.
     Solver(Solver),
 }
 
@@ -61,6 +65,14 @@ struct Solver {
     /// Only these calculations.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Calculation>,
+}
+
+/// Who calculates, and where the files are.
+struct Sides {
+    busbar: Worker,
+    pgm: Worker,
+    dss: Worker,
+    dir: PathBuf,
 }
 
 impl Bench {
@@ -88,54 +100,80 @@ impl Solver {
             .map_or_else(|| workspace().join("target"), PathBuf::from);
         let dir = target.join("bench");
         fs::create_dir_all(&dir)?;
-        let mut busbar = Worker::start(&target.join("release/solver_bench"), &[])?;
-        let script = workspace().join("tests/peers/pgm_bench.py");
-        let mut pgm = Worker::start(&python, &[&script])?;
-
+        let peer = |script: &str| {
+            let script = workspace().join("tests/peers").join(script);
+            Worker::start(&python, &[&script])
+        };
+        let mut sides = Sides {
+            busbar: Worker::start(&target.join("release/solver_bench"), &[])?,
+            pgm: peer("pgm_bench.py")?,
+            dss: peer("dss_bench.py")?,
+            dir,
+        };
         let mut rows = Vec::new();
         for &nodes in &self.sizes {
             for meshed in [false, true] {
-                let shape = if meshed { "meshed" } else { "radial" };
                 for calculation in self.calculations() {
-                    let estimates = calculation.estimates();
-                    let [input, update] = ["input.json", "update.json"].map(|name| dir.join(name));
-                    let made = busbar.ask(&json!({
-                        "do": "generate", "nodes": nodes, "meshed": meshed, "meters": estimates,
-                        "asymmetric": calculation.asymmetric(), "walk": calculation.tracks(),
-                        "scenarios": scenarios(nodes, estimates), "seed": nodes, "input": input,
-                        "update": update,
-                    }))?;
-                    let nodes = made["nodes"].as_u64().context("no node was made")?;
-                    say(format_args!(
-                        "{}, {nodes} nodes, {shape}",
-                        calculation.name()
-                    ));
-                    let case = Case {
-                        calculation,
-                        input: &input,
-                        update: &update,
-                        dir: &dir,
-                        samples: if self.quick { 5 } else { 21 },
-                    };
-                    let measured = case.measure(&mut busbar, &mut pgm)?;
-                    let row = Row {
-                        nodes,
-                        meshed,
-                        calculation,
-                        measured,
-                    };
-                    say(format_args!("  {}", row.line()));
-                    rows.push(row);
+                    if calculation != Calculation::PfFeeder {
+                        rows.push(self.row(&mut sides, calculation, nodes, meshed)?);
+                    }
                 }
             }
+        }
+        if self.calculations().any(|c| c == Calculation::PfFeeder) {
+            rows.push(self.row(&mut sides, Calculation::PfFeeder, FEEDER, false)?);
         }
         self.report(&rows)
     }
 
-    fn calculations(&self) -> Vec<Calculation> {
+    /// One calculation on one network, made for it.
+    fn row(
+        &self,
+        sides: &mut Sides,
+        calculation: Calculation,
+        nodes: usize,
+        meshed: bool,
+    ) -> Result<Row> {
+        let estimates = calculation.estimates();
+        let feeder = calculation == Calculation::PfFeeder;
+        let [input, update] = ["input.json", "update.json"].map(|name| sides.dir.join(name));
+        let made = sides.busbar.ask(&json!({
+            "do": "generate", "nodes": nodes, "meshed": meshed, "meters": estimates,
+            "asymmetric": calculation.asymmetric(), "walk": calculation.tracks(), "feeder": feeder,
+            "scenarios": scenarios(nodes, estimates), "seed": nodes, "input": input,
+            "update": update,
+        }))?;
+        let nodes = made["nodes"].as_u64().context("no node was made")?;
+        let shape = if meshed { "meshed" } else { "radial" };
+        say(format_args!(
+            "{}, {nodes} nodes, {shape}",
+            calculation.name()
+        ));
+        let case = Case {
+            calculation,
+            input: &input,
+            update: &update,
+            dir: &sides.dir,
+            samples: if self.quick { 5 } else { 21 },
+        };
+        let peer = if feeder {
+            &mut sides.dss
+        } else {
+            &mut sides.pgm
+        };
+        let row = Row {
+            nodes,
+            meshed,
+            calculation,
+            measured: case.measure(&mut sides.busbar, peer)?,
+        };
+        say(format_args!("  {}", row.line()));
+        Ok(row)
+    }
+
+    fn calculations(&self) -> impl Iterator<Item = Calculation> {
         let all = Calculation::value_variants().iter().copied();
         all.filter(|c| self.only.is_empty() || self.only.contains(c))
-            .collect()
     }
 
     fn report(&self, rows: &[Row]) -> Result<()> {
