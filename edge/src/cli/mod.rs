@@ -2,6 +2,7 @@
 //! (`EX_DATAERR` of sysexits.h); 78: the configuration is wrong (`EX_CONFIG`).
 
 mod check;
+mod clear;
 mod data;
 mod estimate;
 mod ledger;
@@ -72,6 +73,9 @@ enum Verb {
     /// Compute again from the record what it says was computed, and compare bit for bit. Exit status
     /// 1 if anything differs. The moments choose intervals by their start.
     Replay(ledger::Range),
+    /// Clear a market case: awards, prices and what they are made of, checked by an AC power flow.
+    /// Exit status 1 if not optimal, 65 if the case is wrong.
+    Clear(clear::ClearArguments),
     /// Print the OpenAPI document of the HTTP interface.
     Openapi,
 }
@@ -87,6 +91,7 @@ pub fn main() -> ExitCode {
         Verb::Estimate(arguments) => estimate::estimate(&arguments),
         Verb::Ledger { verb } => ledger::ledger(verb),
         Verb::Replay(range) => ledger::replay(&range),
+        Verb::Clear(arguments) => clear::clear(&arguments),
         Verb::Openapi => openapi(),
     };
     result.unwrap_or_else(|error| {

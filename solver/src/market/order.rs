@@ -2,6 +2,7 @@
 
 use std::{fmt, iter::Sum, ops::Neg};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Terms;
@@ -32,7 +33,18 @@ impl Neg for Money {
 
 /// A price in micro-currency per MWh.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(transparent)]
 pub struct Price(pub i64);
@@ -46,7 +58,9 @@ impl Price {
 }
 
 /// Sequence number of an accepted order; the lower one has time priority.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct OrderId(pub u64);
 
@@ -57,7 +71,9 @@ impl fmt::Display for OrderId {
 }
 
 /// Whether energy is offered or asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Delivers energy to the grid (generation, discharge) for at least the price.
@@ -67,7 +83,7 @@ pub enum Direction {
 }
 
 /// One step of a price-quantity curve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// Mean power over the interval that this step adds, W, above zero.
@@ -77,7 +93,7 @@ pub struct Step {
 }
 
 /// An accepted order for one interval.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Order {
     /// Given on acceptance.
     pub id: OrderId,

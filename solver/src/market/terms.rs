@@ -2,6 +2,7 @@
 //!
 //! Everything is an integer, so that an order is the same order again when it is read back.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Price;
@@ -10,7 +11,7 @@ use super::Price;
 pub const PPM: u32 = 1_000_000;
 
 /// Terms of an order; the default is a plain offer or bid for energy.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
     /// Must-run (`Sell`) or must-serve (`Buy`): taken whatever the price, curtailed last. Such an
@@ -34,7 +35,7 @@ impl Terms {
 }
 
 /// What a curve is of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Kind {
     /// Mean active power over the interval.
@@ -60,7 +61,7 @@ impl Kind {
 }
 
 /// What a store offers to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Storage {
     /// Energy in it at the start of the order's interval, Wh.
@@ -80,7 +81,7 @@ pub struct Storage {
 }
 
 /// When flexible energy is delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// End, UTC, seconds since 1970; the order's interval is the first of the window.
@@ -90,7 +91,7 @@ pub struct Window {
 }
 
 /// A demand-response call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
     /// Least power, W, generation-positive.

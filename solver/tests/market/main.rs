@@ -10,5 +10,8 @@ mod clearing;
 mod feeder;
 mod opf;
 mod orders;
+mod price;
 mod properties;
+mod random;
+mod schema;
 mod settlement;

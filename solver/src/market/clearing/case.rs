@@ -1,6 +1,7 @@
 //! What a clearing is computed from.
 
 use num_complex::Complex64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// Power at a node that is not in the market; generation-positive, so loads are negative.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodePower {
     /// Node.
@@ -24,7 +25,7 @@ pub struct NodePower {
 }
 
 /// Who answers for a power that the market does not decide on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Owner {
     /// Load or generator.
@@ -37,7 +38,7 @@ pub struct Owner {
 }
 
 /// The exchange with the grid above at one source, metered at the source's node.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Interface {
     /// The source in the network.
@@ -55,7 +56,7 @@ pub struct Interface {
 }
 
 /// Voltage limits of one node.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeLimit {
     /// Node.
@@ -67,7 +68,7 @@ pub struct NodeLimit {
 }
 
 /// Loading limit of one branch; of each arm, for a three-winding transformer.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BranchLimit {
     /// Branch.
@@ -77,7 +78,7 @@ pub struct BranchLimit {
 }
 
 /// What the network has to keep to. Ratings are the network's own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSet {
     /// Lowest voltage of nodes not named in `nodes`, pu.
@@ -96,7 +97,7 @@ pub struct LimitSet {
 ///
 /// The appliances of the network are not looked at: what draws or feeds power is in `fixed`
 /// or in `units`, never in both.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// Length of the interval, s.
@@ -114,11 +115,12 @@ pub struct Case {
     pub interface: Vec<Interface>,
     /// Where to start: node voltages in pu, in the network's order; none: from a flat start.
     #[serde(default)]
+    #[schemars(with = "Option<Vec<[f64; 2]>>")]
     pub start: Option<Vec<Complex64>>,
 }
 
 /// How hard to try.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Most convex programmes to solve, over all tightenings.

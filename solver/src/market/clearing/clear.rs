@@ -6,7 +6,8 @@ use super::{
     Award, Binding, Case, Clearing, ClearingError, Exchange, Fill, NodePrice, Options, Status,
     Tightened,
     check::Checked,
-    problem::Problem,
+    limits::On,
+    problem::{Problem, SourcePrice},
     search::{Ended, Physics, Point, Search},
 };
 use crate::{
@@ -273,7 +274,7 @@ fn result(
     Clearing {
         awards: awards(problem, &quantities, &point.q),
         fills: fills(problem.case, &quantities),
-        exchange: exchange(problem, &point.source),
+        exchange: exchange(search, &point.source),
         prices: prices(problem, &search.multipliers.row),
         binding: bindings(search, &found.checked, options),
         cost_per_h: point.cost,
@@ -349,7 +350,8 @@ fn awards(problem: &Problem<'_>, quantities: &[f64], q: &[f64]) -> Vec<Award> {
         .collect()
 }
 
-fn exchange(problem: &Problem<'_>, source: &[Complex64]) -> Vec<Exchange> {
+fn exchange(search: &Search<'_, '_>, source: &[Complex64]) -> Vec<Exchange> {
+    let problem = &*search.problem;
     let interfaces = problem.case.interface.iter().enumerate();
     let found = interfaces.filter_map(|(index, interface)| {
         let k = problem
@@ -361,9 +363,29 @@ fn exchange(problem: &Problem<'_>, source: &[Complex64]) -> Vec<Exchange> {
             node: problem.grid.node_id[problem.equations.sources[k].node],
             p_w: source[k].re * S_BASE_VA,
             q_var: source[k].im * S_BASE_VA,
+            price_per_mwh: marginal_price(search, k),
         })
     });
     found.collect()
+}
+
+/// What one more MWh from a source costs: the price where it is metered, less what the source's
+/// own balance and limits make of it.
+fn marginal_price(search: &Search<'_, '_>, k: usize) -> f64 {
+    let problem = &*search.problem;
+    let at = problem.equations.sources[k];
+    let row = &search.multipliers.row;
+    let node = problem.equations.row[at.node].map_or(0.0, |node| row[node].re);
+    let own = at.own.map_or(0.0, |own| row[own].re);
+    let shadows = problem.limits.iter().zip(&search.shadow);
+    let limits = shadows.map(|(limit, shadow)| match limit.on {
+        On::Import(of) if of == k => shadow / limit.norm,
+        On::Export(of) if of == k => -shadow / limit.norm,
+        _ => 0.0,
+    });
+    let SourcePrice { import, export, .. } = problem.sources[k];
+    // An interior-point solution is a hair outside or inside of its bounds.
+    (node - own - limits.sum::<f64>()).clamp(export, import)
 }
 
 fn prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<NodePrice> {
@@ -381,9 +403,10 @@ fn prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<NodePrice> {
         .collect()
 }
 
-/// Limits whose relief by 1 % (voltages: by 0.01 pu) is worth something, dearest first by that.
+/// Limits whose relief by 1 % (voltages: by 0.01 pu) is worth more than the search leaves out, dearest
+/// first by that.
 fn bindings(search: &Search<'_, '_>, checked: &Checked, options: &Options) -> Vec<Binding> {
-    let least = 100.0 * options.tolerance * search.problem.price_scale;
+    let least = options.tolerance * search.problem.price_scale;
     let mut dear: Vec<usize> = (0..search.shadow.len())
         .filter(|&k| 0.01 * search.shadow[k] > least)
         .collect();

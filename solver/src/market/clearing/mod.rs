@@ -13,17 +13,26 @@
 mod case;
 mod check;
 mod clear;
+mod explain;
+mod file;
 mod limits;
 mod physics;
+mod price;
 mod problem;
 mod programme;
 mod result;
 mod search;
+mod sensitivity;
 
 pub use case::{
     BranchLimit, Case, ClearingError, Interface, LimitSet, NodeLimit, NodePower, Options, Owner,
 };
 pub use clear::clear;
+pub use explain::{
+    Explanation, LimitExplained, Names, OrderExplained, Relief, StepExplained, Verdict, explain,
+};
+pub use file::{CaseFile, CaseType, FileVersion, ResultFile, ResultType};
+pub use price::{LimitPart, PriceParts, price_parts};
 pub use result::{
     AcCheck, Award, Binding, Clearing, Exchange, Fill, Limit, NodePrice, Status, Tightened,
 };

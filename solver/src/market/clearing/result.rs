@@ -3,6 +3,7 @@
 use std::fmt;
 
 use num_complex::Complex64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// How a clearing ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Status {
     /// Converged; every limit holds.
@@ -33,7 +34,7 @@ pub enum Status {
 }
 
 /// What a unit is awarded; generation-positive.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Award {
     /// Unit.
     pub unit: Id,
@@ -44,7 +45,7 @@ pub struct Award {
 }
 
 /// How much of an order was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fill {
     /// Order.
     pub order: OrderId,
@@ -53,7 +54,7 @@ pub struct Fill {
 }
 
 /// Exchange with the grid above; positive where the grid above delivers.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Exchange {
     /// Source.
     pub source: Id,
@@ -63,10 +64,13 @@ pub struct Exchange {
     pub p_w: f64,
     /// Reactive power, var.
     pub q_var: f64,
+    /// What one more MWh from there costs, before its limits: the import price, the export price,
+    /// or between them where nothing flows.
+    pub price_per_mwh: f64,
 }
 
 /// Price at a node: the cost of one more unit of load there.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodePrice {
     /// Node.
     pub node: Id,
@@ -77,7 +81,7 @@ pub struct NodePrice {
 }
 
 /// A limit of the network or the interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "limit", rename_all = "snake_case")]
 pub enum Limit {
     /// Highest voltage at a node, pu.
@@ -159,7 +163,7 @@ impl fmt::Display for Limit {
 }
 
 /// A limit that holds the dispatch back, or that is violated.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Binding {
     /// Which.
     pub limit: Limit,
@@ -183,7 +187,7 @@ impl fmt::Display for Binding {
 }
 
 /// What the independent AC power flow says of the awards.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AcCheck {
     /// Lowest voltage, pu, and its node.
     pub u_min_pu: (Id, f64),
@@ -204,7 +208,7 @@ pub struct AcCheck {
 }
 
 /// A limit that was tightened because the AC check exceeded it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tightened {
     /// Which.
     pub limit: Limit,
@@ -213,7 +217,7 @@ pub struct Tightened {
 }
 
 /// The result of a clearing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clearing {
     /// How it ended.
     pub status: Status,
@@ -232,6 +236,7 @@ pub struct Clearing {
     /// What the AC power flow says.
     pub ac_check: AcCheck,
     /// Node voltages of that power flow, pu, in the network's order; nothing where not energised.
+    #[schemars(with = "Vec<[f64; 2]>")]
     pub u: Vec<Complex64>,
     /// Convex programmes solved.
     pub iterations: u32,

@@ -1,0 +1,142 @@
+//! The result of a clearing, to be read.
+
+use std::fmt::Write as _;
+
+use solver::{
+    market::{
+        Direction,
+        clearing::{Case, Clearing, ResultFile, Status},
+    },
+    network::Id,
+};
+
+/// The whole of it.
+pub(super) fn table(case: &Case, result: &ResultFile) -> String {
+    let clearing = &result.clearing;
+    let mut text = String::new();
+    head(&mut text, clearing);
+    exchange(&mut text, clearing);
+    units(&mut text, case, clearing);
+    prices(&mut text, result);
+    if !clearing.binding.is_empty() {
+        row(&mut text, "\nlimits that bind");
+        for binding in &clearing.binding {
+            row(&mut text, &format!("  {binding}"));
+        }
+    }
+    for explanation in &result.explanations {
+        row(&mut text, &format!("\nunit {}", explanation.unit));
+        for sentence in &explanation.text {
+            row(&mut text, &format!("  {sentence}"));
+        }
+    }
+    text
+}
+
+fn row(text: &mut String, row: &str) {
+    text.push_str(row);
+    text.push('\n');
+}
+
+fn head(text: &mut String, clearing: &Clearing) {
+    let status = match &clearing.status {
+        Status::Optimal => "optimal".to_owned(),
+        Status::Feasible { gap_per_h } => {
+            format!("feasible, but up to {gap_per_h:.4} per h may be left")
+        }
+        Status::LeastViolation { violated, .. } => {
+            let worst: Vec<String> = violated.iter().map(|of| of.limit.to_string()).collect();
+            format!(
+                "no dispatch keeps every limit; not kept: {}",
+                worst.join("; ")
+            )
+        }
+    };
+    let check = &clearing.ac_check;
+    let _ = writeln!(
+        text,
+        "{status}\ncost {:.4} per h, losses {:.1} kW, {} programmes",
+        clearing.cost_per_h,
+        check.losses_w / 1e3,
+        clearing.iterations
+    );
+    let (low, high) = (check.u_min_pu, check.u_max_pu);
+    let _ = write!(
+        text,
+        "AC power flow: {:.4} pu (node {}) to {:.4} pu (node {})",
+        low.1, low.0, high.1, high.0
+    );
+    if let Some((branch, loading)) = check.worst_loading {
+        let _ = write!(text, ", loading {:.1} % (branch {branch})", 100.0 * loading);
+    }
+    row(text, "");
+}
+
+fn exchange(text: &mut String, clearing: &Clearing) {
+    let _ = writeln!(
+        text,
+        "\n{:>8}{:>8}{:>12}{:>12}{:>12}",
+        "source", "node", "P kW", "Q kvar", "per MWh"
+    );
+    for of in &clearing.exchange {
+        let _ = writeln!(
+            text,
+            "{:>8}{:>8}{:>12.1}{:>12.1}{:>12.4}",
+            of.source,
+            of.node,
+            of.p_w / 1e3,
+            of.q_var / 1e3,
+            of.price_per_mwh
+        );
+    }
+}
+
+fn units(text: &mut String, case: &Case, clearing: &Clearing) {
+    let _ = writeln!(
+        text,
+        "\n{:>8}{:>8}{:>12}{:>12}{:>12}{:>12}{:>12}  participant",
+        "unit", "node", "P kW", "Q kvar", "offered kW", "asked kW", "per MWh"
+    );
+    let asked = |unit: Id, direction: Direction| {
+        let own = case.orders.iter();
+        let own = own.filter(|order| order.unit == unit && order.direction == direction);
+        let steps = own.flat_map(|order| &order.steps);
+        steps.fold(0.0, |sum, step| sum + step.quantity_w as f64 / 1e3)
+    };
+    for (unit, award) in case.units.iter().zip(&clearing.awards) {
+        let price = clearing.prices.iter().find(|price| price.node == unit.node);
+        let _ = writeln!(
+            text,
+            "{:>8}{:>8}{:>12.1}{:>12.1}{:>12.1}{:>12.1}{:>12.4}  {}",
+            unit.id,
+            unit.node,
+            award.p_w / 1e3,
+            award.q_var / 1e3,
+            asked(unit.id, Direction::Sell),
+            asked(unit.id, Direction::Buy),
+            price.map_or(0.0, |price| price.p_per_mwh),
+            unit.participant
+        );
+    }
+}
+
+fn prices(text: &mut String, result: &ResultFile) {
+    let _ = writeln!(
+        text,
+        "\n{:>8}{:>12}{:>12}{:>12}{:>12}{:>14}",
+        "node", "per MWh", "energy", "losses", "limits", "per Mvarh"
+    );
+    for of in &result.price_parts {
+        let limits: f64 = of.limits.iter().map(|part| part.p_per_mwh).sum();
+        let _ = writeln!(
+            text,
+            "{:>8}{:>12.4}{:>12.4}{:>12.4}{:>12.4}{:>14.4}",
+            of.node,
+            of.p_per_mwh(),
+            of.energy_per_mwh,
+            of.loss_p_per_mwh,
+            limits + of.rest_p_per_mwh,
+            of.q_per_mvarh()
+        );
+    }
+}

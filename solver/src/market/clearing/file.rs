@@ -1,0 +1,74 @@
+//! Case and result as files, so that anybody can check a clearing offline: `docs/market-case.md`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Case, Clearing, Explanation, Options, PriceParts};
+
+/// Version of the files' format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum FileVersion {
+    /// The first.
+    #[default]
+    #[serde(rename = "1.0")]
+    V1,
+}
+
+/// What a case file is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CaseType {
+    /// A market case.
+    #[default]
+    #[serde(rename = "market_case")]
+    MarketCase,
+}
+
+/// What a result file is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ResultType {
+    /// A market result.
+    #[default]
+    #[serde(rename = "market_result")]
+    MarketResult,
+}
+
+/// A case to clear, with its network. One of `network` and `network_file` is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaseFile {
+    /// Version of this format.
+    pub version: FileVersion,
+    /// What this file is.
+    #[serde(rename = "type")]
+    pub kind: CaseType,
+    /// The network: an `input` data set of power-grid-model's JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Map<String, Value>>,
+    /// The network, in a file of its own; a path from the case file's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_file: Option<String>,
+    /// What is to be cleared.
+    pub case: Case,
+    /// How hard to try.
+    #[serde(default)]
+    pub options: Options,
+}
+
+/// What came of a case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResultFile {
+    /// Version of this format.
+    pub version: FileVersion,
+    /// What this file is.
+    #[serde(rename = "type")]
+    pub kind: ResultType,
+    /// Awards, prices and checks.
+    pub clearing: Clearing,
+    /// What each price is made of, in the network's order of nodes.
+    pub price_parts: Vec<PriceParts>,
+    /// Why it came so, of the units that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explanations: Vec<Explanation>,
+}
