@@ -1,4 +1,4 @@
-//! power-grid-model in a process of its own (`tests/peers/pgm_peer.py`).
+//! A peer in Python, in a process of its own: a question a line, an answer a line.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -19,17 +19,25 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts it.
+    /// Starts power-grid-model.
     ///
     /// # Errors
     /// There is no Python that has it.
     pub fn start() -> Result<Self> {
+        Self::running("pgm_peer.py")
+    }
+
+    /// Starts a program of `tests/peers/`.
+    ///
+    /// # Errors
+    /// There is no Python that has the peers.
+    pub fn running(program: &str) -> Result<Self> {
         let python = std::env::var_os("BUSBAR_PEERS_PYTHON").context(
             "BUSBAR_PEERS_PYTHON names no Python with the peers; run `cargo xtask test peers`, \
              which sets them up",
         )?;
         let mut child = Command::new(PathBuf::from(python))
-            .arg(workspace().join("tests/peers/pgm_peer.py"))
+            .arg(workspace().join("tests/peers").join(program))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -178,12 +178,14 @@ fn web(count: &mut Count) -> Result<()> {
 }
 
 /// Python packages of the peers.
-const PEERS: [&str; 5] = [
+const PEERS: [&str; 7] = [
     "pymodbus==3.16.1",
     "pysunspec2==1.3.7",
     "power-grid-model==1.12.110",
     "yadnp3==3.2.1.4",
     "dnp3py==0.6.0",
+    "pandapower==3.5.6",
+    "jsonschema==4.26.0",
 ];
 
 fn peers(filter: Option<&str>, count: &mut Count) -> Result<()> {

@@ -8,10 +8,12 @@
 
 mod clearing;
 mod feeder;
+mod hostile;
 mod opf;
 mod orders;
 mod price;
 mod properties;
 mod random;
+mod reactive;
 mod schema;
 mod settlement;

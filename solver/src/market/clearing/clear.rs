@@ -11,7 +11,7 @@ use super::{
     search::{Ended, Physics, Point, Search},
 };
 use crate::{
-    market::Direction,
+    market::{Direction, Kind, Order},
     network::{Grid, S_BASE_VA},
     powerflow::PowerFlowError,
 };
@@ -231,7 +231,14 @@ fn curtail(search: &mut Search<'_, '_>, from: &Found) -> Option<Found> {
         let problem = &*search.problem;
         let blocks = problem.blocks.iter().zip(&from.point.fill);
         let fill = blocks
-            .map(|(block, fill)| fill * if block.sign > 0.0 { sell } else { buy })
+            .map(|(block, fill)| {
+                let share = match (block.reactive, block.sign > 0.0) {
+                    (true, _) => reactive,
+                    (false, true) => sell,
+                    (false, false) => buy,
+                };
+                fill * share
+            })
             .collect();
         let q = from.point.q.iter().map(|q| q * reactive).collect();
         let Ok(point) = search.physics.point(problem, fill, q, None) else {
@@ -286,15 +293,22 @@ fn result(
     }
 }
 
+/// Whether an order is of reactive power; not every kind is of one interval.
+fn is_reactive(order: &Order) -> bool {
+    order.terms.kind == Kind::Reactive
+}
+
 /// What a unit sells to itself is taken from both sides: last from the best of its steps. Its
 /// power, and the cost where the prices are equal (a rule forbids those that cross), stay.
 fn netted(case: &Case, orders: &[f64]) -> Vec<f64> {
     let mut quantities = orders.to_vec();
-    for unit in &case.units {
+    let units = case.units.iter();
+    for (unit, reactive) in units.flat_map(|unit| [(unit, false), (unit, true)]) {
         let own = |direction: Direction| {
             let mut of: Vec<usize> = (0..orders.len())
                 .filter(|&k| case.orders[k].unit == unit.id)
                 .filter(|&k| case.orders[k].direction == direction)
+                .filter(|&k| is_reactive(&case.orders[k]) == reactive)
                 .collect();
             of.sort_by_key(|&k| case.orders[k].id);
             of
@@ -329,8 +343,10 @@ fn awards(problem: &Problem<'_>, quantities: &[f64], q: &[f64]) -> Vec<Award> {
     let mut by_id: Vec<usize> = (0..case.orders.len()).collect();
     // Sums in a fixed order, so that the sequence of orders makes no difference.
     by_id.sort_by_key(|&k| case.orders[k].id);
-    let power = |unit| {
-        let own = by_id.iter().filter(|&&k| case.orders[k].unit == unit);
+    let power = |unit, reactive| {
+        let own = by_id
+            .iter()
+            .filter(|&&k| case.orders[k].unit == unit && is_reactive(&case.orders[k]) == reactive);
         let signed = own.map(|&k| match case.orders[k].direction {
             Direction::Sell => quantities[k],
             Direction::Buy => -quantities[k],
@@ -343,8 +359,8 @@ fn awards(problem: &Problem<'_>, quantities: &[f64], q: &[f64]) -> Vec<Award> {
             let at = problem.units.iter().position(|of| of.index == index);
             Award {
                 unit: unit.id,
-                p_w: power(unit.id) * S_BASE_VA,
-                q_var: at.map_or(0.0, |k| q[k] * S_BASE_VA),
+                p_w: power(unit.id, false) * S_BASE_VA,
+                q_var: (at.map_or(0.0, |k| q[k]) + power(unit.id, true)) * S_BASE_VA,
             }
         })
         .collect()

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Award, Binding, Case, Clearing, Limit, PriceParts, Status};
 use crate::{
-    market::{Direction, Order, OrderId, Unit},
+    market::{Direction, Kind, Order, OrderId, Unit},
     network::Id,
 };
 
@@ -41,11 +41,11 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepExplained {
-    /// Asked, W.
+    /// Asked, W or var.
     pub quantity_w: i64,
-    /// Taken, W.
+    /// Taken, W or var.
     pub taken_w: f64,
-    /// Limit price, currency per MWh.
+    /// Limit price, currency per MWh or Mvarh.
     pub limit_per_mwh: f64,
     /// Why.
     pub verdict: Verdict,
@@ -57,7 +57,9 @@ pub struct StepExplained {
 pub struct OrderExplained {
     /// Number.
     pub order: OrderId,
-    /// Offer or bid.
+    /// Whether it is of reactive power: quantities in var, prices per Mvarh.
+    pub reactive: bool,
+    /// Offer or bid; of reactive power, injecting or absorbing.
     pub direction: Direction,
     /// Its steps, in the order's sequence.
     pub steps: Vec<StepExplained>,
@@ -141,7 +143,7 @@ pub fn explain(
         .iter()
         .zip(&clearing.fills)
         .filter(|(order, _)| order.unit == unit)
-        .map(|(order, fill)| order_explained(order, fill.quantity_w, price.p_per_mwh(), is_optimal))
+        .map(|(order, fill)| order_explained(order, fill.quantity_w, &price, is_optimal))
         .collect();
     let limits = limits(clearing, &price, names);
     let own_relief = own_relief(of, &award, &orders, &price);
@@ -159,17 +161,26 @@ pub fn explain(
     Some(explanation)
 }
 
-fn order_explained(order: &Order, taken_w: f64, price: f64, is_optimal: bool) -> OrderExplained {
+fn order_explained(
+    order: &Order,
+    taken_w: f64,
+    price: &PriceParts,
+    is_optimal: bool,
+) -> OrderExplained {
     let mut left = taken_w;
+    let reactive = order.terms.kind == Kind::Reactive;
     let steps = order.steps.iter().map(|step| {
         let quantity = step.quantity_w as f64;
         let taken = left.clamp(0.0, quantity);
         left -= taken;
         let limit = step.price.per_mwh();
         // How much better than its limit price the price is for the step.
-        let margin = match order.direction {
-            Direction::Sell => price - limit,
-            Direction::Buy => limit - price,
+        let margin = match (order.direction, reactive) {
+            (Direction::Sell, false) => price.p_per_mwh() - limit,
+            (Direction::Buy, false) => limit - price.p_per_mwh(),
+            // Who absorbs is paid as well.
+            (Direction::Sell, true) => price.q_per_mvarh() - limit,
+            (Direction::Buy, true) => -price.q_per_mvarh() - limit,
         };
         let verdict = if taken >= (1.0 - WHOLE) * quantity {
             Verdict::Taken
@@ -191,6 +202,7 @@ fn order_explained(order: &Order, taken_w: f64, price: f64, is_optimal: bool) ->
     });
     OrderExplained {
         order: order.id,
+        reactive,
         direction: order.direction,
         steps: steps.collect(),
     }
@@ -255,7 +267,8 @@ fn own_relief(
     };
     // Another kW at the dearest limit price the unit has had taken whole.
     let steps = |direction: Direction| {
-        let own = orders.iter().filter(move |of| of.direction == direction);
+        let own = orders.iter();
+        let own = own.filter(move |of| of.direction == direction && !of.reactive);
         own.flat_map(|of| &of.steps)
     };
     let is_whole = |direction: Direction| {
@@ -302,7 +315,7 @@ fn limit_text(limit: &Limit, names: &Names) -> String {
 
 fn sentences(of: &Explanation, status: &Status, names: &Names) -> Vec<String> {
     let mut text = vec![award_sentence(of, names)];
-    text.extend(of.orders.iter().flat_map(|order| step_sentences(order)));
+    text.extend(of.orders.iter().flat_map(step_sentences));
     text.push(price_sentence(of));
     for limit in &of.limits {
         let Binding {
@@ -364,9 +377,11 @@ fn award_sentence(of: &Explanation, names: &Names) -> String {
 }
 
 fn step_sentences(order: &OrderExplained) -> Vec<String> {
-    let word = match order.direction {
-        Direction::Sell => "sells",
-        Direction::Buy => "buys",
+    let (word, unit, price) = match (order.direction, order.reactive) {
+        (Direction::Sell, false) => ("sells", "kW", "MWh"),
+        (Direction::Buy, false) => ("buys", "kW", "MWh"),
+        (Direction::Sell, true) => ("injects", "kvar", "Mvarh"),
+        (Direction::Buy, true) => ("absorbs", "kvar", "Mvarh"),
     };
     let steps = order.steps.iter().map(|step| {
         let why = match step.verdict {
@@ -377,7 +392,7 @@ fn step_sentences(order: &OrderExplained) -> Vec<String> {
             Verdict::Undecided => "cut so that limits hold",
         };
         format!(
-            "order {} {word} {:.1} kW of {:.1} kW at {:.2} per MWh: {why}",
+            "order {} {word} {:.1} {unit} of {:.1} {unit} at {:.2} per {price}: {why}",
             order.order,
             step.taken_w / 1e3,
             step.quantity_w as f64 / 1e3,

@@ -10,7 +10,7 @@ use super::{
     physics::Equations,
 };
 use crate::{
-    market::{Direction, Order, Price, Unit},
+    market::{Direction, Kind, Order, Price, Unit},
     network::{Grid, Id, S_BASE_VA},
 };
 
@@ -23,14 +23,37 @@ pub(super) struct Block {
     pub(super) row: usize,
     /// Index into [`Problem::units`], for a unit with blocks of its own.
     pub(super) unit: Option<usize>,
-    /// 1 sells, -1 buys.
+    /// Whether it is of reactive power.
+    pub(super) reactive: bool,
+    /// 1 sells (injects), -1 buys (absorbs).
     pub(super) sign: f64,
-    /// Currency per MWh.
+    /// Currency per MWh or Mvarh.
     pub(super) price: f64,
     /// Quantity, pu.
     pub(super) cap: f64,
     /// Index of order and quantity (pu) of each step.
     pub(super) steps: Vec<(usize, f64)>,
+}
+
+impl Block {
+    /// What a unit of it costs, currency per pu and h. Reactive power is paid for either way.
+    pub(super) fn cost(&self) -> f64 {
+        if self.reactive {
+            self.price
+        } else {
+            self.sign * self.price
+        }
+    }
+
+    /// Power that a unit of it injects.
+    pub(super) fn direction(&self) -> Complex64 {
+        let sign = self.sign;
+        if self.reactive {
+            Complex64::new(0.0, sign)
+        } else {
+            Complex64::new(sign, 0.0)
+        }
+    }
 }
 
 /// A unit in the programme.
@@ -40,7 +63,7 @@ pub(super) struct UnitAt {
     pub(super) index: usize,
     /// Balance.
     pub(super) row: usize,
-    /// Reactive power, either sign, pu.
+    /// Reactive power that is free, either sign, pu.
     pub(super) q_max: f64,
     /// Apparent power, pu.
     pub(super) s_max: Option<f64>,
@@ -117,7 +140,7 @@ impl<'a> Problem<'a> {
     pub(super) fn injected(&self, fill: &[f64], q: &[f64]) -> Vec<Complex64> {
         let mut injected = self.fixed.clone();
         for (block, fill) in self.blocks.iter().zip(fill) {
-            injected[block.row].re += block.sign * fill;
+            injected[block.row] += block.direction() * fill;
         }
         for (unit, q) in self.units.iter().zip(q) {
             injected[unit.row].im += q;
@@ -136,7 +159,7 @@ impl<'a> Problem<'a> {
     /// Cost of the orders taken and of the exchange, currency per h.
     pub(super) fn cost(&self, fill: &[f64], source: &[Complex64]) -> f64 {
         let blocks = self.blocks.iter().zip(fill);
-        let orders: f64 = blocks.map(|(of, fill)| of.sign * of.price * fill).sum();
+        let orders: f64 = blocks.map(|(of, fill)| of.cost() * fill).sum();
         let exchange: f64 = self
             .sources
             .iter()
@@ -180,8 +203,14 @@ fn units(grid: &Grid, case: &Case, equations: &Equations) -> Result<Vec<UnitAt>,
         let at = UnitAt {
             index,
             row,
-            // One that takes no setpoints cannot be asked for reactive power.
-            q_max: if unit.dispatchable {
+            // One that takes no setpoints cannot be asked for reactive power; one that has a price
+            // for it gives what is ordered of it.
+            q_max: if unit.dispatchable
+                && !case
+                    .orders
+                    .iter()
+                    .any(|order| sells_reactive(order, unit.id))
+            {
                 unit.capability.q_max_var / S_BASE_VA
             } else {
                 0.0
@@ -193,36 +222,62 @@ fn units(grid: &Grid, case: &Case, equations: &Equations) -> Result<Vec<UnitAt>,
     Ok(by_id.into_values().collect())
 }
 
-/// Share of the steps of a unit, direction (whether it buys) and price that the unit can serve.
+fn sells_reactive(order: &Order, unit: Id) -> bool {
+    order.unit == unit && order.terms.kind == Kind::Reactive
+}
+
+/// What is asked of a unit at one price: unit, whether it is of reactive power, whether it buys
+/// (absorbs), price.
+type Asked = (Id, bool, bool, Price);
+
+/// Orders that this interval alone decides on, with whether they are of reactive power.
+fn own_orders(case: &Case) -> impl Iterator<Item = (usize, &Order, bool)> {
+    let orders = case.orders.iter().enumerate();
+    orders.filter_map(|(k, order)| match order.terms.kind {
+        Kind::Energy => Some((k, order, false)),
+        Kind::Reactive => Some((k, order, true)),
+        Kind::Storage(_) | Kind::Window(_) | Kind::Call(_) => None,
+    })
+}
+
+/// Share of the steps of a unit, direction and price that the unit can serve.
 ///
 /// What it could do when its orders were accepted it may not be able to do now: a battery near
 /// empty sells less than its nameplate. Its best prices are served first, equal ones alike; that is
 /// also what the optimum under a limit on its total would take.
-fn servable(case: &Case) -> BTreeMap<(Id, bool, Price), f64> {
-    let mut asked: BTreeMap<(Id, bool, Price), f64> = BTreeMap::new();
-    for order in case.orders.iter().filter(|o| o.terms.kind.is_energy()) {
+fn servable(case: &Case) -> BTreeMap<Asked, f64> {
+    let mut asked: BTreeMap<Asked, f64> = BTreeMap::new();
+    for (_, order, reactive) in own_orders(case) {
         let buys = order.direction == Direction::Buy;
         for step in &order.steps {
+            let key = (order.unit, reactive, buys, step.price);
             // Exact: the sum of watts is far below 2^53, or far above what any unit can do.
-            *asked.entry((order.unit, buys, step.price)).or_default() += step.quantity_w as f64;
+            *asked.entry(key).or_default() += step.quantity_w as f64;
         }
     }
     let mut servable = asked.clone();
     for unit in &case.units {
         let of = &unit.capability;
-        for (buys, most_w) in [(false, of.p_max_w), (true, -of.p_min_w)] {
-            let key = |price| (unit.id, buys, price);
+        let q_max = if unit.dispatchable { of.q_max_var } else { 0.0 };
+        for (reactive, buys, most) in [
+            (false, false, of.p_max_w),
+            (false, true, -of.p_min_w),
+            (true, false, q_max),
+            (true, true, q_max),
+        ] {
+            let key = |price| (unit.id, reactive, buys, price);
             let levels = asked.range(key(Price(i64::MIN))..=key(Price(i64::MAX)));
             let mut levels: Vec<_> = levels.collect();
-            if buys {
+            // Who buys energy pays, who absorbs reactive power is paid.
+            if buys && !reactive {
                 levels.reverse();
             }
-            let mut left_w = most_w;
-            for (level, asked_w) in levels {
+            let mut left = most;
+            for (level, asked) in levels {
                 // Less than a watt is no quantity.
-                let served_w = Some(asked_w.min(left_w)).filter(|&w| w >= 1.0);
-                left_w -= asked_w;
-                servable.insert(*level, served_w.map_or(0.0, |w| w / asked_w));
+                let served = Some(asked.min(left)).filter(|&w| w >= 1.0);
+                left -= asked;
+                servable.insert(*level, served.map_or(0.0, |w| w / asked));
             }
         }
     }
@@ -231,46 +286,41 @@ fn servable(case: &Case) -> BTreeMap<(Id, bool, Price), f64> {
 
 /// Blocks, so ordered and summed that the sequence of orders and units makes no difference.
 fn blocks(case: &Case, units: &[UnitAt]) -> Vec<Block> {
-    type Key = (usize, Option<usize>, bool, Price);
+    type Key = (usize, Option<usize>, bool, bool, Price);
     let at: BTreeMap<Id, usize> = units
         .iter()
         .enumerate()
         .map(|(k, unit)| (case.units[unit.index].id, k))
         .collect();
     let servable = servable(case);
-    let mut by_order: Vec<usize> = (0..case.orders.len()).collect();
-    by_order.sort_by_key(|&k| case.orders[k].id);
+    let mut by_order: Vec<(usize, &Order, bool)> = own_orders(case).collect();
+    by_order.sort_by_key(|(_, order, _)| order.id);
     let mut blocks: BTreeMap<Key, Block> = BTreeMap::new();
-    for order in by_order {
-        let Order {
-            unit,
-            direction,
-            ref steps,
-            ..
-        } = case.orders[order];
-        let Some(&k) = at.get(&unit) else {
+    for (index, order, reactive) in by_order {
+        let Some(&k) = at.get(&order.unit) else {
             continue;
         };
         let own = units[k].s_max.is_some().then_some(k);
-        for step in steps {
-            let buys = direction == Direction::Buy;
-            let share = servable.get(&(unit, buys, step.price)).copied();
-            let Some(share) = share.filter(|&share| share > 0.0) else {
+        for step in &order.steps {
+            let buys = order.direction == Direction::Buy;
+            let share = servable.get(&(order.unit, reactive, buys, step.price));
+            let Some(share) = share.copied().filter(|&share| share > 0.0) else {
                 continue;
             };
             let quantity = share * step.quantity_w as f64 / S_BASE_VA;
             let block = blocks
-                .entry((units[k].row, own, buys, step.price))
+                .entry((units[k].row, own, reactive, buys, step.price))
                 .or_insert_with(|| Block {
                     row: units[k].row,
                     unit: own,
+                    reactive,
                     sign: if buys { -1.0 } else { 1.0 },
                     price: step.price.per_mwh(),
                     cap: 0.0,
                     steps: Vec::new(),
                 });
             block.cap += quantity;
-            block.steps.push((order, quantity));
+            block.steps.push((index, quantity));
         }
     }
     blocks.into_values().collect()

@@ -326,7 +326,8 @@ fn balances(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows
         }
     }
     for (k, block) in problem.blocks.iter().enumerate() {
-        add(2 * block.row, layout.block + k, -block.sign);
+        let row = 2 * block.row + usize::from(block.reactive);
+        add(row, layout.block + k, -block.sign);
     }
     for (k, unit) in problem.units.iter().enumerate() {
         add(2 * unit.row + 1, layout.q + k, -1.0);
@@ -477,13 +478,13 @@ fn capability_cones(problem: &Problem<'_>, layout: &Layout, rows: &mut Rows) {
         let Some(s_max) = unit.s_max else { continue };
         rows.cones.push(SecondOrderConeT(3));
         rows.push(s_max, []);
-        let own = problem
-            .blocks
-            .iter()
-            .enumerate()
-            .filter(|(_, block)| block.unit == Some(k));
-        rows.push(0.0, own.map(|(b, block)| (layout.block + b, -block.sign)));
-        rows.push(0.0, [(layout.q + k, -1.0)]);
+        let own = |reactive: bool| {
+            let blocks = problem.blocks.iter().enumerate();
+            let own = blocks.filter(move |(_, of)| of.unit == Some(k) && of.reactive == reactive);
+            own.map(|(b, block)| (layout.block + b, -block.sign))
+        };
+        rows.push(0.0, own(false));
+        rows.push(0.0, own(true).chain([(layout.q + k, -1.0)]));
     }
 }
 
@@ -561,7 +562,7 @@ fn curvature(problem: &Problem<'_>, at: &At<'_>) -> Vec<Entry> {
 fn linear(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> Vec<f64> {
     let mut q = vec![0.0; layout.len];
     for (k, block) in problem.blocks.iter().enumerate() {
-        q[layout.block + k] = block.sign * block.price;
+        q[layout.block + k] = block.cost();
     }
     for (k, of) in problem.sources.iter().enumerate() {
         q[layout.source + 2 * k] = of.export;

@@ -49,7 +49,7 @@ pub struct Award {
 pub struct Fill {
     /// Order.
     pub order: OrderId,
-    /// Power taken, W, in the order's direction.
+    /// Power taken, W (var, of reactive power), in the order's direction.
     pub quantity_w: f64,
 }
 
