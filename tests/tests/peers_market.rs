@@ -2,6 +2,8 @@
 //! meshed feeders on which voltages and currents bind. And the shipped examples and what comes of them
 //! against the JSON Schemas, by a validator that is not ours.
 
+#![expect(clippy::print_stdout, reason = "the distribution of the gaps is what it shows")]
+
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -12,8 +14,8 @@ use solver::{
     market::{
         Capability, Direction, Order, OrderId, Price, Step, Terms, Unit,
         clearing::{
-            Case, CaseFile, Clearing, Interface, Limit, LimitSet, Names, NodePower, Options,
-            ResultFile, Status, clear, explain, price_parts,
+            Case, CaseFile, Clearing, Controls, Interface, Limit, LimitSet, Names, NodePower,
+            Options, ResultFile, Status, clear, explain, price_parts,
         },
     },
     network::{Grid, Id, pgm_json},
@@ -88,6 +90,7 @@ fn feeder(seed: u64) -> (Value, Case) {
             import_max_w: None,
             export_max_w: None,
         }],
+        controls: Controls::default(),
         start: None,
     };
     for k in 0..rng.random_range(4..10) {

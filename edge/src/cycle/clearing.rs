@@ -10,7 +10,7 @@ use solver::{
     estimation::{BranchEstimate, Estimate},
     market::{
         Order, OrderId, Price, Unit as MarketUnit,
-        clearing::{BranchLimit, Case, Interface, LimitSet, NodeLimit, NodePower, Owner},
+        clearing::{BranchLimit, Case, Controls, Interface, LimitSet, NodeLimit, NodePower, Owner},
     },
     network::{Grid, Id},
 };
@@ -45,6 +45,8 @@ pub(super) fn case(entry: Entry<'_>) -> Case {
         fixed,
         limits: limits(entry.site, entry.grid, entry.estimate),
         interface: interface(entry.site, entry.grid),
+        // Nothing here moves taps or capacitors.
+        controls: Controls::default(),
         start: Some(entry.estimate.u.clone()),
         units: entry.units,
         orders: entry.orders,

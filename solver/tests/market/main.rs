@@ -7,6 +7,7 @@
 )]
 
 mod clearing;
+mod discrete;
 mod feeder;
 mod hostile;
 mod opf;

@@ -4,7 +4,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use solver::{
     market::{
         Capability, Direction, Order, OrderId, Price, Step, Terms, Unit,
-        clearing::{Case, Interface, LimitSet, NodePower},
+        clearing::{Case, Controls, Interface, LimitSet, NodePower},
     },
     network::{Id, Line, Network, Node, PhaseSet, Source},
 };
@@ -94,6 +94,7 @@ fn case(rng: &mut StdRng, network: &Network) -> Case {
             import_max_w: None,
             export_max_w: None,
         }],
+        controls: Controls::default(),
         start: None,
     };
     for node in 1..nodes {

@@ -93,6 +93,26 @@ pub struct LimitSet {
     pub branches: Vec<BranchLimit>,
 }
 
+/// What may be moved in steps; positions and their ranges are the network's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Controls {
+    /// Transformers (also of three windings) whose tap changers may be moved.
+    pub transformers: Vec<Id>,
+    /// Shunts that may be switched.
+    pub shunts: Vec<Id>,
+    /// What a step or a switching has to save, currency per h, to be worth its wear.
+    pub least_saving_per_h: f64,
+}
+
+impl Controls {
+    /// Whether there is none.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.transformers.is_empty() && self.shunts.is_empty()
+    }
+}
+
 /// One interval to clear: everything but the network.
 ///
 /// The appliances of the network are not looked at: what draws or feeds power is in `fixed`
@@ -113,6 +133,9 @@ pub struct Case {
     pub limits: LimitSet,
     /// One per source that is connected.
     pub interface: Vec<Interface>,
+    /// Taps and capacitors that may be moved.
+    #[serde(default, skip_serializing_if = "Controls::are_none")]
+    pub controls: Controls,
     /// Where to start: node voltages in pu, in the network's order; none: from a flat start.
     #[serde(default)]
     #[schemars(with = "Option<Vec<[f64; 2]>>")]
@@ -166,6 +189,14 @@ pub enum ClearingError {
     UnknownSource {
         /// The source.
         source_id: Id,
+    },
+    /// A tap changer or capacitor that the network has not.
+    #[error("controls name {what} {id}, which the network has not")]
+    UnknownControl {
+        /// What it should be.
+        what: &'static str,
+        /// Its id.
+        id: Id,
     },
     /// A connected source without prices.
     #[error("source {source_id} is connected but has no interface, so its energy has no price")]

@@ -6,6 +6,7 @@ use super::{
     Award, Binding, Case, Clearing, ClearingError, Exchange, Fill, NodePrice, Options, Status,
     Tightened,
     check::Checked,
+    discrete,
     limits::On,
     problem::{Problem, SourcePrice},
     search::{Ended, Physics, Point, Search},
@@ -38,9 +39,25 @@ const SNAP: f64 = 1e-5;
 /// the optimum that had to be left are cut to the greatest price, either sign, of any order or
 /// interface.
 ///
+/// Taps and capacitors that may be moved are tried at other positions, each cleared and priced anew,
+/// with a budget of its own; the best is the answer, and it is never worse than not moving.
+///
 /// # Errors
 /// The case contradicts itself or the network, or has no AC power flow to start from.
 pub fn clear(grid: &Grid, case: &Case, options: &Options) -> Result<Clearing, ClearingError> {
+    if case.controls.are_none() {
+        clear_in_place(grid, case, options)
+    } else {
+        discrete::clear(grid, case, options)
+    }
+}
+
+/// Clears with every tap and capacitor where it is.
+pub(super) fn clear_in_place(
+    grid: &Grid,
+    case: &Case,
+    options: &Options,
+) -> Result<Clearing, ClearingError> {
     let mut problem = Problem::new(grid, case)?;
     let mut physics = Physics::new(grid);
     let start = starting_point(&problem, &mut physics)?;
@@ -287,6 +304,7 @@ fn result(
         cost_per_h: point.cost,
         ac_check,
         u: point.u[..problem.equations.row.len()].to_vec(),
+        positions: Vec::new(),
         iterations: search.iterations,
         tightened,
         status,

@@ -13,6 +13,7 @@
 mod case;
 mod check;
 mod clear;
+mod discrete;
 mod explain;
 mod file;
 mod limits;
@@ -25,7 +26,8 @@ mod search;
 mod sensitivity;
 
 pub use case::{
-    BranchLimit, Case, ClearingError, Interface, LimitSet, NodeLimit, NodePower, Options, Owner,
+    BranchLimit, Case, ClearingError, Controls, Interface, LimitSet, NodeLimit, NodePower, Options,
+    Owner,
 };
 pub use clear::clear;
 pub use explain::{
@@ -34,5 +36,6 @@ pub use explain::{
 pub use file::{CaseFile, CaseType, FileVersion, ResultFile, ResultType};
 pub use price::{LimitPart, PriceParts, price_parts};
 pub use result::{
-    AcCheck, Award, Binding, Clearing, Exchange, Fill, Limit, NodePrice, Status, Tightened,
+    AcCheck, Award, Binding, Clearing, Exchange, Fill, Limit, NodePrice, Position, Status,
+    Tightened,
 };

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Case, Clearing, ClearingError, Limit,
+    discrete::positioned,
     limits::LimitRow,
     problem::{Problem, SourcePrice},
     sensitivity::{Adjoint, Gradient},
@@ -78,6 +79,7 @@ pub fn price_parts(
     case: &Case,
     clearing: &Clearing,
 ) -> Result<Vec<PriceParts>, ClearingError> {
+    let grid = &positioned(grid, &clearing.positions)?;
     let problem = Problem::new(grid, case)?;
     let equations = &problem.equations;
     let u = equations.buses(&clearing.u);

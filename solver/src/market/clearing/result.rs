@@ -216,6 +216,17 @@ pub struct Tightened {
     pub by: f64,
 }
 
+/// Where a tap changer or capacitor is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Position {
+    /// Transformer or shunt.
+    pub element: Id,
+    /// Where it was.
+    pub from: i8,
+    /// Tap position; of a shunt, 1 is connected.
+    pub to: i8,
+}
+
 /// The result of a clearing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clearing {
@@ -238,7 +249,10 @@ pub struct Clearing {
     /// Node voltages of that power flow, pu, in the network's order; nothing where not energised.
     #[schemars(with = "Vec<[f64; 2]>")]
     pub u: Vec<Complex64>,
-    /// Convex programmes solved.
+    /// Tap changers and capacitors that are moved; prices are those after.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub positions: Vec<Position>,
+    /// Convex programmes solved, for all positions that were tried.
     pub iterations: u32,
     /// Limits that were tightened.
     pub tightened: Vec<Tightened>,
