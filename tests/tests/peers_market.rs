@@ -2,7 +2,10 @@
 //! meshed feeders on which voltages and currents bind. And the shipped examples and what comes of them
 //! against the JSON Schemas, by a validator that is not ours.
 
-#![expect(clippy::print_stdout, reason = "the distribution of the gaps is what it shows")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the distribution of the gaps is what it shows"
+)]
 
 use std::path::Path;
 
