@@ -17,7 +17,7 @@ use solver::{
     market::{
         Capability, Direction, Imbalance, LedgerEntry, Meter, MeterQuality, Order, OrderId, Party,
         Price, Rulebook, Step, Terms, Unit,
-        clearing::{Case, Interface, LimitSet, NodePower, Options, Owner, clear},
+        clearing::{Case, Controls, Interface, LimitSet, NodePower, Options, Owner, clear},
         contracts, settle,
     },
     network::{Grid, pgm_json},
@@ -126,6 +126,7 @@ fn case(draws: &mut Draws, interval: i64, number: u64) -> Case {
             import_max_w: None,
             export_max_w: None,
         }],
+        controls: Controls::default(),
         start: None,
     }
 }
@@ -310,6 +311,7 @@ fn a_network_read_back_clears_as_the_one_whose_switches_were_moved() {
                 export_max_w: None,
             })
             .collect(),
+        controls: Controls::default(),
         start: None,
     };
     let text = |grid: &Grid| {
