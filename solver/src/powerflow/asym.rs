@@ -7,6 +7,7 @@ use super::asym_newton::AsymNewton;
 use super::asym_output::ends;
 use super::case::Case;
 use super::current::Current;
+use super::factor::{Blocks, SinglePhases};
 use super::structure::YBus;
 use super::{Method, Options, PowerFlowError, worse};
 use crate::network::{Grid, Matrix3, NetworkError, PhaseGrid, Phases, Sequences, Side, balanced};
@@ -34,9 +35,7 @@ pub struct AsymPowerFlow {
     /// By rows.
     injections: Injections,
     newton: Option<Box<AsymNewton>>,
-    current: Option<Box<Current<Matrix3>>>,
-    /// Where no branch couples the sequences.
-    decoupled: Option<Box<Current<Matrix3, Sequences>>>,
+    current: Option<Box<ByCurrent>>,
 }
 
 impl AsymPowerFlow {
@@ -54,7 +53,6 @@ impl AsymPowerFlow {
             case: Case::new(y),
             newton: None,
             current: None,
-            decoupled: None,
         })
     }
 
@@ -154,23 +152,15 @@ impl AsymPowerFlow {
             case,
             injections,
             current,
-            decoupled,
             ..
         } = self;
         let injected = |k: usize, u: &Phases| injections.current(k, u);
         if !start.is_empty() {
             case.start_from(start, |node| flat(grid, phases, node));
         }
-        let (y, no_load) = (&case.y, start.is_empty());
-        let decoupled = decoupled.get_or_insert_with(|| Box::new(Current::new(y)));
-        if decoupled.factor(case) {
-            return decoupled.solve(case, no_load, options, injected);
-        }
-        let current = current.get_or_insert_with(|| Box::new(Current::new(y)));
-        if !current.factor(case) {
-            return None;
-        }
-        current.solve(case, no_load, options, injected)
+        let current =
+            current.get_or_insert_with(|| Box::new(ByCurrent::new(grid, phases, &case.y)));
+        current.solve(case, start.is_empty(), options, injected)
     }
 
     fn run_newton(
@@ -208,6 +198,52 @@ impl AsymPowerFlow {
             last = change;
         }
         Err(case.not_converged(grid, options.max_iterations, injected))
+    }
+}
+
+/// Current injection with the smallest factor that a network has.
+#[derive(Clone, Debug)]
+struct ByCurrent {
+    /// Where nothing couples the sequences.
+    sequences: Current<Matrix3, Blocks<Sequences>>,
+    /// Where most nodes have not all phases.
+    phases: Option<Current<Matrix3, SinglePhases>>,
+    nodes: Option<Current<Matrix3, Blocks<Matrix3>>>,
+}
+
+impl ByCurrent {
+    fn new(grid: &Grid, phases: &PhaseGrid, y: &YBus<Matrix3>) -> Self {
+        let n = y.diagonal.len();
+        let single = SinglePhases::new(grid, phases, y);
+        Self {
+            sequences: Current::new(Blocks::new(y), n),
+            phases: single.map(|single| Current::new(single, n)),
+            nodes: None,
+        }
+    }
+
+    /// As [`Current::solve`]; also none where the network without its loads is singular.
+    fn solve(
+        &mut self,
+        case: &mut Case<Matrix3>,
+        from_no_load: bool,
+        options: &Options,
+        injected: impl Fn(usize, &Phases) -> Phases + Copy,
+    ) -> Option<usize> {
+        if self.sequences.factor(case) {
+            return self.sequences.solve(case, from_no_load, options, injected);
+        }
+        if let Some(phases) = &mut self.phases
+            && phases.factor(case)
+        {
+            return phases.solve(case, from_no_load, options, injected);
+        }
+        let new = || Current::new(Blocks::new(&case.y), case.u.len());
+        let nodes = self.nodes.get_or_insert_with(new);
+        if !nodes.factor(case) {
+            return None;
+        }
+        nodes.solve(case, from_no_load, options, injected)
     }
 }
 

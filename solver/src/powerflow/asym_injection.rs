@@ -18,8 +18,8 @@ const LINE_TO_LINE: f64 = 1.732_050_807_568_877_2;
 pub(super) struct Injections {
     /// From the phases a, b, c to ground.
     wye: Wye,
-    /// Of the legs ab, bc, ca; only as long as there is one.
-    delta: Vec<[Zip; 3]>,
+    /// Of the legs ab, bc, ca.
+    delta: Some3,
     /// Appliances that are an impedance where the voltage is low or high, with their row, by row.
     limited: Vec<(usize, Appliance, Phases)>,
 }
@@ -29,48 +29,70 @@ pub(super) struct Injections {
 #[derive(Clone, Debug)]
 struct Wye {
     power: Vec<Phases>,
-    /// Where in `other` a row is; `NONE` if it has nothing but powers.
-    place: Vec<u32>,
     /// Constant currents and impedances.
-    other: Vec<[Zip; 3]>,
+    other: Some3,
+}
+
+/// What only some rows have, of each phase or leg.
+#[derive(Clone, Debug)]
+struct Some3 {
+    /// Where in `zips` a row is; `NONE` if it is not, and empty where no row can ever be.
+    place: Vec<u32>,
+    zips: Vec<[Zip; 3]>,
 }
 
 /// A row that is nowhere.
 const NONE: u32 = u32::MAX;
 
-impl Wye {
+impl Some3 {
+    /// None yet of `rows` rows, room for as many as `appliances` can take.
+    fn new(rows: usize, appliances: usize) -> Self {
+        Self {
+            place: vec![NONE; if appliances > 0 { rows } else { 0 }],
+            zips: Vec::with_capacity(rows.min(appliances)),
+        }
+    }
+
     fn clear(&mut self) {
-        self.power.fill([ZERO; 3]);
         self.place.fill(NONE);
-        self.other.clear();
+        self.zips.clear();
     }
 
     fn add(&mut self, row: usize, kind: LoadKind, s: &Phases) {
-        if kind == LoadKind::Power {
-            for (power, s) in self.power[row].iter_mut().zip(s) {
-                *power += s;
-            }
-            return;
-        }
         if self.place[row] == NONE {
-            self.place[row] = u32::try_from(self.other.len())
+            self.place[row] = u32::try_from(self.zips.len())
                 .expect("a network has fewer than 2^32 nodes: it fits in memory");
-            self.other.push([Zip::default(); 3]);
+            self.zips.push([Zip::default(); 3]);
         }
-        for (zip, &s) in self.other[self.place[row] as usize].iter_mut().zip(s) {
+        for (zip, &s) in self.zips[self.place[row] as usize].iter_mut().zip(s) {
             zip.add(kind, s);
         }
     }
 
-    /// What a row has besides powers.
     #[inline]
-    fn other(&self, row: usize) -> Option<&[Zip; 3]> {
-        let place = self.place[row];
-        (place != NONE).then(|| &self.other[place as usize])
+    fn get(&self, row: usize) -> Option<&[Zip; 3]> {
+        let place = self.place.get(row).copied().unwrap_or(NONE);
+        (place != NONE).then(|| &self.zips[place as usize])
+    }
+}
+
+impl Wye {
+    fn clear(&mut self) {
+        self.power.fill([ZERO; 3]);
+        self.other.clear();
+    }
+
+    fn add(&mut self, row: usize, kind: LoadKind, s: &Phases) {
+        if kind != LoadKind::Power {
+            return self.other.add(row, kind, s);
+        }
+        for (power, s) in self.power[row].iter_mut().zip(s) {
+            *power += s;
+        }
     }
 
     fn zips(&self, row: usize) -> [Zip; 3] {
-        let mut zips = self.other(row).copied().unwrap_or_default();
+        let mut zips = self.other.get(row).copied().unwrap_or_default();
         for (zip, &power) in zips.iter_mut().zip(&self.power[row]) {
             zip.power = power;
         }
@@ -81,7 +103,7 @@ impl Wye {
     fn current(&self, row: usize, u: &Phases) -> Phases {
         let power = &self.power[row];
         let mut current = [0, 1, 2].map(|p| appliances::injected(power[p], u[p]));
-        if let Some(other) = self.other(row) {
+        if let Some(other) = self.other.get(row) {
             for ((current, zip), &u) in current.iter_mut().zip(other).zip(u) {
                 *current += zip.injected(u, 1.0);
             }
@@ -106,15 +128,14 @@ impl Injections {
     pub(super) fn new(grid: &Grid) -> Self {
         let n = grid.node_id.len();
         let delta = |a: &Appliance| a.connection == Connection::Delta;
-        let any = grid.appliances.iter().any(delta);
+        let deltas = grid.appliances.iter().filter(|a| delta(a)).count();
         let limited = grid.appliances.iter().filter(|a| is_limited(a)).count();
         Self {
             wye: Wye {
                 power: vec![[ZERO; 3]; n],
-                place: vec![NONE; n],
-                other: Vec::with_capacity(n.min(grid.appliances.len())),
+                other: Some3::new(n, grid.appliances.len()),
             },
-            delta: vec![[Zip::default(); 3]; if any { n } else { 0 }],
+            delta: Some3::new(n, deltas),
             limited: Vec::with_capacity(limited),
         }
     }
@@ -123,7 +144,7 @@ impl Injections {
     /// nothing.
     pub(super) fn follow(&mut self, grid: &Grid, phases: &PhaseGrid, place: &[usize]) {
         self.wye.clear();
-        self.delta.fill([Zip::default(); 3]);
+        self.delta.clear();
         self.limited.clear();
         let appliances = grid.appliances.iter().zip(&phases.appliances);
         for (a, s) in appliances.filter(|(a, _)| a.closed) {
@@ -134,11 +155,7 @@ impl Injections {
             let row = place[a.node];
             match a.connection {
                 Connection::Wye => self.wye.add(row, a.load_kind, s),
-                Connection::Delta => {
-                    for (zip, &s) in self.delta[row].iter_mut().zip(s) {
-                        zip.add(a.load_kind, s);
-                    }
-                }
+                Connection::Delta => self.delta.add(row, a.load_kind, s),
             }
         }
         self.limited
@@ -147,12 +164,7 @@ impl Injections {
 
     /// Calls with each leg of row `i` that has a voltage across it, but for what is in `wye`.
     fn each_other_leg(&self, i: usize, u: &Phases, mut f: impl FnMut(&Leg)) {
-        for (k, zip) in self
-            .delta
-            .get(i)
-            .iter()
-            .flat_map(|legs| legs.iter().enumerate())
-        {
+        for (k, zip) in self.delta.get(i).into_iter().flatten().enumerate() {
             leg(Connection::Delta, k, u, |_| *zip)
                 .iter()
                 .for_each(&mut f);
@@ -176,7 +188,7 @@ impl Injections {
     /// Current that the appliances of row `i` inject at its voltages `u`, pu.
     pub(super) fn current(&self, i: usize, u: &Phases) -> Phases {
         let mut current = self.wye.current(i, u);
-        if self.delta.is_empty() && self.limited.is_empty() {
+        if self.delta.get(i).is_none() && self.limited.is_empty() {
             return current;
         }
         self.each_other_leg(i, u, |leg| {

@@ -5,15 +5,14 @@
 //! The factor depends on admittances and switch states only and is kept from run to run, as are the
 //! voltages without load. An iteration is the load currents, one pass through the factor forward
 //! and one backward: three products of an entry with a voltage for each node of a radial network,
-//! all in the order they lie in memory. Where nothing couples the sequences, an entry is three
-//! numbers instead of nine. Steps shrink by about the relative voltage drop at a time; where that is
+//! all in the order they lie in memory. Steps shrink by about the relative voltage drop at a time; where that is
 //! not fast enough (loads near what the network can carry), Newton-Raphson has to take over.
 
 use super::case::{Case, Largest, Role, Thevenin};
-use super::structure::{Admittance, Kernel, YBus};
+use super::factor::Factor;
+use super::structure::Admittance;
 use super::{Options, worse};
 use crate::network::Revision;
-use crate::sparse::Lu;
 
 /// Each step has to be less than this of the one before: as many iterations as Newton has then do.
 const CONTRACTING: f64 = 0.5;
@@ -24,8 +23,8 @@ const LARGE: f64 = 1e5;
 
 /// The kept factor, and room for an iteration.
 #[derive(Clone, Debug)]
-pub(super) struct Current<E: Admittance, K: Kernel<E> = E> {
-    lu: Lu<K>,
+pub(super) struct Current<E: Admittance, F> {
+    network: F,
     /// The grid the factor is of; whether it has one.
     revision: Option<(Revision, bool)>,
     /// Whether admittances are so large that a run ends with a refinement.
@@ -37,11 +36,11 @@ pub(super) struct Current<E: Admittance, K: Kernel<E> = E> {
     next: Vec<E::Vector>,
 }
 
-impl<E: Admittance, K: Kernel<E>> Current<E, K> {
-    pub(super) fn new(y: &YBus<E>) -> Self {
-        let n = y.diagonal.len();
+impl<E: Admittance, F: Factor<E>> Current<E, F> {
+    /// To keep a factor for a case of that many rows.
+    pub(super) fn new(network: F, n: usize) -> Self {
         Self {
-            lu: Lu::on(y.pattern.clone()),
+            network,
             revision: None,
             refines: false,
             no_load: vec![E::ZERO_VECTOR; n],
@@ -58,22 +57,14 @@ impl<E: Admittance, K: Kernel<E>> Current<E, K> {
         {
             return *factored;
         }
-        let factored = self.factor_anew(case).is_some();
+        self.no_load_of.clear();
+        let factored = self.network.load(case).is_some();
+        let solved = case.sources.iter().filter(|s| case.role[s.row].is_solved());
+        let sources = solved.map(|s| s.y.size());
+        let sizes = case.y.diagonal.iter().map(E::size).chain(sources);
+        self.refines = sizes.fold(0.0, f64::max) > LARGE;
         self.revision = case.revision.clone().map(|own| (own, factored));
         factored
-    }
-
-    fn factor_anew(&mut self, case: &Case<E>) -> Option<()> {
-        self.no_load_of.clear();
-        case.y.load(&mut self.lu, &case.role, |_| K::ZERO)?;
-        let mut largest = case.y.diagonal.iter().map(E::size).fold(0.0, f64::max);
-        let sources = case.sources.iter();
-        for s in sources.filter(|s| case.role[s.row].is_solved()) {
-            self.lu.triangles().0[s.row].add(&K::of(&s.y)?);
-            largest = largest.max(s.y.size());
-        }
-        self.refines = largest > LARGE;
-        self.lu.factor().ok()
     }
 
     /// Solves a case that has a factor, from its present voltages or from those without load; the
@@ -156,15 +147,13 @@ impl<E: Admittance, K: Kernel<E>> Current<E, K> {
         case: &mut Case<E>,
         injected: impl Fn(usize, &E::Vector) -> E::Vector,
     ) -> f64 {
-        currents::<E, K>(case, &mut self.next, injected);
+        currents::<E, F>(case, &mut self.next, injected);
         let mut change = Largest::default();
         let Case { u, .. } = case;
-        self.lu
-            .solve_in_order_with(&mut self.next, |k, components| {
-                let next = K::join(components);
-                change.add(E::largest_sqr(&E::difference(&next, &u[k])));
-                u[k] = next;
-            });
+        self.network.solve(&mut self.next, |k, next| {
+            change.add(E::largest_sqr(&E::difference(next, &u[k])));
+            u[k] = *next;
+        });
         change.root()
     }
 
@@ -177,29 +166,27 @@ impl<E: Admittance, K: Kernel<E>> Current<E, K> {
     ) -> f64 {
         case.missing(&mut self.next, injected);
         for next in &mut self.next {
-            *next = K::split(next);
+            *next = F::split(next);
         }
         let mut change = Largest::default();
         let Case { u, .. } = case;
-        self.lu
-            .solve_in_order_with(&mut self.next, |k, components| {
-                let step = K::join(components);
-                change.add(E::largest_sqr(&step));
-                u[k] = E::sum(&u[k], &step);
-            });
+        self.network.solve(&mut self.next, |k, step| {
+            change.add(E::largest_sqr(step));
+            u[k] = E::sum(&u[k], step);
+        });
         change.root()
     }
 }
 
 /// The right-hand side by components: currents of appliances and sources; the voltage of rows that
 /// have it set.
-fn currents<E: Admittance, K: Kernel<E>>(
+fn currents<E: Admittance, F: Factor<E>>(
     case: &Case<E>,
     rhs: &mut [E::Vector],
     injected: impl Fn(usize, &E::Vector) -> E::Vector,
 ) {
     for (k, (rhs, u)) in rhs.iter_mut().zip(&case.u).enumerate() {
-        *rhs = K::split(&injected(k, u));
+        *rhs = F::split(&injected(k, u));
     }
     for s in &case.sources {
         let u = &case.u[s.row];
@@ -213,6 +200,6 @@ fn currents<E: Admittance, K: Kernel<E>>(
                 current
             }
         };
-        rhs[s.row] = K::split(&own);
+        rhs[s.row] = F::split(&own);
     }
 }

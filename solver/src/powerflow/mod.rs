@@ -14,6 +14,7 @@ mod asym_newton;
 mod asym_output;
 mod case;
 mod current;
+mod factor;
 mod flows;
 mod newton;
 mod output;

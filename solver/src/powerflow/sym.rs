@@ -5,6 +5,7 @@ use num_complex::Complex64;
 use super::appliances::{self, Zip};
 use super::case::{Case, Role};
 use super::current::Current;
+use super::factor::Blocks;
 use super::newton::Newton;
 use super::regulation::Regulation;
 use super::structure::YBus;
@@ -19,7 +20,7 @@ pub struct PowerFlow {
     zip: Vec<Zip>,
     regulation: Regulation,
     newton: Option<Box<Newton>>,
-    current: Option<Box<Current<Complex64>>>,
+    current: Option<Box<Current<Complex64, Blocks<Complex64>>>>,
     /// What of the network keeps it from being computed with its phases alike.
     only_by_phase: Option<(&'static str, Id)>,
 }
@@ -120,7 +121,8 @@ impl PowerFlow {
         let Self {
             case, zip, current, ..
         } = self;
-        let current = current.get_or_insert_with(|| Box::new(Current::new(&case.y)));
+        let current = current
+            .get_or_insert_with(|| Box::new(Current::new(Blocks::new(&case.y), case.u.len())));
         if !current.factor(case) {
             return None;
         }
