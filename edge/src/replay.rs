@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use solver::{
     market::{
-        Contracts, LedgerEntry, Meter, Rulebook,
+        Contracts, LedgerEntry, Meter, Pair, Rulebook,
         clearing::{Case, Clearing, clear},
         contracts, settle,
     },
@@ -57,6 +57,7 @@ struct Gate {
     case: Case,
     rulebook: Option<Rulebook>,
     network: String,
+    pairs: Vec<Pair>,
     cleared: Option<Clearing>,
     contracts: Option<Contracts>,
     meters: Option<Vec<Meter>>,
@@ -96,12 +97,14 @@ impl Replay {
                 interval,
                 network,
                 rulebook,
+                pairs,
                 case,
             } if (self.from..self.to).contains(&interval) => {
                 let gate = Gate {
                     case: *case,
                     rulebook: rulebook.map(|rulebook| *rulebook),
                     network,
+                    pairs,
                     cleared: None,
                     contracts: None,
                     meters: None,
@@ -170,8 +173,10 @@ impl Replay {
         let Some(mut gate) = self.gates.remove(&interval) else {
             return;
         };
-        if let Some(clearing) = &gate.cleared {
-            let now = contracts(&gate.case, clearing);
+        if let (Some(clearing), Some(rulebook), Ok(grid)) =
+            (&gate.cleared, &gate.rulebook, self.grid(&gate.network))
+        {
+            let now = contracts(grid, &gate.case, clearing, &gate.pairs, rulebook);
             self.contracts += 1;
             self.compare(number, interval, "contracts", &on_record, &now);
         }

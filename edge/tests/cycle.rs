@@ -41,6 +41,8 @@ fn order(client_id: &str, interval: i64, quantity_w: i64, price_per_mwh: f64) ->
             quantity_w,
             price_per_mwh,
         }],
+        must: false,
+        counterparty: None,
     }
 }
 

@@ -15,8 +15,8 @@ use edge::{
 };
 use solver::{
     market::{
-        Capability, Direction, Imbalance, LedgerEntry, Meter, MeterQuality, Order, OrderId, Party,
-        Price, Rulebook, Step, Terms, Unit,
+        Capability, Direction, GridFee, Imbalance, LedgerEntry, Meter, MeterQuality, Order,
+        OrderId, Party, Price, Rulebook, Step, Terms, Unit,
         clearing::{Case, Controls, Interface, LimitSet, NodePower, Options, Owner, clear},
         contracts, settle,
     },
@@ -137,6 +137,12 @@ fn rulebook() -> Rulebook {
             short_price: Price(60_000_000),
             long_price: Price(10_000_000),
         },
+        grid_fee: GridFee {
+            base: Price(1_000_000),
+            per_pu: Price(7_654_321),
+            utilisation: 0.5,
+            most: None,
+        },
         ..Rulebook::default()
     }
 }
@@ -145,7 +151,7 @@ fn rulebook() -> Rulebook {
 fn interval(draws: &mut Draws, grid: &Grid, network: Hash, start: i64, number: u64) -> Vec<Record> {
     let (case, rulebook) = (case(draws, start, number), rulebook());
     let clearing = clear(grid, &case, &rulebook.clearing).unwrap();
-    let contracts = contracts(&case, &clearing);
+    let contracts = contracts(grid, &case, &clearing, &[], &rulebook);
     let meters: Vec<Meter> = clearing
         .awards
         .iter()
@@ -163,6 +169,7 @@ fn interval(draws: &mut Draws, grid: &Grid, network: Hash, start: i64, number: u
             interval: start,
             network: network.to_string(),
             rulebook: Some(Box::new(rulebook)),
+            pairs: Vec::new(),
             case: Box::new(case),
         },
         LedgerEntry::Cleared {

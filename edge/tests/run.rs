@@ -52,6 +52,8 @@ fn order(client_id: &str, quantity_w: i64) -> NewOrder {
             quantity_w,
             price_per_mwh: 30.0,
         }],
+        must: false,
+        counterparty: None,
     }
 }
 

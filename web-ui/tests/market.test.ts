@@ -21,6 +21,7 @@ function interval(start: number, phase: string, priced = false): IntervalView {
     prices: priced ? [{ node: 1, p_per_mwh: 40, q_per_mvarh: 0 }] : [],
     binding: [],
     awards: [],
+    contracts: [],
     settlement: [],
   };
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use solver::{
     market::{
-        Contracts, LedgerEntry, Order, OrderId, Phase, Product, Rulebook, Settlement,
+        Contracts, LedgerEntry, Order, OrderId, Pair, Phase, Product, Rulebook, Settlement,
         clearing::{Case, Clearing},
     },
     network::Id,
@@ -65,13 +65,22 @@ pub(super) struct Cleared {
     pub(super) took_us: i64,
 }
 
+/// What an interval is cleared from.
+#[derive(Clone, Debug)]
+struct Gate {
+    case: Case,
+    /// None: by an early build.
+    rulebook: Option<Box<Rulebook>>,
+    pairs: Vec<Pair>,
+}
+
 /// An interval.
 #[derive(Clone, Debug)]
 pub(super) struct Interval {
     pub(super) start: i64,
     pub(super) outcome: Outcome,
     pub(super) delivery: Delivery,
-    case: Option<(Case, Option<Box<Rulebook>>)>,
+    gate: Option<Gate>,
     pub(super) contracts: Option<Contracts>,
     pub(super) settlement: Option<Settlement>,
     /// Rendered once it no longer changes within a phase.
@@ -84,7 +93,7 @@ impl Interval {
             start,
             outcome: Outcome::Pending,
             delivery: Delivery::Due,
-            case: None,
+            gate: None,
             contracts: None,
             settlement: None,
             view: None,
@@ -191,14 +200,28 @@ impl Book {
                 interval,
                 case,
                 rulebook,
+                pairs,
                 ..
             } => {
+                let is_leg = |id| {
+                    pairs
+                        .iter()
+                        .any(|pair| pair.seller == id || pair.buyer == id)
+                };
                 for order in case.orders.iter().chain(must_serve(case)) {
+                    self.next_order = self.next_order.max(order.id.0 + 1);
+                    if is_leg(order.id) {
+                        continue;
+                    }
                     if !self.orders.contains_key(&order.id.0) {
                         self.place(order.clone(), PlacedBy::Agent);
                     }
                 }
-                self.interval(*interval).case = Some(((**case).clone(), rulebook.clone()));
+                self.interval(*interval).gate = Some(Gate {
+                    case: (**case).clone(),
+                    rulebook: rulebook.clone(),
+                    pairs: pairs.clone(),
+                });
             }
             LedgerEntry::Cleared { interval, clearing } => {
                 self.cleared_now(*interval, (**clearing).clone(), 0);
@@ -270,7 +293,20 @@ impl Book {
         }
         let interval = self.interval(start);
         interval.view = None;
-        if let Some((case, rulebook)) = interval.case.take() {
+        if let Some(gate) = interval.gate.take() {
+            let Gate {
+                case,
+                rulebook,
+                pairs,
+            } = gate;
+            for pair in &pairs {
+                for (leg, order) in [(pair.seller, pair.sale), (pair.buyer, pair.purchase)] {
+                    let fill = clearing.fills.iter().find(|fill| fill.order == leg);
+                    if let (Some(fill), Some(placed)) = (fill, self.orders.get_mut(&order.0)) {
+                        *placed.awarded_w.get_or_insert(0.0) += fill.quantity_w;
+                    }
+                }
+            }
             for order in must_serve(&case) {
                 if let Some(placed) = self.orders.get_mut(&order.id.0) {
                     let asked = order.steps.iter().map(|step| step.quantity_w);

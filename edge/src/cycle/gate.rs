@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use protocols::point::PointId;
 use solver::{
     market::{
-        Accepted, Direction, Imbalance, LedgerEntry, Order, OrderId, Phase, Rulebook,
-        Unit as MarketUnit,
+        Accepted, Direction, LedgerEntry, Order, OrderId, Pair, Phase, Registry, Rulebook,
+        Unit as MarketUnit, bilateral,
         clearing::{self, Case, Status as ClearingStatus, clear},
         contracts, rules,
     },
@@ -93,16 +93,17 @@ impl Cycle {
 
     fn clear(&mut self, start: i64, snapshot: &Snapshot, records: &mut Vec<Record>) {
         let now_us = snapshot.now_us;
-        let Some(case) = self.close_gate(start, snapshot) else {
+        let rulebook = self.rulebook();
+        let Some((case, pairs)) = self.close_gate(start, snapshot, &rulebook) else {
             return;
         };
-        let rulebook = self.rulebook();
         let network = self.network_on_record(records);
         self.record(
             LedgerEntry::GateClosed {
                 interval: start,
                 network: network.to_string(),
                 rulebook: Some(Box::new(rulebook.clone())),
+                pairs: pairs.clone(),
                 case: Box::new(case.clone()),
             },
             records,
@@ -118,7 +119,7 @@ impl Cycle {
             }
         };
         self.judge_clearing(start, &clearing.status, now_us);
-        let contracts = contracts(&case, &clearing);
+        let contracts = contracts(&self.feeder.grid, &case, &clearing, &pairs, &rulebook);
         self.record(
             LedgerEntry::Cleared {
                 interval: start,
@@ -139,12 +140,31 @@ impl Cycle {
     }
 
     /// The case of an interval: who can take part, with which orders, around the sound estimate.
-    fn close_gate(&self, start: i64, snapshot: &Snapshot) -> Option<Case> {
+    fn close_gate(
+        &self,
+        start: i64,
+        snapshot: &Snapshot,
+        rulebook: &Rulebook,
+    ) -> Option<(Case, Vec<Pair>)> {
         let sound = self.feeder.sound.as_ref()?;
         let (units, ranges) = self.able(snapshot);
         let mut next_id = self.book.next_order();
         let orders = self.collect(start, &units, &ranges, snapshot.now_us, &mut next_id);
-        Some(case(Entry {
+        let (plain, named): (Vec<Order>, Vec<Order>) = orders
+            .into_iter()
+            .partition(|order| order.terms.counterparty.is_none());
+        let able = Registry::new(self.registry.nodes.iter().copied(), units.clone());
+        let agreed = bilateral(
+            &named,
+            &able,
+            &self.feeder.grid,
+            rulebook,
+            &self.bounds,
+            next_id,
+        );
+        next_id.0 += u64::try_from(agreed.legs.len()).unwrap_or_default();
+        let orders = plain.into_iter().chain(agreed.legs).collect();
+        let case = case(Entry {
             site: &self.site,
             grid: &self.feeder.grid,
             estimate: &sound.estimate,
@@ -153,7 +173,8 @@ impl Cycle {
             interval: start,
             price_max: self.bounds.price_max,
             next_id,
-        }))
+        });
+        Some((case, agreed.pairs))
     }
 
     fn judge_clearing(&mut self, start: i64, status: &ClearingStatus, now_us: i64) {
@@ -174,16 +195,15 @@ impl Cycle {
 
     pub(super) fn rulebook(&self) -> Rulebook {
         Rulebook {
-            imbalance: Imbalance {
-                short_price: self.site.market.import_price,
-                long_price: self.site.market.export_price,
-            },
+            imbalance: self.site.market.imbalance,
             // What the margin leaves to the meters' errors is not the optimiser's to use up.
             clearing: clearing::Options {
                 tolerance_u_pu: 1e-5,
                 tolerance_rating: 1e-5,
                 ..clearing::Options::default()
             },
+            pricing: self.site.market.pricing,
+            grid_fee: self.site.market.grid_fee,
         }
     }
 

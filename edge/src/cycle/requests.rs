@@ -206,6 +206,10 @@ fn new_order(order: api::NewOrder) -> Result<NewOrder, Problem> {
         interval,
         direction,
         steps,
-        terms: Terms::default(),
+        terms: Terms {
+            must: order.must,
+            counterparty: order.counterparty,
+            ..Terms::default()
+        },
     })
 }

@@ -9,7 +9,7 @@ use protocols::{
 use solver::{
     estimation::{Estimate, Kind, Origin, Quantity},
     market::{
-        Direction, MeterQuality, Party, Phase, Settlement, StatementReason,
+        Contract, Contracts, Direction, MeterQuality, Party, Phase, Settlement, StatementReason,
         clearing::{Binding, Limit, Status as ClearingStatus},
     },
     network::{Grid, Id},
@@ -24,9 +24,10 @@ use crate::{
     site::{Site, profile::Access},
     table::Snapshot,
     web::api::{
-        AcCheckView, AwardView, BindingView, BranchState, BranchView, DeviceView, EstimateView,
-        IntervalView, NetworkState, NetworkView, NodeState, NodeView, OrderStep, OrderView,
-        PointValue, PointView, PriceView, RejectedView, SettlementView, UnitState, UnitView,
+        AcCheckView, AwardView, BindingView, BranchState, BranchView, ContractView, DeviceView,
+        EstimateView, IntervalView, NetworkState, NetworkView, NodeState, NodeView, OrderStep,
+        OrderView, PointValue, PointView, PriceView, RejectedView, SettlementView, UnitState,
+        UnitView,
     },
 };
 
@@ -376,6 +377,8 @@ pub(super) fn order(placed: &Placed, node: i32) -> OrderView {
                 price_per_mwh: step.price.per_mwh(),
             })
             .collect(),
+        must: order.terms.must,
+        counterparty: order.terms.counterparty.clone(),
         placed_by: match placed.by {
             PlacedBy::Api => "api",
             PlacedBy::Agent => "agent",
@@ -406,6 +409,7 @@ pub(super) fn interval(site: &Site, book: &Book, of: &Interval, phase: Phase) ->
         awards: Vec::new(),
         ac_check: None,
         took_us: None,
+        contracts: of.contracts.as_ref().map(contracts).unwrap_or_default(),
         settlement: of.settlement.as_ref().map(settlement).unwrap_or_default(),
     };
     match &of.outcome {
@@ -506,6 +510,26 @@ fn binding(binding: &Binding) -> BindingView {
         value: binding.value,
         shadow_price: binding.shadow_price_per_h,
     }
+}
+
+fn contracts(contracts: &Contracts) -> Vec<ContractView> {
+    let shown = |c: &Contract| ContractView {
+        seller: account(&c.seller.party, c.seller.node),
+        seller_unit: c.seller.unit,
+        seller_node: c.seller.node,
+        buyer: account(&c.buyer.party, c.buyer.node),
+        buyer_unit: c.buyer.unit,
+        buyer_node: c.buyer.node,
+        energy_wh: c.energy_wh,
+        seller_price_per_mwh: c.seller_price.per_mwh(),
+        buyer_price_per_mwh: c.buyer_price.per_mwh(),
+        received_micro: c.received.0,
+        paid_micro: c.paid.0,
+        fee_micro: c.fee.0,
+        distance_pu: c.distance_pu,
+        bilateral: c.bilateral,
+    };
+    contracts.contracts.iter().map(shown).collect()
 }
 
 /// A row per party, unit and node; the network's last.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use protocols::point::DeviceId;
 use solver::{
-    market::Price,
+    market::{GridFee, Imbalance, Price, Pricing},
     network::{Id, Network, Side},
 };
 
@@ -68,6 +68,12 @@ pub struct Market {
     pub import_price: Price,
     /// Price of energy to the grid above.
     pub export_price: Price,
+    /// What a shortfall costs and a surplus earns.
+    pub imbalance: Imbalance,
+    /// At which price awards are traded.
+    pub pricing: Pricing,
+    /// What the use of the network costs.
+    pub grid_fee: GridFee,
 }
 
 /// A node's name and place in the diagram.

@@ -6,13 +6,16 @@ use std::{
     time::Duration,
 };
 
-use solver::network::{Network, pgm_json};
+use solver::{
+    market::{GridFee, Imbalance, Price, Pricing},
+    network::{Network, pgm_json},
+};
 use toml::{Spanned, de::DeTable};
 
 use super::{
     model::{Limits, Market, Site},
     read::{Problem, Source, Table},
-    tables::{Context, price, seconds},
+    tables::{Context, MAX_PRICE, price, seconds},
 };
 use crate::store::Retention;
 
@@ -202,9 +205,30 @@ fn read_market(table: &Table<'_, '_>, period: Option<Duration>) -> (Option<Marke
             "must not be above import_price_per_mwh: buying to sell would have no end".to_owned(),
         );
     }
+    let imbalance = read_imbalance(table, import, export);
+    let pricing = match table.has("pricing") {
+        true => table.word(
+            "pricing",
+            &[
+                ("nodal", Pricing::Nodal),
+                ("uniform", Pricing::Uniform),
+                ("pay_as_bid", Pricing::PayAsBid),
+            ],
+        ),
+        false => Some(Pricing::Nodal),
+    };
+    let grid_fee = match table.has("grid_fee") {
+        true => table
+            .table("grid_fee")
+            .and_then(|table| read_grid_fee(&table)),
+        false => Some(GridFee::default()),
+    };
     table.finish();
     let whole = || {
         Some(Market {
+            imbalance: imbalance?,
+            pricing: pricing?,
+            grid_fee: grid_fee?,
             currency: currency?.to_owned(),
             interval_s: u32::try_from(interval?).ok()?,
             gate_s: u32::try_from(gate?).ok()?,
@@ -213,6 +237,53 @@ fn read_market(table: &Table<'_, '_>, period: Option<Duration>) -> (Option<Marke
         })
     };
     (whole(), interval)
+}
+
+/// What deviations cost and earn: by default what the grid above takes and gives.
+fn read_imbalance(
+    table: &Table<'_, '_>,
+    import: Option<Price>,
+    export: Option<Price>,
+) -> Option<Imbalance> {
+    let or = |key, otherwise| match table.has(key) {
+        true => price(table, key),
+        false => otherwise,
+    };
+    let short_price = or("short_price_per_mwh", import)?;
+    let long_price = or("long_price_per_mwh", export)?;
+    if long_price > short_price {
+        table.problem(
+            "long_price_per_mwh",
+            "must not be above short_price_per_mwh: two could gain by deviating against each other"
+                .to_owned(),
+        );
+    }
+    Some(Imbalance {
+        short_price,
+        long_price,
+    })
+}
+
+fn read_grid_fee(table: &Table<'_, '_>) -> Option<GridFee> {
+    let fee = |key| {
+        table
+            .number(key, 0.0..=MAX_PRICE)
+            .map(|fee| Price((fee * 1e6).round() as i64))
+    };
+    let base = fee("base_per_mwh");
+    let per_pu = fee("per_mwh_and_pu");
+    let utilisation = table.number("utilisation", 0.0..=100.0);
+    let most = match table.has("most_per_mwh") {
+        true => fee("most_per_mwh").map(Some),
+        false => Some(None),
+    };
+    table.finish();
+    Some(GridFee {
+        base: base?,
+        per_pu: per_pu?,
+        utilisation: utilisation?,
+        most: most?,
+    })
 }
 
 fn read_lease(table: &Table<'_, '_>, interval_s: Option<i64>) -> Option<Duration> {

@@ -22,7 +22,7 @@ use super::{
 /// Widest power, W or var; keeps a slip of a few zeros from passing.
 const MAX_POWER: f64 = 1e10;
 /// Widest price, currency per MWh.
-const MAX_PRICE: f64 = 100_000.0;
+pub(super) const MAX_PRICE: f64 = 100_000.0;
 
 pub(super) fn price(table: &Table<'_, '_>, key: &'static str) -> Option<Price> {
     table

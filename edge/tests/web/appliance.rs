@@ -190,6 +190,8 @@ fn place(order: NewOrder, published: &watch::Sender<Arc<Published>>) -> Result<O
         interval: order.interval,
         direction: order.direction,
         steps: order.steps,
+        must: false,
+        counterparty: None,
         placed_by: "api".to_owned(),
         state: "accepted".to_owned(),
         awarded_w: None,
@@ -285,6 +287,7 @@ pub(crate) fn interval(start: &str, phase: &str) -> IntervalView {
         awards: vec![],
         ac_check: None,
         took_us: Some(900),
+        contracts: vec![],
         settlement: vec![],
     }
 }
@@ -369,6 +372,8 @@ fn state() -> Published {
             quantity_w: 100_000,
             price_per_mwh: 20.0,
         }],
+        must: false,
+        counterparty: None,
         placed_by: "agent".to_owned(),
         state: "accepted".to_owned(),
         awarded_w: None,

@@ -1,18 +1,13 @@
-//! From a clearing to contracts: who sold how much to whom, at what price.
+//! Contracts: who sold how much to whom, at what price. `matching` makes them of a clearing.
 //!
-//! Pricing is nodal. The network is everybody's counterparty (as in any locational market: what
-//! is bought at one node is not what is sold at another), so each contract has the network on one
-//! side, and what is left with the network is its rent: losses and congestion.
-//! Rounding happens once per contract, half to even; the rent is the exact difference.
+//! Rounding happens once per contract and side, half to even; what stays with the network is the
+//! exact difference.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Money, Price, Unit,
-    clearing::{Case, Clearing, NodePower},
-};
+use super::{Money, Price};
 use crate::network::Id;
 
 /// Who stands on a side of a contract, or owns an account.
@@ -40,66 +35,117 @@ impl fmt::Display for Party {
     }
 }
 
-/// One contract.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Contract {
-    /// Who delivers.
-    pub seller: Party,
-    /// Who takes.
-    pub buyer: Party,
+/// Whose energy is delivered or taken where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// Whose.
+    pub party: Party,
     /// The unit, if it is one's.
     pub unit: Option<Id>,
-    /// Where it is delivered.
+    /// Where.
     pub node: Id,
-    /// Energy, Wh, not negative.
+}
+
+/// One contract. Money goes through the network's account: the buyer pays at its price, the seller
+/// receives at its own, and what is between them is congestion and losses on the way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contract {
+    /// Who delivers.
+    pub seller: Place,
+    /// Who takes.
+    pub buyer: Place,
+    /// Energy, Wh, above zero.
     pub energy_wh: i64,
-    /// Price.
-    pub price: Price,
-    /// What the buyer pays; negative where the price is.
-    pub amount: Money,
+    /// What the seller receives for it, per MWh.
+    pub seller_price: Price,
+    /// What the buyer pays for it, per MWh.
+    pub buyer_price: Price,
+    /// What the seller receives; negative where its price is.
+    pub received: Money,
+    /// What the buyer pays, without grid fee; negative where its price is.
+    pub paid: Money,
+    /// Grid fee, paid by the buyer, or by the seller where the buyer is the grid above.
+    pub fee: Money,
+    /// Of what tariff it is, per MWh.
+    pub fee_per_mwh: Price,
+    /// Electrical distance, pu on 1 MVA; none for losses, which are nowhere.
+    pub distance_pu: Option<f64>,
+    /// Whether it was agreed between the two, at a price of their own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bilateral: bool,
 }
 
 impl Contract {
-    /// The side that is not the network.
+    /// What is left with the network.
     #[must_use]
-    pub fn party(&self) -> &Party {
-        if self.seller == Party::Network {
-            &self.buyer
-        } else {
-            &self.seller
-        }
+    pub fn rent(&self) -> Money {
+        [self.paid, self.fee, -self.received].into_iter().sum()
     }
 
-    /// Energy that the party delivers, Wh; negative where it takes.
+    /// Whether the seller pays the grid fee.
     #[must_use]
-    pub fn delivered_wh(&self) -> i64 {
-        if self.seller == Party::Network {
-            -self.energy_wh
-        } else {
+    pub fn seller_pays_fee(&self) -> bool {
+        self.buyer.party == Party::Upstream
+    }
+
+    /// Energy that a place delivers by this contract, Wh; negative where it takes.
+    #[must_use]
+    pub fn delivered_wh(&self, place: &Place) -> i64 {
+        let sold = if self.seller == *place {
             self.energy_wh
-        }
-    }
-
-    /// What the party receives; negative where it pays.
-    #[must_use]
-    pub fn received(&self) -> Money {
-        if self.seller == Party::Network {
-            -self.amount
         } else {
-            self.amount
-        }
+            0
+        };
+        let bought = if self.buyer == *place {
+            self.energy_wh
+        } else {
+            0
+        };
+        sold - bought
     }
 }
 
 /// The contracts of an interval.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Contracts {
-    /// One per unit, source and node with residual power, where energy flows.
+    /// Between peers first, nearest first; then with the residual supplier and the grid above; then
+    /// with the network for losses.
     pub contracts: Vec<Contract>,
     /// What stays with the network: what all others pay less what they receive, exactly.
     pub rent: Money,
     /// Energy bought by the network and not sold again: losses, Wh (and the rounding to whole Wh).
     pub losses_wh: i64,
+}
+
+impl Contracts {
+    /// Energy that a party delivers, Wh; negative where it takes.
+    #[must_use]
+    pub fn delivered_wh(&self, party: &Party) -> i64 {
+        let of = |place: &Place, wh: i64| if place.party == *party { wh } else { 0 };
+        let each = self.contracts.iter();
+        each.map(|c| of(&c.seller, c.energy_wh) - of(&c.buyer, c.energy_wh))
+            .sum()
+    }
+
+    /// What a party receives, less what it pays.
+    #[must_use]
+    pub fn received(&self, party: &Party) -> Money {
+        let each = self.contracts.iter().flat_map(|c| {
+            let fee_of = if c.seller_pays_fee() {
+                &c.seller
+            } else {
+                &c.buyer
+            };
+            [
+                (&c.seller, c.received),
+                (&c.buyer, -c.paid),
+                (fee_of, -c.fee),
+            ]
+        });
+        each.filter(|(place, _)| place.party == *party)
+            .map(|(_, money)| money)
+            .sum()
+    }
 }
 
 /// Energy of a mean power over a time, Wh, rounded half to even.
@@ -120,92 +166,8 @@ pub fn amount(energy_wh: i64, price: Price) -> Money {
 }
 
 /// A price in currency per MWh as an integer price, rounded half to even.
-fn price(per_mwh: f64) -> Price {
+pub(super) fn price(per_mwh: f64) -> Price {
     Price((per_mwh * 1e6).round_ties_even() as i64)
-}
-
-/// Contracts of a clearing at its nodal prices; the grid above trades at its own prices.
-#[must_use]
-pub fn contracts(case: &Case, clearing: &Clearing) -> Contracts {
-    let nodal = |node: Id| {
-        let found = clearing.prices.iter().find(|at| at.node == node);
-        price(found.map_or(0.0, |at| at.p_per_mwh))
-    };
-    let mut book = Book {
-        duration_s: case.duration_s,
-        contracts: Vec::new(),
-    };
-    for (
-        Unit {
-            id,
-            participant,
-            node,
-            ..
-        },
-        award,
-    ) in case.units.iter().zip(&clearing.awards)
-    {
-        let party = Party::Participant(participant.clone());
-        book.trade(party, Some(*id), *node, award.p_w, nodal(*node));
-    }
-    for NodePower {
-        node, p_w, owner, ..
-    } in &case.fixed
-    {
-        let (party, unit) = match owner {
-            Some(owner) => (
-                Party::Participant(owner.participant.clone()),
-                Some(owner.unit),
-            ),
-            None => (Party::Residual, None),
-        };
-        book.trade(party, unit, *node, *p_w, nodal(*node));
-    }
-    for (interface, exchange) in case.interface.iter().zip(&clearing.exchange) {
-        let price = if exchange.p_w >= 0.0 {
-            interface.import_price
-        } else {
-            interface.export_price
-        };
-        book.trade(Party::Upstream, None, exchange.node, exchange.p_w, price);
-    }
-    let contracts = book.contracts;
-    let delivered = contracts.iter().map(Contract::delivered_wh);
-    Contracts {
-        rent: -contracts.iter().map(Contract::received).sum::<Money>(),
-        losses_wh: delivered.fold(0, i64::saturating_add),
-        contracts,
-    }
-}
-
-struct Book {
-    duration_s: u32,
-    contracts: Vec<Contract>,
-}
-
-impl Book {
-    /// Enters what `party` delivers (takes, where negative).
-    fn trade(&mut self, party: Party, unit: Option<Id>, node: Id, power_w: f64, price: Price) {
-        let delivered = energy_wh(power_w, self.duration_s);
-        if delivered == 0 {
-            return;
-        }
-        let (seller, buyer) = if delivered > 0 {
-            (party, Party::Network)
-        } else {
-            (Party::Network, party)
-        };
-        let energy_wh = delivered.saturating_abs();
-        self.contracts.push(Contract {
-            seller,
-            buyer,
-            unit,
-            node,
-            energy_wh,
-            price,
-            amount: amount(energy_wh, price),
-        });
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Contracts, Imbalance, Meter, NewOrder, Order, Rejection, Settlement,
+    Contracts, GridFee, Imbalance, Meter, NewOrder, Order, Pair, Pricing, Rejection, Settlement,
     clearing::{Case, Clearing, Options},
 };
 
@@ -16,6 +16,10 @@ pub struct Rulebook {
     pub clearing: Options,
     /// Prices of deviations.
     pub imbalance: Imbalance,
+    /// At which price awards are traded.
+    pub pricing: Pricing,
+    /// What the use of the network costs.
+    pub grid_fee: GridFee,
 }
 
 /// One entry of the record.
@@ -48,6 +52,9 @@ pub enum LedgerEntry {
         /// What the site chose; none on records of early builds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rulebook: Option<Box<Rulebook>>,
+        /// What participants agreed on with each other; their legs are among the case's orders.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pairs: Vec<Pair>,
         /// All else; boxed since it dwarfs the other entries.
         case: Box<Case>,
     },

@@ -5,21 +5,31 @@
 //! Time comes in as an argument, UTC microseconds since 1970; an interval is named by its start,
 //! UTC seconds since 1970.
 
+mod bilateral;
 pub mod clearing;
 mod contract;
+mod distance;
+mod fee;
 mod gate;
 mod ledger;
+mod matching;
 mod order;
+mod pricing;
 pub mod rules;
 mod settlement;
 mod terms;
 mod unit;
 pub(crate) mod utc;
 
-pub use contract::{Contract, Contracts, Party, amount, contracts, energy_wh};
+pub use bilateral::{Bilateral, Pair, bilateral};
+pub use contract::{Contract, Contracts, Party, Place, amount, energy_wh};
+pub use distance::Distances;
+pub use fee::GridFee;
 pub use gate::{Phase, Product, ProductError};
 pub use ledger::{LedgerEntry, Rulebook};
+pub use matching::contracts;
 pub use order::{Direction, Money, NewOrder, Order, OrderId, Price, Step};
+pub use pricing::Pricing;
 pub use rules::{Accepted, Bounds, Rejection};
 pub use settlement::{
     Imbalance, Meter, MeterQuality, Settlement, Statement, StatementLine, StatementReason, settle,

@@ -86,6 +86,7 @@ type Rule = fn(&NewOrder, &Context<'_>) -> Result<(), Fault>;
 const RULES: &[(&str, Rule)] = &[
     ("client_id", client_id),
     ("kind", kind),
+    ("counterparty", counterparty),
     ("node", node),
     ("unit", unit),
     ("dispatchable", dispatchable),
@@ -211,13 +212,37 @@ fn client_id(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault> {
 
 /// Until the clearing takes the other kinds.
 fn kind(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault> {
-    let terms = &request.terms;
-    if terms.kind.is_energy() && terms.counterparty.is_none() {
+    if request.terms.kind.is_energy() {
         return Ok(());
     }
     Err(fault(
         "the market does not clear orders of this kind",
-        "an offer or bid for energy without a counterparty",
+        "an offer or bid for energy",
+    ))
+}
+
+fn counterparty(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    let Some(named) = &request.terms.counterparty else {
+        return Ok(());
+    };
+    let others: BTreeSet<&str> = context
+        .registry
+        .units
+        .values()
+        .map(|unit| unit.participant.as_str())
+        .filter(|name| *name != request.participant)
+        .collect();
+    let message = if request.terms.must {
+        "an order with a counterparty cannot be must-run or must-serve too".to_owned()
+    } else if !others.contains(named.as_str()) {
+        format!("{named:?} is no other participant with a unit here")
+    } else {
+        return Ok(());
+    };
+    let others: Vec<&str> = others.into_iter().take(20).collect();
+    Err(fault(
+        message,
+        format!("a price, and one of {}", others.join(", ")),
     ))
 }
 

@@ -1,12 +1,13 @@
 //! Settlement: contracts as contracted, deviations at imbalance prices, from meters in Wh.
 //!
-//! Every line has an account on each side, so the accounts sum to exactly zero.
+//! Every line has an account on each side: the party's and the network's, through which all money
+//! goes. So the accounts sum to exactly zero.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Contracts, Money, Party, Price, contract::amount};
+use super::{Contracts, Money, Party, Place, Price, contract::amount};
 use crate::network::Id;
 
 /// How far a meter's energy can be trusted.
@@ -54,17 +55,21 @@ pub struct Imbalance {
 pub enum StatementReason {
     /// Contracted energy at the contract's price.
     Contract,
+    /// Grid fee of a contract.
+    GridFee,
     /// Less delivered, or more taken, than contracted.
     Short,
     /// More delivered, or less taken, than contracted.
     Long,
 }
 
-/// A line of a statement. Its counterparty is the network.
+/// A line of a statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatementLine {
     /// What it is for.
     pub reason: StatementReason,
+    /// Who is on the other side.
+    pub counterparty: Party,
     /// The unit, if it is one's.
     pub unit: Option<Id>,
     /// Where.
@@ -75,7 +80,7 @@ pub struct StatementLine {
     pub price: Price,
     /// What the party receives; negative where it pays.
     pub received: Money,
-    /// The meter's quality; none for a contract.
+    /// The meter's quality; none for a contract or its fee.
     pub quality: Option<MeterQuality>,
 }
 
@@ -84,7 +89,7 @@ pub struct StatementLine {
 pub struct Statement {
     /// Whose.
     pub party: Party,
-    /// Lines: contracts, then deviations.
+    /// Lines: contracts, each with its fee, then deviations.
     pub lines: Vec<StatementLine>,
     /// Their sum.
     pub balance: Money,
@@ -107,8 +112,6 @@ impl Settlement {
     }
 }
 
-type Place = (Party, Option<Id>, Id);
-
 /// Settles an interval. A contract without a meter, and a meter without a contract, are both
 /// settled: the first as missing, the second as a deviation from nothing.
 #[must_use]
@@ -121,26 +124,48 @@ pub fn settle(
     let mut lines: BTreeMap<Party, Vec<StatementLine>> = BTreeMap::new();
     let mut contracted: BTreeMap<Place, i64> = BTreeMap::new();
     for contract in &contracts.contracts {
-        let party = contract.party().clone();
-        let place = (party.clone(), contract.unit, contract.node);
-        let at = contracted.entry(place).or_default();
-        *at = at.saturating_add(contract.delivered_wh());
-        lines.entry(party).or_default().push(StatementLine {
-            reason: StatementReason::Contract,
-            unit: contract.unit,
-            node: contract.node,
-            energy_wh: contract.delivered_wh(),
-            price: contract.price,
-            received: contract.received(),
-            quality: None,
-        });
+        for (sells, place, other) in [
+            (true, &contract.seller, &contract.buyer),
+            (false, &contract.buyer, &contract.seller),
+        ] {
+            if place.party == Party::Network {
+                continue;
+            }
+            let (energy_wh, price, received) = match sells {
+                true => (contract.energy_wh, contract.seller_price, contract.received),
+                false => (-contract.energy_wh, contract.buyer_price, -contract.paid),
+            };
+            let at = contracted.entry(place.clone()).or_default();
+            *at = at.saturating_add(energy_wh);
+            let line = StatementLine {
+                reason: StatementReason::Contract,
+                counterparty: other.party.clone(),
+                unit: place.unit,
+                node: place.node,
+                energy_wh,
+                price,
+                received,
+                quality: None,
+            };
+            let own = lines.entry(place.party.clone()).or_default();
+            own.push(line.clone());
+            if contract.seller_pays_fee() == sells && contract.fee != Money(0) {
+                own.push(StatementLine {
+                    reason: StatementReason::GridFee,
+                    counterparty: Party::Network,
+                    energy_wh: 0,
+                    price: contract.fee_per_mwh,
+                    received: -contract.fee,
+                    ..line
+                });
+            }
+        }
     }
     for (place, (delivered_wh, quality)) in metered(&contracted, meters) {
         let as_contracted = contracted.get(&place).copied().unwrap_or(0);
         let deviation = delivered_wh.saturating_sub(as_contracted);
-        let (party, unit, node) = place;
-        if let Some(line) = deviation_line(unit, node, deviation, quality, imbalance) {
-            lines.entry(party).or_default().push(line);
+        if let Some(line) = deviation_line(&place, deviation, quality, imbalance) {
+            lines.entry(place.party).or_default().push(line);
         }
     }
     Settlement {
@@ -156,7 +181,11 @@ fn metered(
 ) -> BTreeMap<Place, (i64, MeterQuality)> {
     let mut at: BTreeMap<Place, (i64, MeterQuality)> = BTreeMap::new();
     for meter in meters {
-        let place = (meter.party.clone(), meter.unit, meter.node);
+        let place = Place {
+            party: meter.party.clone(),
+            unit: meter.unit,
+            node: meter.node,
+        };
         let as_contracted = contracted.get(&place).copied().unwrap_or(0);
         let entry = at.entry(place).or_insert((0, MeterQuality::Metered));
         *entry = match (entry.1, meter.quality) {
@@ -182,8 +211,7 @@ fn metered(
 
 /// A deviation's line; a missing meter leaves one of nothing, so that the statement shows it.
 fn deviation_line(
-    unit: Option<Id>,
-    node: Id,
+    place: &Place,
     deviation_wh: i64,
     quality: MeterQuality,
     imbalance: &Imbalance,
@@ -198,8 +226,9 @@ fn deviation_line(
     };
     Some(StatementLine {
         reason,
-        unit,
-        node,
+        counterparty: Party::Network,
+        unit: place.unit,
+        node: place.node,
         energy_wh: deviation_wh,
         price,
         received: amount(deviation_wh, price),

@@ -2,7 +2,7 @@
 
 use solver::{
     market::{
-        Capability, Direction, Order, OrderId, Party, Price, Step, Terms, Unit,
+        Capability, Direction, Order, OrderId, Party, Price, Rulebook, Step, Terms, Unit,
         clearing::{
             BranchLimit, Case, Clearing, ClearingError, Limit, NodeLimit, NodePower, Options,
             Status, clear,
@@ -314,13 +314,12 @@ fn what_is_exported_earns_the_export_price() {
     assert_eq!(clearing.status, Status::Optimal);
     let export_w = -clearing.exchange[0].p_w;
     assert!(export_w > 1e6, "{export_w}");
-    let made = contracts(&case, &clearing);
-    let upstream = made.contracts.iter().find(|of| of.buyer == Party::Upstream);
-    let upstream = upstream.unwrap();
-    assert_eq!(upstream.price, Price(48_000_000));
+    let grid = feeder::network();
+    let made = contracts(&grid, &case, &clearing, &[], &Rulebook::default());
+    let bought_wh = -made.delivered_wh(&Party::Upstream);
     // 15 min of it, at 48 per MWh in micro-currency.
-    assert!((upstream.energy_wh as f64 - export_w / 4.0).abs() <= 0.5);
-    assert_eq!(upstream.amount.0, 48 * upstream.energy_wh);
+    assert!((bought_wh as f64 - export_w / 4.0).abs() <= 0.5);
+    assert_eq!(-made.received(&Party::Upstream).0, 48 * bought_wh);
     let orders: f64 = (case.orders.iter().zip(&clearing.fills))
         .map(|(order, fill)| {
             (

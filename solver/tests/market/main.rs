@@ -7,6 +7,7 @@
 )]
 
 mod clearing;
+mod contracts;
 mod discrete;
 mod feeder;
 mod hostile;

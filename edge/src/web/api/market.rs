@@ -38,6 +38,8 @@ pub struct IntervalView {
     pub ac_check: Option<AcCheckView>,
     /// Duration of the clearing, microseconds.
     pub took_us: Option<u64>,
+    /// Who sold what to whom.
+    pub contracts: Vec<ContractView>,
     /// Who paid whom, once settled.
     pub settlement: Vec<SettlementView>,
 }
@@ -104,6 +106,39 @@ pub struct AcCheckView {
     pub tightened: u32,
 }
 
+/// Who sold what to whom. All money goes through the network's account.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ContractView {
+    /// Account of who delivers.
+    pub seller: String,
+    /// Its unit, if one.
+    pub seller_unit: Option<i32>,
+    /// Its node.
+    pub seller_node: i32,
+    /// Account of who takes.
+    pub buyer: String,
+    /// Its unit, if one.
+    pub buyer_unit: Option<i32>,
+    /// Its node.
+    pub buyer_node: i32,
+    /// Energy, Wh.
+    pub energy_wh: i64,
+    /// What the seller receives, per MWh.
+    pub seller_price_per_mwh: f64,
+    /// What the buyer pays, per MWh.
+    pub buyer_price_per_mwh: f64,
+    /// What the seller receives, micro-currency.
+    pub received_micro: i64,
+    /// What the buyer pays, micro-currency, without grid fee.
+    pub paid_micro: i64,
+    /// Grid fee, micro-currency.
+    pub fee_micro: i64,
+    /// Electrical distance, pu on 1 MVA; `null` for losses.
+    pub distance_pu: Option<f64>,
+    /// Agreed between the two.
+    pub bilateral: bool,
+}
+
 /// One line of a settlement.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct SettlementView {
@@ -144,6 +179,13 @@ pub struct NewOrder {
     pub direction: String,
     /// The curve.
     pub steps: Vec<OrderStep>,
+    /// Must-run (`sell`) or must-serve (`buy`): taken whatever the price; what is said of prices does
+    /// not count.
+    #[serde(default)]
+    pub must: bool,
+    /// Trades with this participant only, who has to name this one.
+    #[serde(default)]
+    pub counterparty: Option<String>,
 }
 
 /// One step of an order's curve.
@@ -161,7 +203,8 @@ pub struct OrderStep {
 #[schema(example = json!({
     "id": 41, "client_id": "a1", "participant": "prosumers", "unit": 93, "node": 3,
     "interval": "2026-06-21T12:00:10Z", "direction": "sell",
-    "steps": [{ "quantity_w": 50000, "price_per_mwh": 20.0 }], "placed_by": "api",
+    "steps": [{ "quantity_w": 50000, "price_per_mwh": 20.0 }], "must": false,
+    "counterparty": null, "placed_by": "api",
     "state": "accepted", "awarded_w": null,
     "receipt": {
         "record": 1207,
@@ -185,6 +228,10 @@ pub struct OrderView {
     pub direction: String,
     /// The curve.
     pub steps: Vec<OrderStep>,
+    /// Taken whatever the price.
+    pub must: bool,
+    /// Who alone it trades with.
+    pub counterparty: Option<String>,
     /// `api` or `agent`.
     pub placed_by: String,
     /// `accepted`, `cancelled`, `awarded`, `partly_awarded`, `not_awarded`.

@@ -15,8 +15,8 @@ mod operation;
 
 pub use account::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount};
 pub use market::{
-    AcCheckView, AwardView, BindingView, IntervalView, LedgerKey, NewOrder, OrderStep, OrderView,
-    PriceView, ReceiptView, SettlementView,
+    AcCheckView, AwardView, BindingView, ContractView, IntervalView, LedgerKey, NewOrder,
+    OrderStep, OrderView, PriceView, ReceiptView, SettlementView,
 };
 pub use network::{
     BranchState, BranchView, EstimateView, NetworkState, NetworkView, NodeState, NodeView,

@@ -1,0 +1,297 @@
+//! From a clearing to contracts.
+//!
+//! What was agreed between two participants comes first, at their price. All else goes to the
+//! nearest: participants with each other, then with the residual supplier and the grid above. What
+//! is delivered and not taken by anybody is lost on the way, and the network buys it.
+
+use super::{
+    Contract, Contracts, Direction, Order, Pair, Party, Place, Price, Rulebook, Unit, amount,
+    clearing::{Case, Clearing, NodePower},
+    distance::Distances,
+    energy_wh,
+    pricing::Prices,
+};
+use crate::{network::Grid, powerflow::flows};
+
+/// What a place still has to sell or buy.
+struct Trade {
+    place: Place,
+    /// Wh, negative where bought.
+    left_wh: i64,
+    price: Price,
+}
+
+/// Contracts of a clearing by the rules; `pairs` are what participants had agreed on before it. Every
+/// place's contracts add up to its award (or fixed power, or exchange), rounded to whole Wh once.
+#[must_use]
+pub fn contracts(
+    grid: &Grid,
+    case: &Case,
+    clearing: &Clearing,
+    pairs: &[Pair],
+    rulebook: &Rulebook,
+) -> Contracts {
+    let mut trades = trades(case, clearing, rulebook);
+    let mut book = Book {
+        rulebook,
+        distances: Distances::new(grid),
+        loading: loading(grid, clearing),
+        contracts: Vec::new(),
+    };
+    for pair in pairs {
+        book.agreed(pair, case, clearing, &mut trades);
+    }
+    let peer = |trade: &Trade| matches!(trade.place.party, Party::Participant(_));
+    book.nearest_first(&mut trades, |seller, buyer| peer(seller) && peer(buyer));
+    book.nearest_first(&mut trades, |_, _| true);
+    book.losses(&mut trades);
+    let contracts = book.contracts;
+    let network = Party::Network;
+    let bought = |c: &Contract| match (c.buyer.party == network, c.seller.party == network) {
+        (true, false) => c.energy_wh,
+        (false, true) => -c.energy_wh,
+        _ => 0,
+    };
+    Contracts {
+        rent: contracts.iter().map(Contract::rent).sum(),
+        losses_wh: contracts.iter().map(bought).sum(),
+        contracts,
+    }
+}
+
+/// Loading of each branch in the cleared state, 1 being its rating; nothing where it has none.
+fn loading(grid: &Grid, clearing: &Clearing) -> Vec<f64> {
+    if clearing.u.len() != grid.node_id.len() {
+        return Vec::new();
+    }
+    let flows = flows(grid, &clearing.u);
+    let each = flows.branches.iter().map(|branch| branch.loading);
+    each.map(|loading| if loading.is_finite() { loading } else { 0.0 })
+        .collect()
+}
+
+fn trades(case: &Case, clearing: &Clearing, rulebook: &Rulebook) -> Vec<Trade> {
+    let prices = Prices::new(rulebook.pricing, case, clearing);
+    let mut trades = Vec::new();
+    let mut trade = |place: Place, power_w: f64, price: Price| {
+        let left_wh = energy_wh(power_w, case.duration_s);
+        if left_wh != 0 {
+            trades.push(Trade {
+                place,
+                left_wh,
+                price,
+            });
+        }
+    };
+    for (unit, award) in case.units.iter().zip(&clearing.awards) {
+        let direction = match award.p_w >= 0.0 {
+            true => Direction::Sell,
+            false => Direction::Buy,
+        };
+        let price = prices.unit(unit.id, unit.node, direction);
+        trade(place_of(unit), award.p_w, price);
+    }
+    for NodePower {
+        node, p_w, owner, ..
+    } in &case.fixed
+    {
+        let (party, unit) = match owner {
+            Some(owner) => (
+                Party::Participant(owner.participant.clone()),
+                Some(owner.unit),
+            ),
+            None => (Party::Residual, None),
+        };
+        let node = *node;
+        trade(Place { party, unit, node }, *p_w, prices.taker(node));
+    }
+    for (interface, exchange) in case.interface.iter().zip(&clearing.exchange) {
+        let price = match exchange.p_w >= 0.0 {
+            true => interface.import_price,
+            false => interface.export_price,
+        };
+        let place = Place {
+            party: Party::Upstream,
+            unit: None,
+            node: exchange.node,
+        };
+        trade(place, exchange.p_w, price);
+    }
+    trades
+}
+
+fn place_of(unit: &Unit) -> Place {
+    Place {
+        party: Party::Participant(unit.participant.clone()),
+        unit: Some(unit.id),
+        node: unit.node,
+    }
+}
+
+struct Book<'a> {
+    rulebook: &'a Rulebook,
+    distances: Distances<'a>,
+    loading: Vec<f64>,
+    contracts: Vec<Contract>,
+}
+
+impl Book<'_> {
+    /// Matches sellers with buyers, the nearest pair first; equally near ones by name, unit, node.
+    fn nearest_first(&mut self, trades: &mut [Trade], may: impl Fn(&Trade, &Trade) -> bool) {
+        let of = |sells: bool| {
+            let each = trades.iter().enumerate();
+            let on_side = each.filter(move |(_, t)| t.left_wh != 0 && (t.left_wh > 0) == sells);
+            on_side.map(|(k, _)| k).collect::<Vec<usize>>()
+        };
+        let (sellers, buyers) = (of(true), of(false));
+        let mut pairs = Vec::new();
+        for &seller in &sellers {
+            for &buyer in &buyers {
+                let (s, b) = (&trades[seller], &trades[buyer]);
+                if !may(s, b) {
+                    continue;
+                }
+                if let Some(far) = self.distances.between(s.place.node, b.place.node) {
+                    pairs.push((far, seller, buyer));
+                }
+            }
+        }
+        pairs.sort_by(|a, b| {
+            let names = |&(_, s, b): &(f64, usize, usize)| (&trades[s].place, &trades[b].place);
+            a.0.total_cmp(&b.0).then_with(|| names(a).cmp(&names(b)))
+        });
+        for (far, seller, buyer) in pairs {
+            let energy_wh = trades[seller].left_wh.min(-trades[buyer].left_wh);
+            if energy_wh <= 0 {
+                continue;
+            }
+            trades[seller].left_wh -= energy_wh;
+            trades[buyer].left_wh += energy_wh;
+            let (s, b) = (&trades[seller], &trades[buyer]);
+            let (from, to) = (s.place.node, b.place.node);
+            let fee = self
+                .rulebook
+                .grid_fee
+                .of(&mut self.distances, from, to, &self.loading);
+            let prices = (s.price, b.price);
+            let contract = contract(&s.place, &b.place, energy_wh, prices, fee);
+            self.contracts.push(Contract {
+                distance_pu: Some(far),
+                ..contract
+            });
+        }
+    }
+
+    /// What two participants agreed on: as much as both were awarded, at their price. What only one
+    /// of them was awarded it trades with the network at that price too: nobody else may.
+    fn agreed(&mut self, pair: &Pair, case: &Case, clearing: &Clearing, trades: &mut [Trade]) {
+        let leg = |id| {
+            let order: &Order = case.orders.iter().find(|order| order.id == id)?;
+            let fill = clearing.fills.iter().find(|fill| fill.order == id)?;
+            let at = trades
+                .iter()
+                .position(|t| t.place.unit == Some(order.unit))?;
+            Some((at, energy_wh(fill.quantity_w, case.duration_s)))
+        };
+        let place = |id| {
+            let order = case.orders.iter().find(|order| order.id == id)?;
+            case.units
+                .iter()
+                .find(|unit| unit.id == order.unit)
+                .map(place_of)
+        };
+        let (Some(seller), Some(buyer)) = (place(pair.seller), place(pair.buyer)) else {
+            return;
+        };
+        let sold = leg(pair.seller).map(|(at, wh)| (at, wh.min(trades[at].left_wh).max(0)));
+        let bought = leg(pair.buyer).map(|(at, wh)| (at, wh.min(-trades[at].left_wh).max(0)));
+        let (sold_wh, bought_wh) = (sold.map_or(0, |(_, wh)| wh), bought.map_or(0, |(_, wh)| wh));
+        if let Some((at, wh)) = sold {
+            trades[at].left_wh -= wh;
+        }
+        if let Some((at, wh)) = bought {
+            trades[at].left_wh += wh;
+        }
+        let both_wh = sold_wh.min(bought_wh);
+        let network = |node| Place {
+            party: Party::Network,
+            unit: None,
+            node,
+        };
+        let far = self.distances.between(seller.node, buyer.node);
+        let here = network(seller.node);
+        let there = network(buyer.node);
+        for (seller, buyer, wh, fee, distance_pu) in [
+            (&seller, &buyer, both_wh, pair.fee, far),
+            (&seller, &here, sold_wh - both_wh, Price(0), None),
+            (&there, &buyer, bought_wh - both_wh, Price(0), None),
+        ] {
+            if wh > 0 {
+                let contract = contract(seller, buyer, wh, (pair.price, pair.price), fee);
+                self.contracts.push(Contract {
+                    distance_pu,
+                    bilateral: true,
+                    ..contract
+                });
+            }
+        }
+    }
+
+    /// The network takes what is left, at the seller's price.
+    fn losses(&mut self, trades: &mut [Trade]) {
+        for trade in trades.iter_mut().filter(|trade| trade.left_wh != 0) {
+            let network = Place {
+                party: Party::Network,
+                unit: None,
+                node: trade.place.node,
+            };
+            let (seller, buyer) = match trade.left_wh > 0 {
+                true => (&trade.place, &network),
+                false => (&network, &trade.place),
+            };
+            let (wh, prices) = (trade.left_wh.saturating_abs(), (trade.price, trade.price));
+            self.contracts
+                .push(contract(seller, buyer, wh, prices, Price(0)));
+            trade.left_wh = 0;
+        }
+    }
+}
+
+fn contract(
+    seller: &Place,
+    buyer: &Place,
+    energy_wh: i64,
+    (seller_price, buyer_price): (Price, Price),
+    fee: Price,
+) -> Contract {
+    // Nobody receives or pays for the network's own side but the other.
+    let network = |place: &Place| place.party == Party::Network;
+    let (seller_price, buyer_price) = match (network(seller), network(buyer)) {
+        (true, _) => (buyer_price, buyer_price),
+        (_, true) => (seller_price, seller_price),
+        _ => (seller_price, buyer_price),
+    };
+    let received = if network(seller) {
+        Price(0)
+    } else {
+        seller_price
+    };
+    let paid = if network(buyer) {
+        Price(0)
+    } else {
+        buyer_price
+    };
+    Contract {
+        seller: seller.clone(),
+        buyer: buyer.clone(),
+        energy_wh,
+        seller_price,
+        buyer_price,
+        received: amount(energy_wh, received),
+        paid: amount(energy_wh, paid),
+        fee: amount(energy_wh, fee),
+        fee_per_mwh: fee,
+        distance_pu: None,
+        bilateral: false,
+    }
+}

@@ -1,0 +1,113 @@
+//! At which price an award is traded: a rule that the site chooses.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Direction, Order, Price,
+    clearing::{Case, Clearing},
+    contract::price,
+};
+use crate::network::Id;
+
+/// The pricing rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pricing {
+    /// Each at the price of its node.
+    #[default]
+    Nodal,
+    /// All at the price where the first interface's source is, which knows no congestion. Who asked
+    /// for more receives what it asked for, who bid less pays what it bid: the network bears it.
+    Uniform,
+    /// Each at the mean of its own prices that were taken; who named none (must-run, must-serve,
+    /// loads without orders) at the price of its node.
+    PayAsBid,
+}
+
+/// Prices of an interval.
+pub(super) struct Prices<'a> {
+    rule: Pricing,
+    case: &'a Case,
+    clearing: &'a Clearing,
+    uniform: Price,
+}
+
+impl<'a> Prices<'a> {
+    pub(super) fn new(rule: Pricing, case: &'a Case, clearing: &'a Clearing) -> Self {
+        let mut prices = Self {
+            rule,
+            case,
+            clearing,
+            uniform: Price(0),
+        };
+        let first = clearing.exchange.first();
+        prices.uniform = first.map_or(Price(0), |at| prices.nodal(at.node));
+        prices
+    }
+
+    pub(super) fn nodal(&self, node: Id) -> Price {
+        let found = self.clearing.prices.iter().find(|at| at.node == node);
+        price(found.map_or(0.0, |at| at.p_per_mwh))
+    }
+
+    /// Of who names no price.
+    pub(super) fn taker(&self, node: Id) -> Price {
+        match self.rule {
+            Pricing::Uniform => self.uniform,
+            Pricing::Nodal | Pricing::PayAsBid => self.nodal(node),
+        }
+    }
+
+    /// Of a unit's award, delivered or taken.
+    pub(super) fn unit(&self, unit: Id, node: Id, direction: Direction) -> Price {
+        let taken = self.taken(unit, direction);
+        let prices = taken.iter().map(|&(_, price)| price);
+        match (self.rule, direction) {
+            (Pricing::Nodal, _) => self.nodal(node),
+            (Pricing::Uniform, Direction::Sell) => {
+                prices.fold(self.uniform, |most, price| most.max(price))
+            }
+            (Pricing::Uniform, Direction::Buy) => {
+                prices.fold(self.uniform, |least, price| least.min(price))
+            }
+            (Pricing::PayAsBid, _) => mean(&taken).unwrap_or_else(|| self.nodal(node)),
+        }
+    }
+
+    /// Steps of a unit's orders that were taken: power, W, and price. Without those whose price is
+    /// not their owner's.
+    fn taken(&self, unit: Id, direction: Direction) -> Vec<(f64, Price)> {
+        let mut taken = Vec::new();
+        for fill in &self.clearing.fills {
+            let mut orders = self.case.orders.iter();
+            let order = orders.find(|order| order.id == fill.order);
+            let of_it = |order: &&Order| {
+                order.unit == unit && order.direction == direction && names_price(order)
+            };
+            let Some(order) = order.filter(of_it) else {
+                continue;
+            };
+            let mut left_w = fill.quantity_w;
+            for step in &order.steps {
+                let step_w = left_w.min(step.quantity_w as f64);
+                // Less than a watt is the optimiser's rounding.
+                if step_w >= 1.0 {
+                    taken.push((step_w, step.price));
+                }
+                left_w -= step_w;
+            }
+        }
+        taken
+    }
+}
+
+fn names_price(order: &Order) -> bool {
+    let terms = &order.terms;
+    terms.kind.is_energy() && !terms.must && terms.counterparty.is_none()
+}
+
+fn mean(taken: &[(f64, Price)]) -> Option<Price> {
+    let power_w: f64 = taken.iter().map(|(w, _)| w).sum();
+    let worth: f64 = taken.iter().map(|(w, price)| w * price.per_mwh()).sum();
+    (power_w > 0.0).then(|| price(worth / power_w))
+}
