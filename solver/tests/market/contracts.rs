@@ -8,8 +8,8 @@ use solver::{
         MeterQuality, Money, Order, OrderId, Pair, Party, Place, Price, Pricing, Registry,
         Rulebook, StatementReason, Step, Terms, Unit, bilateral,
         clearing::{
-            Award, Case, Clearing, Exchange, Fill, Interface, LimitSet, NodePower, NodePrice,
-            Options, Owner, clear,
+            Award, Case, Clearing, Controls, Exchange, Fill, Interface, LimitSet, NodePower,
+            NodePrice, Options, Owner, clear,
         },
         contracts, energy_wh, settle,
     },
@@ -168,6 +168,7 @@ fn empty_case() -> Case {
             export_max_w: None,
         }],
         start: None,
+        controls: Controls::default(),
     }
 }
 
@@ -183,7 +184,6 @@ fn clearing(grid: &Grid, awards: &[(Id, f64)], prices: &[f64], exchange_w: f64) 
         node,
         p_per_mwh,
         q_per_mvarh: 0.0,
-        ..idle.prices[0].clone()
     };
     Clearing {
         awards: awards.iter().map(award).collect(),
@@ -193,6 +193,7 @@ fn clearing(grid: &Grid, awards: &[(Id, f64)], prices: &[f64], exchange_w: f64) 
             node: 0,
             p_w: exchange_w,
             q_var: 0.0,
+            price_per_mwh: 0.0,
         }],
         ..idle
     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use solver::{
     market::{
-        Direction, Price,
+        Direction,
         clearing::{Award, BranchLimit, Case, Clearing, NodeLimit, Options, Status, clear},
     },
     network::{Connection, Grid, Id, LoadKind, Network, S_BASE_VA, SymGen},
