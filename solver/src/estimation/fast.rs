@@ -73,6 +73,11 @@ impl<const P: usize, const B: usize> Fast<P, B> {
         self.augmented.start(nodes.iter().copied());
     }
 
+    /// Begins where it was told to last time.
+    pub(super) fn restart(&mut self) {
+        self.augmented.restart();
+    }
+
     /// Evaluates at the present state.
     pub(super) fn evaluate(&mut self) {
         self.augmented.evaluate();

@@ -160,7 +160,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
                 o.set(measurements[o.index].value);
             }
             if start == Start::Flat {
-                self.fast.start(&self.flat);
+                self.fast.restart();
             }
         }
         self.fast.values(self.observations.iter());

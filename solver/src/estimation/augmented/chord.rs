@@ -5,7 +5,7 @@ use num_complex::Complex64;
 use super::evaluate::Port;
 use super::flat::{End, Flat};
 use super::network::Folded;
-use crate::sparse::BlockLdl;
+use crate::sparse::{BlockLdl, Blocks};
 
 const ZERO: Complex64 = Complex64::new(0.0, 0.0);
 
@@ -19,12 +19,26 @@ const STAGNATION: f64 = 0.5;
 const SLOW: f64 = 0.5;
 /// Steps that do not shrink are rounding when they are this far below the tolerance.
 const ROUNDING: f64 = 0.01;
+/// How much a step of this length leaves of itself, at least; by experience.
+const NONLINEARITY: f64 = 4.0;
 /// This many slow steps with a new factor, and it will not converge.
 const CRAWL: usize = 4;
 /// A new factor costs about as much as this many steps.
-const STEPS_PER_FACTOR: i32 = 3;
-/// A factor made this near, in proportion to how the steps shrink, would do no better anew.
-const NEAR: f64 = 0.01;
+const STEPS_PER_FACTOR: f64 = 2.5;
+
+/// Whether a new factor now is better than another step with the old one.
+///
+/// With a factor made at a distance `moved`, each step leaves `shrinks` of the error, in proportion to
+/// the distance: so one made at an error `e` leaves `e shrinks / moved` of it.
+fn factor_pays(size: f64, shrinks: f64, moved: f64, tolerance: f64) -> bool {
+    if shrinks >= SLOW {
+        return true;
+    }
+    let error = size * shrinks / (1.0 - shrinks);
+    let steps = |error: f64, leaves: f64| ((tolerance / error).ln() / leaves.ln()).max(0.0);
+    let anew = |error: f64| STEPS_PER_FACTOR + steps(error, (error * shrinks / moved).min(SLOW));
+    anew(error) < steps(error, shrinks) && anew(error) < 1.0 + anew(error * shrinks)
+}
 
 /// How a fit ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,6 +85,27 @@ pub(in crate::estimation) struct Augmented<const P: usize, const B: usize> {
     pub(super) objective: f64,
     /// There is a factor, made so far from the present state.
     moved: Option<f64>,
+    origin: Origin<P, B>,
+}
+
+/// Where a fit began: its factor is the same each time it begins there.
+#[derive(Clone, Debug)]
+struct Origin<const P: usize, const B: usize> {
+    u: Vec<[Complex64; P]>,
+    /// It is the present state.
+    here: bool,
+    factor: Kept<B>,
+}
+
+/// The factor of the origin.
+#[derive(Clone, Debug)]
+enum Kept<const B: usize> {
+    /// Not made yet; room for it, if any.
+    No(Blocks<B>),
+    /// Is the one in use; room for the next one.
+    InUse(Blocks<B>),
+    /// Put aside.
+    Aside(Blocks<B>),
 }
 
 impl<const P: usize, const B: usize> Augmented<P, B> {
@@ -101,6 +136,11 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             step: vec![[0.0; B]; n],
             objective: f64::NAN,
             moved: None,
+            origin: Origin {
+                u: vec![[ZERO; P]; n],
+                here: false,
+                factor: Kept::No(Blocks::default()),
+            },
         }
     }
 
@@ -113,10 +153,18 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
     /// Begins anew at node voltages in the order given to `new`.
     pub(in crate::estimation) fn start(&mut self, u: impl Iterator<Item = [Complex64; P]>) {
         for (&place, u) in self.ldl.place().iter().zip(u) {
-            self.u[place] = u;
+            self.origin.u[place] = u;
         }
+        self.origin.forget();
+        self.restart();
+    }
+
+    /// Begins anew where it began last time, with the factor of there.
+    pub(in crate::estimation) fn restart(&mut self) {
+        self.u.copy_from_slice(&self.origin.u);
         self.lambda.fill([ZERO; P]);
-        self.moved = None;
+        self.origin.here = true;
+        self.moved = self.origin.take_out(&mut self.ldl).then_some(0.0);
     }
 
     /// Voltages of a node.
@@ -162,7 +210,9 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             let stuck = |iterations, step| Stuck { iterations, step };
             if fresh {
                 self.moved = None;
+                self.origin.put_aside(&mut self.ldl);
                 self.factor().map_err(|_| stuck(outcome.iterations, last))?;
+                self.origin.made();
                 self.moved = Some(0.0);
                 outcome.factors += 1;
             }
@@ -178,7 +228,11 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             self.moved = Some(moved);
             let first = !last.is_finite();
             // How the steps shrink; of the first one only that a long one will leave much.
-            let ratio = if first { size.min(1.0) } else { size / last };
+            let ratio = if first {
+                (NONLINEARITY * size).min(SLOW)
+            } else {
+                size / last
+            };
             let before = std::mem::replace(&mut outcome.gradient_norm, decrement);
             let still = decrement < GRADIENT_TOLERANCE || decrement > STAGNATION * before;
             // What is left when the steps go on shrinking like this.
@@ -198,12 +252,11 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             } else {
                 ratio.min(decrement / before)
             };
-            let many = size * shrinks.powi(STEPS_PER_FACTOR) > tolerance;
             crawled += usize::from(fresh && ratio > SLOW);
             if crawled > CRAWL {
                 return Err(stuck(outcome.iterations, size));
             }
-            fresh = many && (shrinks > SLOW || moved > NEAR * shrinks);
+            fresh = factor_pays(size, shrinks, moved, tolerance);
             last = size;
         }
         Err(Stuck {
@@ -243,6 +296,7 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
 
     /// Goes a part of the step.
     fn advance(&mut self, length: f64) {
+        self.origin.here = false;
         for (k, step) in self.step.iter().enumerate() {
             for p in 0..P {
                 let fixed = self.flat.fixed[k][p];
@@ -263,5 +317,37 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
                 );
             }
         }
+    }
+}
+
+impl<const P: usize, const B: usize> Origin<P, B> {
+    /// It is another one.
+    fn forget(&mut self) {
+        let (Kept::No(room) | Kept::InUse(room) | Kept::Aside(room)) = &mut self.factor;
+        self.factor = Kept::No(std::mem::take(room));
+    }
+
+    /// A factor has been made.
+    fn made(&mut self) {
+        if let (true, Kept::No(room)) = (self.here, &mut self.factor) {
+            self.factor = Kept::InUse(std::mem::take(room));
+        }
+    }
+
+    /// Keeps the factor from what is done to the one in use.
+    fn put_aside(&mut self, ldl: &mut BlockLdl<B>) {
+        if let Kept::InUse(room) = &mut self.factor {
+            ldl.swap(room);
+            self.factor = Kept::Aside(std::mem::take(room));
+        }
+    }
+
+    /// Has the factor in use; false when there is none.
+    fn take_out(&mut self, ldl: &mut BlockLdl<B>) -> bool {
+        if let Kept::Aside(kept) = &mut self.factor {
+            ldl.swap(kept);
+            self.factor = Kept::InUse(std::mem::take(kept));
+        }
+        matches!(self.factor, Kept::InUse(_))
     }
 }
