@@ -42,6 +42,8 @@ pub struct TrackerOf<F: Form, const P: usize, const B: usize> {
     /// Voltages of the sources.
     references: Vec<Complex64>,
     flat: State,
+    /// The fast fit began at `flat` last time.
+    began_flat: bool,
     tracked: Tracked<P>,
     wls: Option<Wls>,
 }
@@ -69,9 +71,7 @@ pub struct Tracked<const P: usize> {
     pub appliances: Vec<[Complex64; P]>,
     /// What all sources of each node feed in.
     pub infeeds: Vec<[Complex64; P]>,
-    /// Sum of the squares of residuals over standard deviations.
-    pub objective: f64,
-    /// The objective exceeds it with `1 - confidence` on clean data.
+    /// The objective, see [`TrackerOf::objective`], exceeds it with `1 - confidence` on clean data.
     pub chi_square_threshold: f64,
     /// Measurements beyond what the state needs, if it is observable.
     pub degrees_of_freedom: usize,
@@ -117,7 +117,6 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
             branches: vec![[end; 2]; grid.branches.len()],
             appliances: vec![none; grid.appliances.len()],
             infeeds: vec![none; nodes],
-            objective: f64::NAN,
             chi_square_threshold: 0.0,
             degrees_of_freedom: 0,
             iterations: 0,
@@ -134,6 +133,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
             revision: grid.revision().clone(),
             references: grid.sources.iter().map(|s| s.u_ref).collect(),
             flat,
+            began_flat: true,
             tracked,
             wls: None,
         };
@@ -160,6 +160,9 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
                 o.set(measurements[o.index].value);
             }
             if start == Start::Flat {
+                if !std::mem::replace(&mut self.began_flat, true) {
+                    self.fast.start(&self.flat);
+                }
                 self.fast.restart();
             }
         }
@@ -177,6 +180,15 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         }
         self.report(grid);
         Ok(&self.tracked)
+    }
+
+    /// Sum of the squares of residuals over standard deviations, of the last run and its grid.
+    #[must_use]
+    pub fn objective(&self, grid: &Grid) -> f64 {
+        let model = self.estimator.model(grid);
+        (self.observations.iter())
+            .map(|o| (o.residual(self.tracked.value(model, o)) / o.sigma).powi(2))
+            .sum()
     }
 
     /// What the last run found.
@@ -223,6 +235,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         }
         self.fast = Fast::new(model, &self.constraints, &self.observations);
         self.fast.start(&state);
+        self.began_flat = start == Start::Flat;
         self.revision = grid.revision().clone();
         self.references.clear();
         self.references.extend(grid.sources.iter().map(|s| s.u_ref));
@@ -268,6 +281,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
             &self.options,
         );
         self.fast.start(&state);
+        self.began_flat = false;
         self.fast.evaluate();
         self.tracked.iterations = fit.iterations;
         self.tracked.gradient_norm = fit.gradient_norm;
@@ -279,7 +293,6 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
 
     fn report(&mut self, grid: &Grid) {
         let tracked = &mut self.tracked;
-        let model = self.estimator.model(grid);
         for node in 0..tracked.u.len() {
             tracked.u[node] = *self.fast.augmented.u(node);
             tracked.nodes[node] = self.fast.augmented.injection(node);
@@ -303,9 +316,6 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
                 .branch(k)
                 .map(|(s, i)| TrackedEnd { s, i });
         }
-        tracked.objective = (self.observations.iter())
-            .map(|o| (o.residual(tracked.value(model, o)) / o.sigma).powi(2))
-            .sum();
     }
 }
 

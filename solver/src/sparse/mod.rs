@@ -18,4 +18,4 @@ pub use entry::Entry;
 pub use lu::{BlockLu, Lu, Singular, Slot};
 pub(crate) use order::minimum_degree;
 pub use pattern::Pattern;
-pub(crate) use symmetric::{BlockLdl, Blocks};
+pub(crate) use symmetric::{Aside, BlockLdl};

@@ -5,8 +5,13 @@
 //! factorization", 1990), so that what a step updates lies near it in memory: on a large radial
 //! network memory is what the solution costs.
 //!
+//! What is iterated until it is exact needs no exact factor: a copy in single precision solves in half
+//! the time, see [`BlockLdl::solve_roughly`].
+//!
 //! A block holds the voltages of a node's phases in its first half and their multipliers in its
 //! second, two rows each.
+
+use std::ops::{Add, Mul, Sub};
 
 use super::block::Block;
 use super::lu::Singular;
@@ -25,10 +30,11 @@ pub(crate) struct BlockLdl<const B: usize> {
     start: Vec<usize>,
     /// The later place each coupling is with.
     later: Vec<usize>,
-    /// Diagonal blocks; factored, their inverses.
-    diagonal: Vec<Block<B>>,
-    /// Blocks at row `k`, column `later`; factored, the transposed blocks of `L`.
-    coupling: Vec<Block<B>>,
+    /// Diagonal blocks, factored their inverses; and at row `k`, column `later`, factored the
+    /// transposed blocks of `L`.
+    exact: Blocks<f64, B>,
+    /// The factor in single precision.
+    rough: Blocks<f32, B>,
     /// Only the two quarters off a coupling's diagonal are not zero, here before the elimination.
     off_quarters: Vec<bool>,
     /// Coupling is updated by the elimination.
@@ -38,11 +44,18 @@ pub(crate) struct BlockLdl<const B: usize> {
     scratch: Vec<Block<B>>,
 }
 
-/// Blocks of a matrix or its factor, put aside.
+/// The blocks of a factor.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Blocks<const B: usize> {
-    diagonal: Vec<Block<B>>,
-    coupling: Vec<Block<B>>,
+struct Blocks<T, const B: usize> {
+    diagonal: Vec<[[T; B]; B]>,
+    coupling: Vec<[[T; B]; B]>,
+}
+
+/// A factor put aside.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Aside<const B: usize> {
+    exact: Blocks<f64, B>,
+    rough: Blocks<f32, B>,
 }
 
 impl<const B: usize> BlockLdl<B> {
@@ -72,8 +85,8 @@ impl<const B: usize> BlockLdl<B> {
             place,
             start,
             later,
-            diagonal: vec![[[0.0; B]; B]; n],
-            coupling: vec![[[0.0; B]; B]; couplings],
+            exact: Blocks::zero(n, couplings),
+            rough: Blocks::zero(n, couplings),
             off_quarters: vec![true; couplings],
             filled: vec![false; couplings],
             target: Vec::new(),
@@ -84,7 +97,7 @@ impl<const B: usize> BlockLdl<B> {
     }
 
     fn list_targets(&mut self) {
-        for k in 0..self.diagonal.len() {
+        for k in 0..self.exact.diagonal.len() {
             for i in self.start[k]..self.start[k + 1] {
                 for j in i + 1..self.start[k + 1] {
                     let at = self
@@ -113,8 +126,8 @@ impl<const B: usize> BlockLdl<B> {
 
     /// Sets every block to zero.
     pub(crate) fn clear(&mut self) {
-        self.diagonal.fill([[0.0; B]; B]);
-        self.coupling.fill([[0.0; B]; B]);
+        self.exact.diagonal.fill([[0.0; B]; B]);
+        self.exact.coupling.fill([[0.0; B]; B]);
         for (off, &filled) in self.off_quarters.iter_mut().zip(&self.filled) {
             *off = !filled;
         }
@@ -122,25 +135,25 @@ impl<const B: usize> BlockLdl<B> {
 
     /// The diagonal block at a place.
     pub(crate) fn diagonal_mut(&mut self, k: usize) -> &mut Block<B> {
-        &mut self.diagonal[k]
+        &mut self.exact.diagonal[k]
     }
 
     /// The block of a coupling: rows of the earlier place, columns of the later one. Whoever writes
     /// to the quarters on its diagonal says so.
     pub(crate) fn coupling_mut(&mut self, at: usize, on_quarters: bool) -> &mut Block<B> {
         self.off_quarters[at] &= !on_quarters;
-        &mut self.coupling[at]
+        &mut self.exact.coupling[at]
     }
 
-    /// Puts the blocks, or the factor, that `other` holds in the place of the present ones, and these
-    /// there. An empty `other` comes to hold as many blocks as the matrix has.
-    pub(crate) fn swap(&mut self, other: &mut Blocks<B>) {
-        if other.diagonal.is_empty() {
-            other.diagonal.clone_from(&self.diagonal);
-            other.coupling.clone_from(&self.coupling);
+    /// Puts the factor that `aside` holds in the place of the present one, and this there. An empty
+    /// `aside` comes to hold a copy first.
+    pub(crate) fn swap(&mut self, aside: &mut Aside<B>) {
+        if aside.exact.diagonal.is_empty() {
+            aside.exact.clone_from(&self.exact);
+            aside.rough.clone_from(&self.rough);
         }
-        std::mem::swap(&mut self.diagonal, &mut other.diagonal);
-        std::mem::swap(&mut self.coupling, &mut other.coupling);
+        std::mem::swap(&mut self.exact, &mut aside.exact);
+        std::mem::swap(&mut self.rough, &mut aside.rough);
     }
 
     /// Replaces the matrix by its factor.
@@ -149,8 +162,8 @@ impl<const B: usize> BlockLdl<B> {
     /// A diagonal block is singular when its turn comes.
     pub(crate) fn factor(&mut self) -> Result<(), Singular> {
         let mut target = self.target.iter();
-        for k in 0..self.diagonal.len() {
-            if !invert(&mut self.diagonal[k]) {
+        for k in 0..self.exact.diagonal.len() {
+            if !invert(&mut self.exact.diagonal[k]) {
                 let row = self.place.iter().position(|&place| place == k);
                 return Err(Singular {
                     row: row.unwrap_or_default(),
@@ -158,24 +171,32 @@ impl<const B: usize> BlockLdl<B> {
             }
             let own = self.start[k]..self.start[k + 1];
             for (at, factor) in own.clone().zip(&mut self.scratch) {
-                let (inverse, block) = (&self.diagonal[k], &self.coupling[at]);
+                let (inverse, block) = (&self.exact.diagonal[k], &self.exact.coupling[at]);
                 if self.off_quarters[at] {
                     multiply_off(factor, inverse, block);
-                    subtract_transposed_off(&mut self.diagonal[self.later[at]], factor, block);
+                    subtract_transposed_off(
+                        &mut self.exact.diagonal[self.later[at]],
+                        factor,
+                        block,
+                    );
                 } else {
                     multiply(factor, inverse, block);
-                    subtract_transposed(&mut self.diagonal[self.later[at]], factor, block);
+                    subtract_transposed(&mut self.exact.diagonal[self.later[at]], factor, block);
                 }
             }
             for i in own.clone() {
                 for j in i + 1..own.end {
                     let Some(&at) = target.next() else { break };
-                    let block = self.coupling[j];
+                    let block = self.exact.coupling[j];
                     let factor = &self.scratch[i - own.start];
-                    subtract_transposed(&mut self.coupling[at as usize], factor, &block);
+                    subtract_transposed(&mut self.exact.coupling[at as usize], factor, &block);
                 }
             }
-            self.coupling[own.clone()].copy_from_slice(&self.scratch[..own.len()]);
+            self.exact.coupling[own.clone()].copy_from_slice(&self.scratch[..own.len()]);
+            self.rough.diagonal[k] = single(&self.exact.diagonal[k]);
+            for (rough, factor) in self.rough.coupling[own].iter_mut().zip(&self.scratch) {
+                *rough = single(factor);
+            }
         }
         Ok(())
     }
@@ -185,35 +206,65 @@ impl<const B: usize> BlockLdl<B> {
     /// # Panics
     /// When the right-hand side has not as many rows as the matrix.
     pub(crate) fn solve(&self, x: &mut [[f64; B]]) {
-        let n = self.diagonal.len();
+        self.solve_with(&self.exact, x);
+    }
+
+    /// As [`solve`](Self::solve), in single precision throughout.
+    pub(crate) fn solve_roughly(&self, x: &mut [[f32; B]]) {
+        self.solve_with(&self.rough, x);
+    }
+
+    fn solve_with<T: Real>(&self, factor: &Blocks<T, B>, x: &mut [[T; B]]) {
+        let n = factor.diagonal.len();
         for k in 0..n {
             let own = x[k];
             for at in self.start[k]..self.start[k + 1] {
                 let y = &mut x[self.later[at]];
-                for (row, own) in self.coupling[at].iter().zip(own) {
+                for (row, own) in factor.coupling[at].iter().zip(own) {
                     for j in 0..B {
-                        y[j] -= row[j] * own;
+                        y[j] = y[j] - row[j] * own;
                     }
                 }
             }
         }
         for k in (0..n).rev() {
             let own = x[k];
-            let mut sum = [0.0; B];
-            for (row, own) in self.diagonal[k].iter().zip(own) {
+            let mut sum = [T::default(); B];
+            for (row, own) in factor.diagonal[k].iter().zip(own) {
                 for j in 0..B {
-                    sum[j] += row[j] * own;
+                    sum[j] = sum[j] + row[j] * own;
                 }
             }
             for at in self.start[k]..self.start[k + 1] {
                 let y = x[self.later[at]];
-                for (sum, row) in sum.iter_mut().zip(&self.coupling[at]) {
-                    *sum -= dot(row, &y);
+                for (sum, row) in sum.iter_mut().zip(&factor.coupling[at]) {
+                    *sum = *sum - dot(row, &y);
                 }
             }
             x[k] = sum;
         }
     }
+}
+
+impl<T: Real, const B: usize> Blocks<T, B> {
+    fn zero(n: usize, couplings: usize) -> Self {
+        let zero = [[T::default(); B]; B];
+        Self {
+            diagonal: vec![zero; n],
+            coupling: vec![zero; couplings],
+        }
+    }
+}
+
+/// A number of either precision.
+trait Real: Copy + Default + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {}
+
+impl Real for f32 {}
+impl Real for f64 {}
+
+/// A block in single precision; what is too large for it becomes infinite, and shows in the solution.
+fn single<const B: usize>(block: &Block<B>) -> [[f32; B]; B] {
+    block.map(|row| row.map(|x| x as f32))
 }
 
 /// New place of each step in a postorder of the elimination tree, whose parents are the first of
@@ -239,14 +290,15 @@ fn postorder(later: &[Vec<usize>]) -> Vec<usize> {
     moved
 }
 
-/// Sum of products, in pairs so that it needs no more than the machine's two lanes.
-fn dot<const B: usize>(a: &[f64; B], b: &[f64; B]) -> f64 {
-    let mut lanes = [0.0; 2];
-    for (a, b) in a.chunks_exact(2).zip(b.chunks_exact(2)) {
-        lanes[0] += a[0] * b[0];
-        lanes[1] += a[1] * b[1];
+/// Sum of products, by fours so that they can go into lanes.
+fn dot<T: Real, const B: usize>(a: &[T; B], b: &[T; B]) -> T {
+    let mut lanes = [T::default(); 4];
+    for (a, b) in a.chunks_exact(4).zip(b.chunks_exact(4)) {
+        for j in 0..4 {
+            lanes[j] = lanes[j] + a[j] * b[j];
+        }
     }
-    lanes[0] + lanes[1]
+    (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
 }
 
 /// Inverse by Gauss-Jordan elimination of four rows at a time, see [`pivot_rows`]; false when the
@@ -302,7 +354,14 @@ fn inverse_of_four(m: &Block<4>) -> Option<Block<4>> {
     // Minors of two rows, by columns.
     let minors = |[a, b]: [&[f64; 4]; 2]| {
         let minor = |i: usize, j: usize| a[i] * b[j] - b[i] * a[j];
-        [minor(0, 1), minor(0, 2), minor(0, 3), minor(1, 2), minor(1, 3), minor(2, 3)]
+        [
+            minor(0, 1),
+            minor(0, 2),
+            minor(0, 3),
+            minor(1, 2),
+            minor(1, 3),
+            minor(2, 3),
+        ]
     };
     let (upper, lower) = (minors([&m[0], &m[1]]), minors([&m[2], &m[3]]));
     let [u01, u02, u03, u12, u13, u23] = upper;
@@ -403,14 +462,14 @@ impl<const B: usize> BlockLdl<B> {
         let mut y = vec![[0.0; B]; x.len()];
         for k in 0..x.len() {
             for i in 0..B {
-                y[k][i] += dot(&self.diagonal[k][i], &x[k]);
+                y[k][i] += dot(&self.exact.diagonal[k][i], &x[k]);
             }
             for at in self.start[k]..self.start[k + 1] {
                 let later = self.later[at];
                 for i in 0..B {
-                    y[k][i] += dot(&self.coupling[at][i], &x[later]);
+                    y[k][i] += dot(&self.exact.coupling[at][i], &x[later]);
                     for j in 0..B {
-                        y[later][j] += self.coupling[at][i][j] * x[k][i];
+                        y[later][j] += self.exact.coupling[at][i][j] * x[k][i];
                     }
                 }
             }

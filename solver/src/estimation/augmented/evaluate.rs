@@ -7,7 +7,7 @@
 use num_complex::Complex64;
 
 use super::flat::{End, Flat, Flow, FlowKind};
-use super::network::{accumulate, apply, apply_transposed, difference, diminish, sum};
+use super::network::{Symmetric, accumulate, apply, apply_transposed, difference, pass, sum};
 use super::{Admittance, Augmented};
 use crate::estimation::AngleFrame;
 
@@ -123,52 +123,62 @@ fn wrapped(angle: f64) -> f64 {
 impl<const P: usize, const B: usize> Augmented<P, B> {
     /// Fills `rhs` with the negative residual of the optimality conditions, and the node currents.
     pub(in crate::estimation) fn evaluate(&mut self) {
-        self.objective = 0.0;
-        self.network_currents();
+        self.currents();
+        self.network_cocurrents();
         self.measured_flows();
         self.measured_voltages();
         self.nodes();
     }
 
-    /// Currents into the network, and the transposed admittances times the multipliers.
-    fn network_currents(&mut self) {
+    /// Currents from the nodes into the network.
+    pub(super) fn currents(&mut self) {
+        let folded = &self.folded;
+        for ((i, u), y) in self.current.iter_mut().zip(&self.u).zip(&folded.shunt) {
+            *i = y.times(u);
+        }
+        for (k, y) in &folded.uneven_shunt {
+            accumulate(&mut self.current[*k], &apply(y, &self.u[*k]));
+        }
+        pass(&folded.even, &self.u, &mut self.current);
+        pass(&folded.uneven, &self.u, &mut self.current);
+        for &k in &folded.others {
+            let b = &self.flat.branches[k];
+            let [from, to] = folded.currents(k, b, &self.u[b.from], &self.u[b.to]);
+            accumulate(&mut self.current[b.from], &from);
+            accumulate(&mut self.current[b.to], &to);
+        }
+    }
+
+    /// The transposed admittances times the multipliers.
+    fn network_cocurrents(&mut self) {
         let folded = &self.folded;
         for (k, u) in self.u.iter().enumerate() {
             let w: [Complex64; P] = std::array::from_fn(|p| self.lambda[k][p] * u[p].conj());
-            self.current[k] = apply(&folded.shunt[k], u);
-            self.cocurrent[k] = apply_transposed(&folded.shunt[k], &w);
+            self.cocurrent[k] = folded.shunt[k].times(&w);
             self.costate[k] = w;
         }
-        for b in &folded.series {
-            let du = difference(&self.u[b.to], &self.u[b.from]);
-            let dw = difference(&self.costate[b.to], &self.costate[b.from]);
-            let (i, w) = (apply(&b.y, &du), apply(&b.y, &dw));
-            accumulate(&mut self.current[b.from], &i);
-            diminish(&mut self.current[b.to], &i);
-            accumulate(&mut self.cocurrent[b.from], &w);
-            diminish(&mut self.cocurrent[b.to], &w);
+        for (k, y) in &folded.uneven_shunt {
+            let w = apply_transposed(y, &self.costate[*k]);
+            accumulate(&mut self.cocurrent[*k], &w);
         }
+        pass(&folded.even, &self.costate, &mut self.cocurrent);
+        pass(&folded.uneven, &self.costate, &mut self.cocurrent);
         for &k in &folded.others {
-            for end in [End::From(k), End::To(k)] {
-                let port = Port::new(&self.flat, end);
-                accumulate(&mut self.current[port.own], &port.current(&self.u));
-                let w = self.costate[port.own];
-                accumulate(
-                    &mut self.cocurrent[port.own],
-                    &apply_transposed(port.y_own, &w),
-                );
-                accumulate(
-                    &mut self.cocurrent[port.other],
-                    &apply_transposed(port.y_mutual, &w),
-                );
+            let b = &self.flat.branches[k];
+            let (from, to) = (self.costate[b.from], self.costate[b.to]);
+            for (node, y, w) in [
+                (b.from, &b.yff, &from),
+                (b.from, &b.ytf, &to),
+                (b.to, &b.yft, &from),
+                (b.to, &b.ytt, &to),
+            ] {
+                accumulate(&mut self.cocurrent[node], &apply_transposed(y, w));
             }
         }
     }
 
     fn measured_flows(&mut self) {
-        for gradient in &mut self.gradient {
-            *gradient = [ZERO; P];
-        }
+        self.gradient.fill([ZERO; P]);
         for group in by_end(&self.flat.flows) {
             let first = &group[0];
             let port = Port::new(&self.flat, first.end);
@@ -178,7 +188,6 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
                 let slope = Slope::new(flow.kind, self.u[port.own][flow.phase], i[flow.phase]);
                 let residual = flow.value - slope.value;
                 let force = -flow.weight * residual;
-                self.objective += flow.weight * residual * residual;
                 pull[flow.phase] += force * slope.along;
                 self.gradient[port.own][flow.phase] += force * slope.across;
             }
@@ -195,21 +204,18 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
 
     fn measured_voltages(&mut self) {
         for m in &self.flat.magnitudes {
-            let v = self.u[m.node][m.phase].norm();
+            let v = self.u[m.node][m.phase].norm_sqr().sqrt();
             let residual = m.value - v;
-            self.objective += m.weight * residual * residual;
             self.gradient[m.node][m.phase] -= m.weight * residual * v;
         }
         for m in &self.flat.angles {
             let residual = wrapped(m.value - self.u[m.node][m.phase].arg());
-            self.objective += m.weight * residual * residual;
             // The derivative is by the imaginary part of z, of Re(g z).
             self.gradient[m.node][m.phase] += J * (m.weight * residual);
         }
         for (m, direction) in &self.flat.phasors {
             let seen = Complex64::cis(-direction) * self.u[m.node][m.phase];
             let residual = m.value - seen.re;
-            self.objective += m.weight * residual * residual;
             self.gradient[m.node][m.phase] -= m.weight * residual * seen;
         }
     }
@@ -232,11 +238,7 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
                     let row = 2 * P + 2 * p + part;
                     rhs[row] = 0.0;
                     if g.variance < f64::INFINITY {
-                        let residual = g.value - s;
-                        rhs[row] = residual + g.variance * lambda;
-                        if g.variance > 0.0 {
-                            self.objective += residual * residual / g.variance;
-                        }
+                        rhs[row] = g.value - s + g.variance * lambda;
                     }
                 }
             }

@@ -15,15 +15,17 @@
 //! the pattern is that of the network, not of its square as in normal equations.
 //!
 //! The factor only steers: the right-hand side is exact at every step, flows from voltage differences.
-//! So the same factor serves as long as the steps shrink fast enough with it (chord iteration; Ortega
-//! and Rheinboldt, 1970, section 7.1), across calls as well. Where it does not converge, and for all that is
+//! So the same factor serves as long as the steps shrink fast enough with it, across calls as well, and
+//! a copy of it in single precision where that shrinks them enough. Where it does not converge, and for all that is
 //! statistics, there is the orthogonal fit next door.
 
 mod assemble;
 mod chord;
+mod course;
 mod evaluate;
 mod flat;
 mod network;
+mod origin;
 #[cfg(test)]
 mod tests;
 

@@ -444,8 +444,7 @@ fn finds_the_optimum<const P: usize, const B: usize>(chords: usize, seed: u64) {
     let Case { flat, u } = case::<P>(60, chords, 0.0, seed);
     let mut solver = Augmented::<P, B>::new(flat);
     solver.start(off_by_a_little(&u));
-    let outcome = solver.fit(1e-10, 30).unwrap();
-    assert!(outcome.objective < 1e-9, "{outcome:?}");
+    solver.fit(1e-10, 30).unwrap();
     for (k, u) in u.iter().enumerate() {
         for p in 0..P {
             assert!((solver.u(k)[p] - u[p]).norm() < 1e-9, "{k} {p}");
@@ -457,6 +456,7 @@ fn finds_the_optimum<const P: usize, const B: usize>(chords: usize, seed: u64) {
     solver.start(off_by_a_little(&u));
     let outcome = solver.fit(1e-12, 30).unwrap();
     assert!(outcome.gradient_norm < 1e-4);
+    solver.evaluate();
     let largest = (solver.rhs.as_flattened().iter()).fold(0.0_f64, |m, r| m.max(r.abs()));
     assert!(largest < 1e-4, "{largest}");
     // The factor stays good for new values.

@@ -1,0 +1,134 @@
+//! How the steps of a fit go: when they are at the end, and when a new factor is better than
+//! another step with the old one (chord iteration; Ortega and Rheinboldt, 1970, section 7.1).
+
+/// Newton decrement below which the gradient counts as zero, standard deviations.
+pub(super) const GRADIENT_TOLERANCE: f64 = 1e-4;
+/// A decrement that shrinks no more than this has reached rounding.
+const STAGNATION: f64 = 0.5;
+/// Steps that shrink by no more than this show that the factor does not serve.
+const SLOW: f64 = 0.5;
+/// Steps that shrink by no more than this do not tell how the next ones will.
+const UNSTEADY: f64 = 0.3;
+/// Steps that do not shrink are rounding when they are this far below the tolerance.
+const ROUNDING: f64 = 0.01;
+/// How much a step of this length leaves of itself, at least; by experience.
+const NONLINEARITY: f64 = 4.0;
+/// What a step leaves grows by no more than this with the distance from its factor; the rest is of
+/// Gauss and Newton's method itself, which leaves the residuals' curvature out.
+const STEEPEST: f64 = 100.0;
+/// A step this short from a new factor leaves almost nothing, or the factor is too rough: so much
+/// of it.
+const SHORT: (f64, f64) = (1e-3, 0.1);
+/// This many slow steps with a new factor, and it will not converge.
+const CRAWL: usize = 4;
+/// A new factor costs about as much as this many steps.
+const STEPS_PER_FACTOR: f64 = 2.5;
+
+/// The steps of a fit so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    tolerance: f64,
+    /// Length and Newton decrement of the last step.
+    last: Option<(f64, f64)>,
+    crawled: usize,
+}
+
+/// What to do after a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Next {
+    /// Nothing: what is left is below the tolerance, and so much of the decrement.
+    Stop(f64),
+    /// Another one.
+    Step,
+    /// Another one, with a new factor.
+    Factor,
+    /// Another one, with the factor in full precision.
+    Exact,
+    /// Give up.
+    Stuck,
+}
+
+/// The factor that a step was made with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    /// Right before the step.
+    pub(super) new: bool,
+    /// So far from where the step led, pu or rad.
+    pub(super) moved: f64,
+    /// Used in single precision.
+    pub(super) rough: bool,
+}
+
+impl Course {
+    pub(super) fn new(tolerance: f64) -> Self {
+        Self {
+            tolerance,
+            last: None,
+            crawled: 0,
+        }
+    }
+
+    /// Length of the last step; infinite before the first.
+    pub(super) fn last_step(&self) -> f64 {
+        self.last.map_or(f64::INFINITY, |(size, _)| size)
+    }
+
+    /// What to do after a step of this length and Newton decrement.
+    pub(super) fn after(&mut self, size: f64, decrement: f64, made: Made) -> Next {
+        let Some((last, before)) = self.last.replace((size, decrement)) else {
+            if size < self.tolerance && decrement < GRADIENT_TOLERANCE {
+                return Next::Stop(decrement);
+            }
+            // Of the first one it is only known that a long one leaves much.
+            return self.pays(size, NONLINEARITY * size, made.moved);
+        };
+        let (ratio, eases) = (size / last, decrement / before);
+        // What is left when the steps go on shrinking like this.
+        let left = if ratio > SLOW {
+            size / ROUNDING
+        } else {
+            2.0 * size * ratio
+        };
+        let pull = decrement * eases.min(1.0);
+        if left < self.tolerance && (pull < GRADIENT_TOLERANCE || eases > STAGNATION) {
+            return Next::Stop(pull);
+        }
+        self.crawled += usize::from(made.new && ratio > SLOW);
+        let too_rough = made.new && size < SHORT.0 && ratio > SHORT.1;
+        if made.rough && (too_rough || self.crawled > CRAWL) {
+            self.crawled = 0;
+            return Next::Exact;
+        }
+        if self.crawled > CRAWL {
+            return Next::Stuck;
+        }
+        // With an older factor multipliers lag behind the voltages, and a step may be as long as
+        // the one before although the gradient shrinks; the next one is short then.
+        self.pays(size, ratio.min(eases), made.moved)
+    }
+
+    /// Whether a new factor now is better than another step with the old one.
+    ///
+    /// With a factor made at a distance `moved`, each step leaves `shrinks` of the error. What of
+    /// that comes from the distance is in proportion to it: a factor made at an error `e` leaves
+    /// `e shrinks / moved`.
+    fn pays(&self, size: f64, shrinks: f64, moved: f64) -> Next {
+        if shrinks > UNSTEADY {
+            let many = size * shrinks.powf(STEPS_PER_FACTOR) > self.tolerance;
+            return if many { Next::Factor } else { Next::Step };
+        }
+        let error = size * shrinks / (1.0 - shrinks);
+        let steps =
+            |error: f64, leaves: f64| ((self.tolerance / error).ln() / leaves.ln()).max(0.0);
+        let anew = |error: f64| {
+            let leaves = (error * shrinks / moved).max(shrinks - STEEPEST * moved);
+            STEPS_PER_FACTOR + steps(error, leaves.min(SLOW))
+        };
+        let now = anew(error);
+        if now < steps(error, shrinks) && now < 1.0 + anew(error * shrinks) {
+            Next::Factor
+        } else {
+            Next::Step
+        }
+    }
+}
