@@ -7,6 +7,7 @@
 //! solving allocate nothing and run through memory from one end to the other.
 
 mod block;
+mod dense;
 mod entry;
 mod lu;
 mod order;
