@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod cycle;
 pub mod field;
+pub mod invoice;
 pub mod published;
 pub mod replay;
 pub mod run;

@@ -42,6 +42,15 @@ pub enum Request {
         /// The accepted order, or why not.
         answer: oneshot::Sender<Result<OrderView, Problem>>,
     },
+    /// Replace an order before its gate closes.
+    AmendOrder {
+        /// Its number.
+        id: u64,
+        /// By what.
+        order: NewOrder,
+        /// The order that stands now, or why not.
+        answer: oneshot::Sender<Result<OrderView, Problem>>,
+    },
     /// Cancel an order before its gate closes.
     CancelOrder {
         /// Its number.

@@ -369,6 +369,11 @@ impl Loop {
                 let answered = self.carry_out(decision).await?;
                 let _ = answer.send(answered);
             }
+            Request::AmendOrder { id, order, answer } => {
+                let decision = self.cycle.decide_amend(id, order, now_us());
+                let answered = self.carry_out(decision).await?;
+                let _ = answer.send(answered);
+            }
             Request::CancelOrder { id, answer } => {
                 let decision = self.cycle.decide_cancel(id, now_us());
                 let answered = self.carry_out(decision).await?;

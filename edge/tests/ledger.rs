@@ -330,6 +330,59 @@ fn a_network_read_back_clears_as_the_one_whose_switches_were_moved() {
     assert_ne!(text(&moved), text(&built), "the positions matter");
 }
 
+#[test]
+fn invoices_add_up_to_nothing_and_to_the_settlements() {
+    let dir = tempfile::tempdir().unwrap();
+    recorded(dir.path(), 5, |_, _| {});
+    let state = dir.path().to_str().unwrap();
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let output = busbar(&[&["invoice", "--state", state, "--json"], arguments].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let all = json(&[]);
+    let balance = |invoice: &serde_json::Value| invoice["balance"].as_i64().unwrap();
+    assert_eq!(all.as_array().unwrap().iter().map(balance).sum::<i64>(), 0);
+    let of = |all: &serde_json::Value, name: &str| {
+        let mut each = all.as_array().unwrap().iter();
+        each.find(|i| i["party"]["participant"] == name).cloned()
+    };
+    // In two parts it is the same, and each invoice's lines add up to its balance.
+    let noon = "2027-01-15T08:30:00Z";
+    let (early, late) = (json(&["--to", noon]), json(&["--from", noon]));
+    for name in ["p101", "p102", "homes"] {
+        let whole = of(&all, name).unwrap();
+        let parts = [&early, &late].map(|part| of(part, name).map_or(0, |i| balance(&i)));
+        assert_eq!(parts[0] + parts[1], balance(&whole), "{name}");
+        let lines = whole["lines"].as_array().unwrap().iter();
+        let lines: i64 = lines.map(|line| line["received"].as_i64().unwrap()).sum();
+        assert_eq!(lines, balance(&whole), "{name}");
+    }
+    let mut balances = std::collections::BTreeMap::new();
+    for row in Ledger::look(dir.path()).unwrap().rows(0).unwrap() {
+        if let Ok(Record::Market(LedgerEntry::Settled(settlement))) = row.unwrap().record() {
+            for of in settlement.statements {
+                *balances.entry(of.party).or_insert(0) += of.balance.0;
+            }
+        }
+    }
+    let homes = balances[&Party::Participant("homes".to_owned())];
+    assert_eq!(balance(&of(&all, "homes").unwrap()), homes);
+    let text = said(&busbar(&[
+        "invoice",
+        "--state",
+        state,
+        "--participant",
+        "homes",
+    ]));
+    assert!(
+        text.starts_with("homes: 5 intervals") && text.contains("bought from"),
+        "{text}"
+    );
+    let nobody = busbar(&["invoice", "--state", state, "--participant", "x"]);
+    assert_eq!(nobody.status.code(), Some(1));
+}
+
 fn python(arguments: &[&str]) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/verify_ledger.py");
     let mut command = Command::new("python3");

@@ -63,13 +63,13 @@ pub(super) enum LedgerVerb {
 pub(super) struct Range {
     /// The state directory, of an appliance that does not run.
     #[arg(long, value_name = "DIR")]
-    state: PathBuf,
+    pub(super) state: PathBuf,
     /// From this moment on, RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    from: Option<i64>,
+    pub(super) from: Option<i64>,
     /// Until before this moment, RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    to: Option<i64>,
+    pub(super) to: Option<i64>,
 }
 
 fn moment(text: &str) -> Result<i64, String> {
@@ -79,13 +79,13 @@ fn moment(text: &str) -> Result<i64, String> {
 }
 
 /// Says why a ledger or export is not good.
-fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
+pub(super) fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
     say_error(&format!("busbar: {error}"));
     ExitCode::from(EX_DATAERR)
 }
 
 /// Opens a ledger that is there; looking at one makes nothing.
-fn open(state: &Path) -> anyhow::Result<Result<Ledger, ExitCode>> {
+pub(super) fn open(state: &Path) -> anyhow::Result<Result<Ledger, ExitCode>> {
     let file = state.join("ledger.redb");
     anyhow::ensure!(file.exists(), "{}: there is no ledger here", file.display());
     match Ledger::look(state) {

@@ -5,6 +5,7 @@ mod check;
 mod clear;
 mod data;
 mod estimate;
+mod invoice;
 mod ledger;
 mod powerflow;
 mod run;
@@ -76,6 +77,17 @@ enum Verb {
     /// Clear a market case: awards, prices and what they are made of, checked by an AC power flow.
     /// Exit status 1 if not optimal, 65 if the case is wrong.
     Clear(clear::ClearArguments),
+    /// What each party owes or is owed, from the settlements on record.
+    Invoice {
+        #[command(flatten)]
+        of: ledger::Range,
+        /// Of this participant only.
+        #[arg(long, value_name = "NAME")]
+        participant: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the OpenAPI document of the HTTP interface.
     Openapi,
 }
@@ -92,6 +104,11 @@ pub fn main() -> ExitCode {
         Verb::Ledger { verb } => ledger::ledger(verb),
         Verb::Replay(range) => ledger::replay(&range),
         Verb::Clear(arguments) => clear::clear(&arguments),
+        Verb::Invoice {
+            of,
+            participant,
+            json,
+        } => invoice::invoice(&of, participant.as_deref(), json),
         Verb::Openapi => openapi(),
     };
     result.unwrap_or_else(|error| {

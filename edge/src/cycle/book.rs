@@ -188,6 +188,13 @@ impl Book {
                     self.interval(start).view = None;
                 }
             }
+            Record::OrderAmended { old, order, .. } => {
+                match self.orders.get_mut(&old.0) {
+                    Some(placed) if order.id != *old => placed.cancelled = true,
+                    _ => {}
+                }
+                self.place(order.clone(), PlacedBy::Api);
+            }
             Record::Started { .. } | Record::Network { .. } | Record::Checkpoint { .. } => {}
         }
     }

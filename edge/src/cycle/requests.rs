@@ -85,6 +85,60 @@ impl Cycle {
             }));
     }
 
+    /// Decides on replacing an order; nothing changes yet.
+    ///
+    /// # Errors
+    /// Why it cannot be replaced, or not by this.
+    pub fn decide_amend(
+        &mut self,
+        id: u64,
+        request: api::NewOrder,
+        now_us: i64,
+    ) -> Result<Decision, Problem> {
+        let request = new_order(request)?;
+        let placed = self.book.orders.get(&id);
+        let placed = placed.filter(|p| p.by == PlacedBy::Api && !p.cancelled);
+        let Some(old) = placed.map(|placed| placed.order.clone()) else {
+            return Err(Problem {
+                error: "unknown_order".to_owned(),
+                message: format!("there is no order {id} that stands"),
+                accepted: Some("an order that stands, before its gate closes".to_owned()),
+            });
+        };
+        let (standing, cancelled) = self.book.placed();
+        let context = rules::Context {
+            registry: &self.registry,
+            product: &self.book.product,
+            bounds: &self.bounds,
+            standing: &standing,
+            cancelled: &cancelled,
+            now_us,
+            next_id: self.book.next_order(),
+        };
+        match rules::amend(&request, &old, &context) {
+            Ok(order) if order == old => Ok(Decision {
+                record: None,
+                order: id,
+            }),
+            Ok(order) => Ok(Decision {
+                order: order.id.0,
+                record: Some(Record::OrderAmended {
+                    at_us: now_us,
+                    old: old.id,
+                    order,
+                }),
+            }),
+            Err(rejection) => {
+                self.refuse(request, rejection.clone(), now_us);
+                Err(Problem {
+                    error: rejection.rule,
+                    message: rejection.message,
+                    accepted: Some(rejection.accepted),
+                })
+            }
+        }
+    }
+
     /// Decides on the cancellation of an order; nothing changes yet.
     ///
     /// # Errors

@@ -89,6 +89,7 @@ pub(crate) fn from_loop(problem: Problem, path_names: Option<&str>) -> Refusal {
     let status = match (problem.error.as_str(), path_names) {
         ("internal", _) => StatusCode::INTERNAL_SERVER_ERROR,
         ("not_durable" | "not_ready", _) => StatusCode::SERVICE_UNAVAILABLE,
+        ("unknown_order", _) => StatusCode::NOT_FOUND,
         (code, Some(missing)) if code == missing => StatusCode::NOT_FOUND,
         ("gate" | "gate_closed" | "duplicate", _) | (_, Some(_)) => StatusCode::CONFLICT,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -219,6 +220,8 @@ refusals! {
     Create = [EVERYONE, LOGGED_IN, BODY, CONFLICT];
     /// How setting a password may be refused.
     Change = [EVERYONE, LOGGED_IN, BODY, NOT_FOUND, LIMITED];
+    /// How replacing one of several may be refused.
+    Replace = [EVERYONE, LOGGED_IN, BODY, NOT_FOUND, CONFLICT];
     /// How acting on one of several may be refused.
     Act = [EVERYONE, LOGGED_IN, NOT_FOUND, CONFLICT];
 }

@@ -157,6 +157,14 @@ async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc
                     })
                 }));
             }
+            Request::AmendOrder { id, order, answer } => {
+                let known = published.borrow().orders.iter().any(|known| known.id == id);
+                let answered = match known {
+                    true => place(order, &published),
+                    false => problem("unknown_order"),
+                };
+                let _ = answer.send(answered);
+            }
             Request::AcknowledgeAlarm { id, user, answer } => {
                 let alarm = published
                     .borrow()

@@ -104,7 +104,7 @@ const RULES: &[(&str, Rule)] = &[
 
 /// Names of all rules, as they appear in [`Rejection::rule`].
 pub fn names() -> impl Iterator<Item = &'static str> {
-    ["duplicate"]
+    ["duplicate", "amend"]
         .into_iter()
         .chain(RULES.iter().map(|(name, _)| *name))
 }
@@ -118,11 +118,16 @@ pub fn accept(request: &NewOrder, context: &Context<'_>) -> Result<Accepted, Rej
     if let Some(order) = twin(request, context) {
         return same_content(request, order, context);
     }
+    checked(request, context).map(Accepted::New)
+}
+
+/// The order, if it breaks no rule.
+fn checked(request: &NewOrder, context: &Context<'_>) -> Result<Order, Rejection> {
     for (name, rule) in RULES {
         rule(request, context).map_err(|fault| reject(name, fault))?;
     }
     let unit = find_unit(request, context).map_err(|fault| reject("unit", fault))?;
-    Ok(Accepted::New(Order {
+    Ok(Order {
         id: context.next_id,
         client_id: request.client_id.clone(),
         participant: request.participant.clone(),
@@ -131,7 +136,7 @@ pub fn accept(request: &NewOrder, context: &Context<'_>) -> Result<Accepted, Rej
         direction: request.direction,
         steps: steps(request, context.bounds),
         terms: request.terms.clone(),
-    }))
+    })
 }
 
 /// The curve as the market takes it: what must run asks the lowest price, what must be served bids
@@ -147,6 +152,66 @@ fn steps(request: &NewOrder, bounds: &Bounds) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// Decides on an order that replaces one which stands: same sender's id, unit, interval and
+/// direction. It keeps its number, and so its place in time, where it asks for no more and at no
+/// better price, step by step; else it takes the next number.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn amend(request: &NewOrder, old: &Order, context: &Context<'_>) -> Result<Order, Rejection> {
+    let others: Vec<&Order> = context
+        .standing
+        .iter()
+        .copied()
+        .filter(|o| o.id != old.id)
+        .collect();
+    let context = Context {
+        standing: &others,
+        ..*context
+    };
+    let same = request.client_id == old.client_id
+        && request.participant == old.participant
+        && request.unit.is_none_or(|unit| unit == old.unit)
+        && request.interval == old.interval
+        && request.direction == old.direction;
+    let new = checked(request, &context)?;
+    if !same || new.unit != old.unit {
+        return Err(reject(
+            "amend",
+            fault(
+                "another client id, participant, unit, interval or direction is another order",
+                format!(
+                    "client id {:?} of {:?} for unit {}, interval {}, as before",
+                    old.client_id,
+                    old.participant,
+                    old.unit,
+                    utc(old.interval)
+                ),
+            ),
+        ));
+    }
+    let id = if keeps_its_place(&new, old) {
+        old.id
+    } else {
+        new.id
+    };
+    Ok(Order { id, ..new })
+}
+
+/// Whether a new curve is nowhere better for the sender's chances than the old one.
+fn keeps_its_place(new: &Order, old: &Order) -> bool {
+    let mut steps = new.steps.iter().zip(&old.steps);
+    new.terms == old.terms
+        && new.steps.len() <= old.steps.len()
+        && steps.all(|(step, before)| {
+            step.quantity_w <= before.quantity_w
+                && match new.direction {
+                    Direction::Sell => step.price >= before.price,
+                    Direction::Buy => step.price <= before.price,
+                }
+        })
 }
 
 fn reject(rule: &str, fault: Fault) -> Rejection {

@@ -330,3 +330,46 @@ fn a_unit_has_so_many_orders_for_an_interval() {
     assert_eq!(rejection.rule, "order_count");
     assert!(rejection.accepted.contains("at most 3"), "{rejection}");
 }
+
+#[test]
+fn an_amended_order_keeps_its_place_only_where_it_asks_for_no_more() {
+    let old = accepted(&request(), &[]);
+    let amended = |change: &dyn Fn(&mut NewOrder)| {
+        let mut new = request();
+        change(&mut new);
+        let registry = registry();
+        let context = Context {
+            registry: &registry,
+            product: &PRODUCT,
+            bounds: &BOUNDS,
+            standing: &[&old],
+            cancelled: &[],
+            now_us: NOW_US,
+            next_id: OrderId(8),
+        };
+        rules::amend(&new, &old, &context)
+    };
+    let id = |change: &dyn Fn(&mut NewOrder)| amended(change).unwrap().id;
+    assert_eq!(amended(&|_| ()).unwrap(), old);
+    assert_eq!(id(&|new| new.steps[1].quantity_w -= 1), old.id);
+    assert_eq!(id(&|new| new.steps[1].price.0 += 1), old.id);
+    assert_eq!(id(&|new| new.steps.truncate(1)), old.id);
+    for worse in [
+        &(|new: &mut NewOrder| new.steps[1].quantity_w += 1) as &dyn Fn(&mut NewOrder),
+        &|new| new.steps[0].price.0 -= 1,
+        &|new| new.steps.push(step(1, 40)),
+        &|new| new.terms.must = true,
+    ] {
+        assert_ne!(id(worse), old.id);
+    }
+    for (rule, other) in [
+        (
+            "amend",
+            &(|new: &mut NewOrder| new.client_id = "b".to_owned()) as &dyn Fn(&mut NewOrder),
+        ),
+        ("quantity", &|new| new.steps[0].quantity_w = 0),
+        ("client_id", &|new| new.client_id = String::new()),
+    ] {
+        assert_eq!(amended(other).unwrap_err().rule, rule);
+    }
+}

@@ -470,7 +470,7 @@ fn gate_closed(record: &Record) -> Option<i64> {
 
 fn names_order(record: &Record) -> bool {
     match record {
-        Record::Market(LedgerEntry::OrderAccepted { .. }) => true,
+        Record::Market(LedgerEntry::OrderAccepted { .. }) | Record::OrderAmended { .. } => true,
         Record::Market(LedgerEntry::GateClosed { case, .. }) => !case.orders.is_empty(),
         _ => false,
     }

@@ -1,7 +1,7 @@
 //! What the ledger takes, gives back and cannot do.
 
 use serde::{Deserialize, Serialize};
-use solver::market::{LedgerEntry, OrderId};
+use solver::market::{LedgerEntry, Order, OrderId};
 
 use super::{Fault, Hash, PublicKey};
 
@@ -17,6 +17,15 @@ pub enum Record {
         at_us: i64,
         /// Which.
         order: OrderId,
+    },
+    /// An order was replaced before its gate closed.
+    OrderAmended {
+        /// When, UTC, µs since 1970.
+        at_us: i64,
+        /// Which.
+        old: OrderId,
+        /// By what; with the same number where it keeps its place in time.
+        order: Order,
     },
     /// The appliance started.
     Started {

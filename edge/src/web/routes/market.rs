@@ -12,7 +12,7 @@ use super::{
         api::{IntervalView, NewOrder, OrderView},
         app::App,
         extract::{Body, Filter, Operator, Segment, Viewer, time_of},
-        problem::{Act, Create, Read, ReadOne, Refusal},
+        problem::{Act, Create, Read, ReadOne, Refusal, Replace},
     },
     operation::Newest,
 };
@@ -107,6 +107,26 @@ pub(super) async fn place_order(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
+
+/// Replaces an order before its gate closes: same client id, participant, unit, interval and
+/// direction. It keeps its number, and so its place in time, where no step asks for more or at a
+/// better price for it; else it takes a new one, and the old one is cancelled.
+#[utoipa::path(
+    put, path = "/api/v1/market/orders/{id}", tag = "market", security(("session" = [])),
+    params(("id" = u64, Path, description = "Number of the order.")),
+    request_body = NewOrder,
+    responses((status = 200, description = "The order that stands now.", body = OrderView), Replace)
+)]
+pub(super) async fn amend_order(
+    _: Operator,
+    State(app): State<App>,
+    id: Segment,
+    Body(order): Body<NewOrder>,
+) -> Result<Json<OrderView>, Refusal> {
+    let id = id.number()?;
+    let amend = |answer| Request::AmendOrder { id, order, answer };
+    app.ask(None, amend).await.map(Json)
+}
 
 /// Cancels an order before its gate closes.
 #[utoipa::path(
