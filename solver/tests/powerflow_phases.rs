@@ -505,3 +505,88 @@ fn a_regulator_between_phases_needs_both() {
     data["link"].as_array_mut().expect("links").pop();
     assert_eq!(self::grid(&data).live[3], [false; 3]);
 }
+
+/// Laterals of one and two phases on a trunk of three, with every kind of load, one lateral switched
+/// off and on again: current injection, which then has a factor of single phases, as Newton.
+#[test]
+fn laterals_of_few_phases_solve_alike_by_both_methods() {
+    let line = |id: usize, from: usize, to: usize, phases: &str| {
+        let mut row = json!({"id": id, "from_node": from, "to_node": to, "from_status": 1,
+                             "to_status": 1, "i_n": 100.0, "phases": phases});
+        for (i, p) in phases.char_indices() {
+            for q in phases[..=i].chars() {
+                let (r, x, c) = if p == q {
+                    (0.3, 0.6, 2e-8)
+                } else {
+                    (0.1, 0.2, -4e-9)
+                };
+                row[format!("r_{p}{q}")] = json!(r);
+                row[format!("x_{p}{q}")] = json!(x);
+                row[format!("c_{p}{q}")] = json!(c);
+            }
+        }
+        row
+    };
+    let (mut nodes, mut lines) = (vec![], vec![line(100, 1, 2, "abc"), line(101, 2, 3, "abc")]);
+    let mut loads = vec![];
+    for (k, phases) in ["a", "b", "c", "ab", "ac", "bc", "a", "c"]
+        .iter()
+        .enumerate()
+    {
+        let (near, far) = (10 + 2 * k, 11 + 2 * k);
+        lines.push(line(110 + 2 * k, 2 + k % 2, near, phases));
+        lines.push(line(111 + 2 * k, near, far, &phases[..1]));
+        nodes.extend([near, far]);
+        let of =
+            |at: &str, p: f64| ["a", "b", "c"].map(|name| if at.contains(name) { p } else { 0.0 });
+        loads.push(json!({"id": 200 + 2 * k, "node": far, "status": 1, "type": k % 3,
+                          "p_specified": of(&phases[..1], 5e4), "q_specified": of(&phases[..1], 2e4)}));
+        let leg = match *phases {
+            "ab" => [6e4, 0.0, 0.0],
+            "bc" => [0.0, 6e4, 0.0],
+            "ac" => [0.0, 0.0, 6e4],
+            _ => continue,
+        };
+        loads.push(
+            json!({"id": 201 + 2 * k, "node": near, "status": 1, "type": (k + 1) % 3,
+                          "connection": "delta", "p_specified": leg, "q_specified": leg}),
+        );
+    }
+    nodes.extend([1, 2, 3]);
+    let nodes: Vec<Value> = (nodes.iter())
+        .map(|id| json!({"id": id, "u_rated": 12.47e3}))
+        .collect();
+    let data = json!({
+        "node": nodes, "asym_line": lines, "asym_load": loads,
+        "source": [{"id": 90, "node": 1, "status": 1, "u_ref": 1.02, "sk": 1e8}],
+        "shunt": [{"id": 91, "node": 10, "status": 1, "phases": "a", "g1": 0.0, "b1": 1e-3}],
+    });
+    let network = network(&data);
+    let mut grid = Grid::new(&network).expect("the network is right");
+    let mut solver = AsymPowerFlow::new(&grid).expect("by phase");
+    let mut found = Vec::new();
+    for state in [1, 0, 1] {
+        let update = json!({"version": "1.0", "type": "update", "is_batch": true, "attributes": {},
+                            "data": [{"asym_line": [{"id": 116, "from_status": state}]}]});
+        let update = pgm_json::read_update(&update.to_string(), &network);
+        for scenario in &mut update.expect("the update is right") {
+            grid.exchange(scenario).expect("the line is there");
+        }
+        let mut run = |method| {
+            let solution = solver.run(&grid, None, &exact(method));
+            solution.expect("light loads").u
+        };
+        let (current, newton) = (run(Method::Current), run(Method::Newton));
+        for (a, b) in current.iter().flatten().zip(newton.iter().flatten()) {
+            assert!(
+                (a - b).norm() < 1e-10,
+                "{a} by current injection, {b} by Newton"
+            );
+        }
+        found.push(current);
+    }
+    assert_eq!(found[0], found[2]);
+    // Nodes 16 and 17 are those of the lateral that was off.
+    assert!(found[1][6..8].iter().flatten().all(|u| u.norm() == 0.0));
+    assert!((found[0][6][0] - found[0][16][0]).norm() > 1e-3);
+}
