@@ -4,15 +4,24 @@
 use std::fs;
 use std::path::Path;
 
+use solver::estimation::{
+    AsymEstimator, AsymTracker, Estimator, EstimatorOf, Form, Options as FitOptions, Readings,
+    Start, Tracker, TrackerOf,
+};
 use solver::network::{Grid, Scenario, pgm_json};
 use solver::powerflow::{
     AsymOutput, AsymPowerFlow, AsymSolution, Method, Options, PowerFlow, Solution, SymOutput,
 };
 
+/// A file of a golden case.
+fn read(kind: &str, name: &str, file: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
+    fs::read_to_string(folder.join(kind).join(name).join(file)).expect("it is there")
+}
+
 /// A golden case's network and its scenarios of new load values.
 fn case(name: &str) -> (Grid, Vec<Scenario>) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/power_flow");
-    let read = |file: &str| fs::read_to_string(folder.join(name).join(file)).expect("it is there");
+    let read = |file| read("power_flow", name, file);
     let network = pgm_json::read(&read("input.json")).expect("a network");
     let scenarios = pgm_json::read_update(&read("update_batch.json"), &network).expect("a batch");
     (Grid::new(&network).expect("a possible network"), scenarios)
@@ -104,5 +113,66 @@ fn a_repeated_power_flow_by_phase_allocates_nothing() {
                 "{name}, {method:?}: {counts:?}"
             );
         }
+    }
+}
+
+/// How often a run from where the last one ended, one from no load and what is `put_out` of it
+/// allocate, all meters reading something else each time.
+fn of_tracking<F: Form, const P: usize, const B: usize>(
+    grid: &Grid,
+    estimator: EstimatorOf<F>,
+    mut put_out: impl FnMut(&TrackerOf<F, P, B>),
+) -> Vec<u64> {
+    let mut measured = Readings::new::<F>(grid.network()).measurements;
+    let mut tracker = TrackerOf::new(estimator, grid, &measured, &FitOptions::default())
+        .expect("an observable network");
+    let starts = [Start::Last, Start::Flat];
+    let runs = starts.into_iter().cycle().take(10).enumerate();
+    let counts = runs.map(|(round, start)| {
+        for (k, m) in measured.iter_mut().enumerate() {
+            let off = [0.7, -0.4, -0.3][(k + round) % 3];
+            m.value += off * m.sigma;
+        }
+        let run = allocation_counter::measure(|| {
+            let tracked = tracker.run(grid, &measured, start).expect("it converges");
+            assert!(!tracked.orthogonal, "the slow way");
+            put_out(&tracker);
+        });
+        run.count_total
+    });
+    // The first run from no load makes the room for its factor, and output its tables.
+    counts.skip(4).collect()
+}
+
+#[test]
+fn repeated_tracking_allocates_nothing() {
+    for name in [
+        "cigre-mv-fully-metered",
+        "distribution-case",
+        "transmission-case",
+    ] {
+        let network = pgm_json::read(&read("state_estimation", name, "input.json"));
+        let grid = Grid::new(&network.expect("a network")).expect("a possible network");
+        let mut output = SymOutput::default();
+        let counts = of_tracking(&grid, Estimator::new(&grid), |tracker: &Tracker| {
+            tracker.tracked().put_out(&grid, &mut output);
+        });
+        assert_eq!(counts, [0; 6], "{name}");
+    }
+}
+
+#[test]
+fn repeated_tracking_by_phase_allocates_nothing() {
+    for name in ["distribution-case", "transmission-case"] {
+        let network = pgm_json::read(&read("state_estimation", name, "input.json"));
+        let grid = Grid::new(&network.expect("a network")).expect("a possible network");
+        let mut output = AsymOutput::default();
+        let estimator = AsymEstimator::new(&grid).expect("zero-sequence data");
+        let counts = of_tracking(&grid, estimator, |tracker: &AsymTracker| {
+            tracker
+                .tracked()
+                .put_out(&grid, tracker.phases(), &mut output);
+        });
+        assert_eq!(counts, [0; 6], "{name}");
     }
 }
