@@ -247,7 +247,7 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
                     part(fixed.angle, step[2 * p + 1]),
                 );
                 // The exponential up to its cube; exactly a turn or a stretch is not needed.
-                let growth = z * (Complex64::ONE + z * (0.5 + z / 6.0));
+                let growth = z * (Complex64::ONE + z * (0.5 + z * (1.0 / 6.0)));
                 let u = &mut self.u[k][p];
                 *u += *u * growth;
                 let [of_p, of_q] = self.flat.injections[k][p];
