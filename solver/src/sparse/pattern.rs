@@ -100,3 +100,32 @@ impl Pattern {
         Some(range.start + list.binary_search(&later).ok()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+
+    /// Whatever is eliminated between a step and its parent belongs below the parent.
+    #[test]
+    fn order_is_a_postorder() {
+        let mut rng = StdRng::seed_from_u64(15);
+        let tree: Vec<(usize, usize)> = (1..60).map(|i| (i, rng.random_range(0..i))).collect();
+        let pattern = Pattern::new(60, &tree);
+        let parent = |k: usize| {
+            let later = &pattern.coupled[pattern.start[k]..pattern.start[k + 1]];
+            later.first().map(|&parent| parent as usize)
+        };
+        for k in 0..60 {
+            for between in k..parent(k).unwrap_or(k) {
+                let mut up = between;
+                while let Some(next) = parent(up).filter(|_| Some(up) != parent(k)) {
+                    up = next;
+                }
+                assert_eq!(Some(up), parent(k), "{k} {between}");
+            }
+        }
+    }
+}

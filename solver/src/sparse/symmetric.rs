@@ -16,7 +16,7 @@ use std::ops::{Add, Mul, Sub};
 use super::block::Block;
 use super::dense::{invert, multiply, multiply_off, subtract_transposed, subtract_transposed_off};
 use super::lu::Singular;
-use super::order::minimum_degree;
+use super::pattern::Pattern;
 
 /// A symmetric matrix of `B` by `B` blocks on a fixed pattern, and its factor in the same place.
 ///
@@ -25,12 +25,7 @@ use super::order::minimum_degree;
 /// [`factor`](Self::factor), [`solve`](Self::solve), as often as wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct BlockLdl<const B: usize> {
-    /// Place of each row in the elimination.
-    place: Vec<usize>,
-    /// Couplings of step `k` are `start[k]..start[k + 1]`.
-    start: Vec<usize>,
-    /// The later place each coupling is with.
-    later: Vec<usize>,
+    pattern: Pattern,
     /// Diagonal blocks, factored their inverses; and at row `k`, column `later`, factored the
     /// transposed blocks of `L`.
     exact: Blocks<f64, B>,
@@ -40,8 +35,6 @@ pub(crate) struct BlockLdl<const B: usize> {
     off_quarters: Vec<bool>,
     /// Coupling is updated by the elimination.
     filled: Vec<bool>,
-    /// Where each update of an off-diagonal block lands, as the elimination meets them.
-    target: Vec<u32>,
     scratch: Vec<Block<B>>,
 }
 
@@ -65,64 +58,31 @@ impl<const B: usize> BlockLdl<B> {
     /// # Panics
     /// When an edge names a row that is not below `n`.
     pub(crate) fn new(n: usize, edges: &[(usize, usize)]) -> Self {
-        let elimination = minimum_degree(n, edges);
-        let moved = postorder(&elimination.later);
-        let mut place = vec![0; n];
-        let mut of_step = vec![Vec::new(); n];
-        for (k, &row) in elimination.order.iter().enumerate() {
-            place[row] = moved[k];
-            let later = elimination.later[k].iter().map(|&i| moved[i]);
-            of_step[moved[k]] = later.collect::<Vec<usize>>();
-            of_step[moved[k]].sort_unstable();
+        let pattern = Pattern::new(n, edges);
+        let couplings = pattern.fill();
+        let mut filled = vec![false; couplings];
+        for &at in &pattern.target {
+            filled[at as usize] = true;
         }
-        let mut start = vec![0; n + 1];
-        for k in 0..n {
-            start[k + 1] = start[k] + of_step[k].len();
-        }
-        let widest = of_step.iter().map(Vec::len).max().unwrap_or(0);
-        let later: Vec<usize> = of_step.into_iter().flatten().collect();
-        let couplings = later.len();
-        let mut matrix = Self {
-            place,
-            start,
-            later,
+        let widths = pattern.start.windows(2).map(|bounds| bounds[1] - bounds[0]);
+        Self {
             exact: Blocks::zero(n, couplings),
             rough: Blocks::zero(n, couplings),
             off_quarters: vec![true; couplings],
-            filled: vec![false; couplings],
-            target: Vec::new(),
-            scratch: vec![[[0.0; B]; B]; widest],
-        };
-        matrix.list_targets();
-        matrix
-    }
-
-    fn list_targets(&mut self) {
-        for k in 0..self.exact.diagonal.len() {
-            for i in self.start[k]..self.start[k + 1] {
-                for j in i + 1..self.start[k + 1] {
-                    let at = self
-                        .coupling(self.later[i], self.later[j])
-                        .expect("eliminating a row couples all its later neighbours");
-                    self.filled[at] = true;
-                    self.target.push(
-                        u32::try_from(at)
-                            .expect("a factor has fewer than 2^32 blocks: it fits in memory"),
-                    );
-                }
-            }
+            filled,
+            scratch: vec![[[0.0; B]; B]; widths.max().unwrap_or(0)],
+            pattern,
         }
     }
 
     /// Place of each row in the elimination.
     pub(crate) fn place(&self) -> &[usize] {
-        &self.place
+        self.pattern.place()
     }
 
     /// Index of the coupling of two places, the earlier one first; none outside the pattern.
     pub(crate) fn coupling(&self, first: usize, second: usize) -> Option<usize> {
-        let list = &self.later[self.start[first]..self.start[first + 1]];
-        Some(self.start[first] + list.binary_search(&second).ok()?)
+        self.pattern.block(first, second)
     }
 
     /// Sets every block to zero.
@@ -162,27 +122,30 @@ impl<const B: usize> BlockLdl<B> {
     /// # Errors
     /// A diagonal block is singular when its turn comes.
     pub(crate) fn factor(&mut self) -> Result<(), Singular> {
-        let mut target = self.target.iter();
+        let mut target = self.pattern.target.iter();
         for k in 0..self.exact.diagonal.len() {
             if !invert(&mut self.exact.diagonal[k]) {
-                let row = self.place.iter().position(|&place| place == k);
                 return Err(Singular {
-                    row: row.unwrap_or_default(),
+                    row: self.pattern.order[k],
                 });
             }
-            let own = self.start[k]..self.start[k + 1];
+            let own = self.pattern.start[k]..self.pattern.start[k + 1];
             for (at, factor) in own.clone().zip(&mut self.scratch) {
                 let (inverse, block) = (&self.exact.diagonal[k], &self.exact.coupling[at]);
                 if self.off_quarters[at] {
                     multiply_off(factor, inverse, block);
                     subtract_transposed_off(
-                        &mut self.exact.diagonal[self.later[at]],
+                        &mut self.exact.diagonal[self.pattern.coupled[at] as usize],
                         factor,
                         block,
                     );
                 } else {
                     multiply(factor, inverse, block);
-                    subtract_transposed(&mut self.exact.diagonal[self.later[at]], factor, block);
+                    subtract_transposed(
+                        &mut self.exact.diagonal[self.pattern.coupled[at] as usize],
+                        factor,
+                        block,
+                    );
                 }
             }
             for i in own.clone() {
@@ -219,8 +182,8 @@ impl<const B: usize> BlockLdl<B> {
         let n = factor.diagonal.len();
         for k in 0..n {
             let own = x[k];
-            for at in self.start[k]..self.start[k + 1] {
-                let y = &mut x[self.later[at]];
+            for at in self.pattern.start[k]..self.pattern.start[k + 1] {
+                let y = &mut x[self.pattern.coupled[at] as usize];
                 for (row, own) in factor.coupling[at].iter().zip(own) {
                     for j in 0..B {
                         y[j] = y[j] - row[j] * own;
@@ -236,8 +199,8 @@ impl<const B: usize> BlockLdl<B> {
                     sum[j] = sum[j] + row[j] * own;
                 }
             }
-            for at in self.start[k]..self.start[k + 1] {
-                let y = x[self.later[at]];
+            for at in self.pattern.start[k]..self.pattern.start[k + 1] {
+                let y = x[self.pattern.coupled[at] as usize];
                 for (sum, row) in sum.iter_mut().zip(&factor.coupling[at]) {
                     *sum = *sum - dot(row, &y);
                 }
@@ -268,29 +231,6 @@ fn single<const B: usize>(block: &Block<B>) -> [[f32; B]; B] {
     block.map(|row| row.map(|x| x as f32))
 }
 
-/// New place of each step in a postorder of the elimination tree, whose parents are the first of
-/// the later steps.
-fn postorder(later: &[Vec<usize>]) -> Vec<usize> {
-    let n = later.len();
-    let mut children = vec![Vec::new(); n];
-    let mut stack = Vec::new();
-    for k in (0..n).rev() {
-        match later[k].first() {
-            Some(&parent) => children[parent].push(k),
-            None => stack.push(k),
-        }
-    }
-    // Parents before children, read backwards.
-    let mut moved = vec![0; n];
-    let mut place = n;
-    while let Some(k) = stack.pop() {
-        place -= 1;
-        moved[k] = place;
-        stack.extend(&children[k]);
-    }
-    moved
-}
-
 /// Sum of products, by fours so that they can go into lanes.
 fn dot<T: Real, const B: usize>(a: &[T; B], b: &[T; B]) -> T {
     let mut lanes = [T::default(); 4];
@@ -311,8 +251,8 @@ impl<const B: usize> BlockLdl<B> {
             for i in 0..B {
                 y[k][i] += dot(&self.exact.diagonal[k][i], &x[k]);
             }
-            for at in self.start[k]..self.start[k + 1] {
-                let later = self.later[at];
+            for at in self.pattern.start[k]..self.pattern.start[k + 1] {
+                let later = self.pattern.coupled[at] as usize;
                 for i in 0..B {
                     y[k][i] += dot(&self.exact.coupling[at][i], &x[later]);
                     for j in 0..B {
@@ -411,24 +351,6 @@ mod tests {
             against_lu::<4>(40, &mesh, quarters, 7);
             against_lu::<12>(40, &tree, quarters, 8);
             against_lu::<12>(40, &mesh, quarters, 9);
-        }
-    }
-
-    /// Whatever is eliminated between a step and its parent belongs below the parent.
-    #[test]
-    fn order_is_a_postorder() {
-        let mut rng = StdRng::seed_from_u64(15);
-        let tree: Vec<(usize, usize)> = (1..60).map(|i| (i, rng.random_range(0..i))).collect();
-        let ldl = BlockLdl::<4>::new(60, &tree);
-        let parent = |k: usize| ldl.later[ldl.start[k]..ldl.start[k + 1]].first().copied();
-        for k in 0..60 {
-            for between in k..parent(k).unwrap_or(k) {
-                let mut up = between;
-                while let Some(next) = parent(up).filter(|_| Some(up) != parent(k)) {
-                    up = next;
-                }
-                assert_eq!(Some(up), parent(k), "{k} {between}");
-            }
         }
     }
 
