@@ -10,6 +10,7 @@ mod clearing;
 mod contracts;
 mod discrete;
 mod feeder;
+mod horizon;
 mod hostile;
 mod opf;
 mod orders;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 use solver::{
-    market::clearing::{CaseFile, ResultFile, clear, price_parts},
-    network::{Grid, pgm_json},
+    market::clearing::{CaseFile, Names, ResultFile},
+    network::{Grid, Id, pgm_json},
 };
 
 fn repository(path: &str) -> PathBuf {
@@ -59,14 +59,9 @@ fn examples_are_what_they_claim() {
             _ => panic!("{}: one of network and network_file", path.display()),
         };
         let grid = Grid::new(&pgm_json::read(&network).unwrap()).unwrap();
-        let clearing = clear(&grid, &file.case, &file.options).unwrap();
-        let result = ResultFile {
-            version: file.version,
-            kind: Default::default(),
-            price_parts: price_parts(&grid, &file.case, &clearing).unwrap(),
-            clearing,
-            explanations: Vec::new(),
-        };
+        let units: Vec<Id> = file.case.units.iter().map(|of| of.id).collect();
+        let result = file.clear(&grid, &units, &Names::default()).unwrap();
+        assert_eq!(result.explanations.len(), units.len());
         let text = serde_json::to_string(&result).unwrap();
         assert_eq!(serde_json::from_str::<ResultFile>(&text).unwrap(), result);
         read += 1;

@@ -8,10 +8,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use solver::{
-    market::clearing::{
-        CaseFile, ClearingError, Explanation, Names, ResultFile, Status, clear as clear_case,
-        explain, price_parts,
-    },
+    market::clearing::{CaseFile, ClearingError, Names, Status},
     network::{Grid, Id, pgm_json},
 };
 
@@ -62,7 +59,7 @@ pub(super) fn clear(arguments: &ClearArguments) -> anyhow::Result<ExitCode> {
         say_error(&format!("--explain {id}: the case has no unit {id}"));
         return Ok(ExitCode::from(EX_USAGE));
     }
-    let result = match solve(arguments, &file, &grid) {
+    let result = match file.clear(&grid, &arguments.explain, &Names::default()) {
         Ok(result) => result,
         Err(error @ ClearingError::NoOperatingPoint { .. }) => {
             say_error(&error.to_string());
@@ -83,28 +80,6 @@ pub(super) fn clear(arguments: &ClearArguments) -> anyhow::Result<ExitCode> {
     Ok(match result.clearing.status {
         Status::Optimal => ExitCode::SUCCESS,
         Status::Feasible { .. } | Status::LeastViolation { .. } => ExitCode::FAILURE,
-    })
-}
-
-fn solve(
-    arguments: &ClearArguments,
-    file: &CaseFile,
-    grid: &Grid,
-) -> Result<ResultFile, ClearingError> {
-    let clearing = clear_case(grid, &file.case, &file.options)?;
-    let parts = price_parts(grid, &file.case, &clearing)?;
-    let names = Names::default();
-    let explanations: Vec<Explanation> = arguments
-        .explain
-        .iter()
-        .filter_map(|&unit| explain(&file.case, &clearing, &parts, unit, &names))
-        .collect();
-    Ok(ResultFile {
-        version: file.version,
-        kind: Default::default(),
-        clearing,
-        price_parts: parts,
-        explanations,
     })
 }
 

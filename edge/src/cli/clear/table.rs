@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use solver::{
     market::{
         Direction,
-        clearing::{Case, Clearing, ResultFile, Status},
+        clearing::{Case, Clearing, Horizon, ResultFile, Status},
     },
     network::Id,
 };
@@ -23,6 +23,9 @@ pub(super) fn table(case: &Case, result: &ResultFile) -> String {
         for binding in &clearing.binding {
             row(&mut text, &format!("  {binding}"));
         }
+    }
+    if let Some(of) = &result.horizon {
+        horizon(&mut text, of);
     }
     for explanation in &result.explanations {
         row(&mut text, &format!("\nunit {}", explanation.unit));
@@ -117,6 +120,31 @@ fn units(text: &mut String, case: &Case, clearing: &Clearing) {
             price.map_or(0.0, |price| price.p_per_mwh),
             unit.participant
         );
+    }
+}
+
+/// Intervals as rows; a store's power and energy, or a window's power, as columns.
+fn horizon(text: &mut String, of: &Horizon) {
+    let count = of.intervals.len();
+    let _ = writeln!(text, "\n{count} intervals, cost {:.4}", of.cost);
+    let _ = write!(text, "{:>8}{:>14}", "interval", "cost per h");
+    for store in &of.stores {
+        let _ = write!(text, "{:>7} kW{:>7} kWh", store.unit, store.unit);
+    }
+    for window in &of.windows {
+        let _ = write!(text, "{:>7} kW", window.unit);
+    }
+    row(text, "");
+    for (t, clearing) in of.intervals.iter().enumerate() {
+        let _ = write!(text, "{:>8}{:>14.4}", t + 1, clearing.cost_per_h);
+        for store in &of.stores {
+            let (p, energy) = (store.p_w[t] / 1e3, store.energy_wh[t] / 1e3);
+            let _ = write!(text, "{p:>10.1}{energy:>11.1}");
+        }
+        for window in &of.windows {
+            let _ = write!(text, "{:>10.1}", window.p_w[t] / 1e3);
+        }
+        row(text, "");
     }
 }
 

@@ -4,7 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Case, Clearing, Explanation, Options, PriceParts};
+use super::{
+    Case, Clearing, ClearingError, Explanation, Horizon, Names, Options, PriceParts, clear,
+    clear_horizon, explain, price_parts,
+};
+use crate::{
+    market::Kind,
+    network::{Grid, Id},
+};
 
 /// Version of the files' format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +57,9 @@ pub struct CaseFile {
     pub network_file: Option<String>,
     /// What is to be cleared.
     pub case: Case,
+    /// Intervals after it, looked ahead at for stores and windows; at most 95.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub later: Vec<Case>,
     /// How hard to try.
     #[serde(default)]
     pub options: Options,
@@ -66,9 +76,49 @@ pub struct ResultFile {
     pub kind: ResultType,
     /// Awards, prices and checks.
     pub clearing: Clearing,
+    /// Where there are later intervals, stores or windows: all intervals (the first is `clearing`), and
+    /// what stores and windows do when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon: Option<Horizon>,
     /// What each price is made of, in the network's order of nodes.
     pub price_parts: Vec<PriceParts>,
     /// Why it came so, of the units that were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub explanations: Vec<Explanation>,
+}
+
+impl CaseFile {
+    /// Clears it, and explains some units' awards. `grid` is that of its network.
+    ///
+    /// # Errors
+    /// As of [`clear`] and [`clear_horizon`].
+    pub fn clear(
+        &self,
+        grid: &Grid,
+        explained: &[Id],
+        names: &Names,
+    ) -> Result<ResultFile, ClearingError> {
+        let couples = |kind: Kind| matches!(kind, Kind::Storage(_) | Kind::Window(_));
+        let mut orders = self.case.orders.iter();
+        let (clearing, horizon) =
+            if self.later.is_empty() && !orders.any(|order| couples(order.terms.kind)) {
+                (clear(grid, &self.case, &self.options)?, None)
+            } else {
+                let cases = [std::slice::from_ref(&self.case), &self.later].concat();
+                let horizon = clear_horizon(grid, &cases, &self.options)?;
+                (horizon.intervals[0].clone(), Some(horizon))
+            };
+        let price_parts = price_parts(grid, &self.case, &clearing)?;
+        let explained = explained.iter();
+        let explanations =
+            explained.filter_map(|&unit| explain(&self.case, &clearing, &price_parts, unit, names));
+        Ok(ResultFile {
+            version: self.version,
+            kind: ResultType::MarketResult,
+            explanations: explanations.collect(),
+            clearing,
+            horizon,
+            price_parts,
+        })
+    }
 }

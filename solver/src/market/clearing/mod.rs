@@ -16,12 +16,15 @@ mod clear;
 mod discrete;
 mod explain;
 mod file;
+mod horizon;
 mod limits;
+mod look_ahead;
 mod physics;
 mod price;
 mod problem;
 mod programme;
 mod result;
+mod schedule;
 mod search;
 mod sensitivity;
 
@@ -34,6 +37,7 @@ pub use explain::{
     Explanation, LimitExplained, Names, OrderExplained, Relief, StepExplained, Verdict, explain,
 };
 pub use file::{CaseFile, CaseType, FileVersion, ResultFile, ResultType};
+pub use horizon::{Horizon, MOST_INTERVALS, StoreSchedule, WindowSchedule, clear_horizon};
 pub use price::{LimitPart, PriceParts, price_parts};
 pub use result::{
     AcCheck, Award, Binding, Clearing, Exchange, Fill, Limit, NodePrice, Position, Status,

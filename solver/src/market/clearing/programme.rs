@@ -21,7 +21,7 @@ use super::{
 
 /// Cost of a full block, relative to the price scale, that makes equal choices unequal: ties over
 /// several nodes are shared evenly, reactive power that helps nobody is not asked for.
-const TIE_BREAK: f64 = 1e-6;
+pub(super) const TIE_BREAK: f64 = 1e-6;
 
 /// Multipliers, from which the curvature is made.
 #[derive(Clone, Debug)]
@@ -75,17 +75,7 @@ pub(super) fn solve(problem: &Problem<'_>, at: At<'_>) -> Option<Answer> {
     let (p, curvature) = quadratic(problem, &at, &layout);
     let q = linear(problem, &at, &layout);
     let a = rows.matrix(layout.len);
-    let settings = DefaultSettings {
-        verbose: false,
-        max_iter: 100,
-        max_threads: 1,
-        presolve_enable: false,
-        tol_gap_abs: 1e-9,
-        tol_gap_rel: 1e-9,
-        tol_feas: 1e-9,
-        ..DefaultSettings::default()
-    };
-    let mut solver = DefaultSolver::new(&p, &q, &a, &rows.b, &rows.cones, settings).ok()?;
+    let mut solver = DefaultSolver::new(&p, &q, &a, &rows.b, &rows.cones, settings()).ok()?;
     solver.solve();
     let solution = &solver.solution;
     let is_usable = match solution.status {
@@ -106,6 +96,20 @@ pub(super) fn solve(problem: &Problem<'_>, at: At<'_>) -> Option<Answer> {
         &solution.x,
         &solution.z,
     ))
+}
+
+/// Of the interior-point method.
+pub(super) fn settings() -> DefaultSettings<f64> {
+    DefaultSettings {
+        verbose: false,
+        max_iter: 100,
+        max_threads: 1,
+        presolve_enable: false,
+        tol_gap_abs: 1e-9,
+        tol_gap_rel: 1e-9,
+        tol_feas: 1e-9,
+        ..DefaultSettings::default()
+    }
 }
 
 /// Where each variable is.
@@ -201,13 +205,13 @@ impl Layout {
 
 /// An entry of a sparse matrix.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    row: usize,
-    column: usize,
-    value: f64,
+pub(super) struct Entry {
+    pub(super) row: usize,
+    pub(super) column: usize,
+    pub(super) value: f64,
 }
 
-fn csc(rows: usize, columns: usize, entries: &[Entry]) -> CscMatrix<f64> {
+pub(super) fn csc(rows: usize, columns: usize, entries: &[Entry]) -> CscMatrix<f64> {
     CscMatrix::new_from_triplets(
         rows,
         columns,
@@ -219,15 +223,19 @@ fn csc(rows: usize, columns: usize, entries: &[Entry]) -> CscMatrix<f64> {
 
 /// Constraint rows `a x + s = b` with `s` in a cone.
 #[derive(Default)]
-struct Rows {
+pub(super) struct Rows {
     entries: Vec<Entry>,
-    b: Vec<f64>,
-    cones: Vec<SupportedConeT<f64>>,
+    pub(super) b: Vec<f64>,
+    pub(super) cones: Vec<SupportedConeT<f64>>,
 }
 
 impl Rows {
     /// Adds `b - (coefficients) x` to the cone being filled, and says where it is.
-    fn push(&mut self, b: f64, coefficients: impl IntoIterator<Item = (usize, f64)>) -> usize {
+    pub(super) fn push(
+        &mut self,
+        b: f64,
+        coefficients: impl IntoIterator<Item = (usize, f64)>,
+    ) -> usize {
         let row = self.b.len();
         self.b.push(b);
         for (column, value) in coefficients {
@@ -239,7 +247,7 @@ impl Rows {
     }
 
     /// `b - (coefficients) x >= 0`.
-    fn push_not_negative(
+    pub(super) fn push_not_negative(
         &mut self,
         b: f64,
         coefficients: impl IntoIterator<Item = (usize, f64)>,
@@ -252,7 +260,7 @@ impl Rows {
         self.push(b, coefficients)
     }
 
-    fn matrix(&self, columns: usize) -> CscMatrix<f64> {
+    pub(super) fn matrix(&self, columns: usize) -> CscMatrix<f64> {
         csc(self.b.len(), columns, &self.entries)
     }
 }

@@ -1,0 +1,259 @@
+//! Several intervals at once: stores and energy that may be had at any time of a window.
+//!
+//! What couples the intervals is linear (the energy in a store, the energy of a window), what is within one
+//! is the AC clearing. So a linear programme over all intervals, each linearised at its AC clearing
+//! (marginal losses, marginal flows and voltages, by the adjoint), says when stores and windows are
+//! at work; each interval is cleared anew with that; and so on, within a trust region around the best
+//! schedule so far, until the programme promises nothing more. (Sequential linear programming with a trust
+//! region: Nocedal and Wright, chapter 18; the split into intervals as in Lam et al.,
+//! "Optimal Distributed Voltage Regulation", 2012.) The first interval is the one that binds.
+
+use super::{
+    Case, Clearing, ClearingError, Options, Status, clear,
+    look_ahead::{LookAhead, look_ahead},
+    schedule::{Schedule, Store, Task, stores, tasks},
+};
+use crate::{
+    market::OrderId,
+    network::{Grid, Id, S_BASE_VA},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Intervals at most.
+pub const MOST_INTERVALS: usize = 96;
+
+/// Programmes over the horizon at most.
+const ROUNDS: u32 = 8;
+
+/// When a store is at work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSchedule {
+    /// Its order.
+    pub order: OrderId,
+    /// Unit.
+    pub unit: Id,
+    /// Power in each interval, W, generation-positive.
+    pub p_w: Vec<f64>,
+    /// Energy in it at each interval's end, Wh.
+    pub energy_wh: Vec<f64>,
+    /// What one more MWh in it at each interval's end would be worth, currency.
+    pub value_per_mwh: Vec<f64>,
+}
+
+/// When flexible energy is delivered or taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSchedule {
+    /// Its order.
+    pub order: OrderId,
+    /// Unit.
+    pub unit: Id,
+    /// Power in each interval, W, generation-positive.
+    pub p_w: Vec<f64>,
+}
+
+/// The result over a horizon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Horizon {
+    /// One per interval; the first binds. Awards and fills include stores and windows.
+    pub intervals: Vec<Clearing>,
+    /// One per storage order, by number.
+    pub stores: Vec<StoreSchedule>,
+    /// One per window order, by number.
+    pub windows: Vec<WindowSchedule>,
+    /// Cost of all intervals with wear, less what is left in the stores, currency.
+    pub cost: f64,
+    /// What the last programme over the horizon still promised, currency.
+    pub gap: f64,
+    /// Programmes over the horizon.
+    pub rounds: u32,
+}
+
+/// Clears intervals that stores and windows couple, in sequence. Storage orders are those of the
+/// first interval; a window order is in its window's first interval.
+///
+/// # Errors
+/// As of [`clear`], of any interval; no interval or too many; a storage or window order that
+/// contradicts itself.
+pub fn clear_horizon(
+    grid: &Grid,
+    cases: &[Case],
+    options: &Options,
+) -> Result<Horizon, ClearingError> {
+    if cases.is_empty() || cases.len() > MOST_INTERVALS {
+        return Err(ClearingError::BadValue {
+            what: "number of intervals".to_owned(),
+            value: cases.len() as f64,
+            expected: "1 to 96",
+        });
+    }
+    let mut search = Search {
+        grid,
+        cases,
+        options,
+        stores: stores(cases)?,
+        tasks: tasks(cases)?,
+    };
+    search.run()
+}
+
+struct Search<'a> {
+    grid: &'a Grid,
+    cases: &'a [Case],
+    options: &'a Options,
+    stores: Vec<Store>,
+    tasks: Vec<Task>,
+}
+
+/// A schedule with the clearing of each interval.
+struct Cleared {
+    schedule: Schedule,
+    cases: Vec<Case>,
+    intervals: Vec<Clearing>,
+    /// Weighted excess over limits.
+    harm: f64,
+    cost: f64,
+}
+
+impl Search<'_> {
+    fn run(&mut self) -> Result<Horizon, ClearingError> {
+        let idle = Schedule::idle(&self.stores, &self.tasks, self.cases.len());
+        let mut best = self.clear(idle, None)?;
+        let coupled = !self.stores.is_empty() || !self.tasks.is_empty();
+        let (mut gap, mut rounds, mut trust) = (0.0, 0, 1.0);
+        let mut values: Option<Vec<Vec<f64>>> = None;
+        while coupled && rounds < ROUNDS {
+            rounds += 1;
+            let at = LookAhead {
+                grid: self.grid,
+                cases: &best.cases,
+                clearings: &best.intervals,
+                stores: &self.stores,
+                tasks: &self.tasks,
+                schedule: &best.schedule,
+                trust,
+            };
+            let Some(found) = look_ahead(&at)? else {
+                trust *= 0.25;
+                continue;
+            };
+            values = Some(found.value_per_mwh);
+            let schedule = found.schedule.within(&self.stores, &self.tasks, self.cases);
+            gap = found.promised.max(0.0);
+            let enough = 1e-6 * (best.cost.abs() + self.size());
+            if gap <= enough && best.harm == 0.0 {
+                break;
+            }
+            let candidate = self.clear(schedule, Some(&best))?;
+            let is_better = candidate.harm < best.harm - 1e-9
+                || (candidate.harm <= best.harm && candidate.cost < best.cost - 0.1 * enough);
+            if is_better {
+                best = candidate;
+            } else {
+                trust *= 0.25;
+            }
+        }
+        Ok(self.result(best, values, gap, rounds))
+    }
+
+    /// Money in play: scale of what counts as little.
+    fn size(&self) -> f64 {
+        let moved = self.stores.iter().map(|of| of.energy_max - of.energy_min);
+        moved.sum::<f64>().max(1.0)
+    }
+
+    /// Clears each interval with a schedule; those that it does not change are not cleared anew.
+    fn clear(
+        &self,
+        schedule: Schedule,
+        before: Option<&Cleared>,
+    ) -> Result<Cleared, ClearingError> {
+        let (mut cases, mut intervals) = (Vec::new(), Vec::new());
+        for (t, case) in self.cases.iter().enumerate() {
+            let mut case = schedule.fixed_in(case, t, &self.stores, &self.tasks);
+            let last = intervals.last().map(|of: &Clearing| of.u.clone());
+            let known = before.filter(|of| of.schedule.is_as(&schedule, t));
+            let clearing = match known {
+                Some(before) => before.intervals[t].clone(),
+                None => {
+                    let start = before.map(|of| of.intervals[t].u.clone()).or(last);
+                    case.start = case.start.take().or(start);
+                    clear(self.grid, &case, self.options)?
+                }
+            };
+            intervals.push(clearing);
+            cases.push(case);
+        }
+        let harm = intervals.iter().map(harm).sum();
+        let hours = self.cases.iter().map(hours);
+        let cost: f64 = hours.zip(&intervals).map(|(h, of)| h * of.cost_per_h).sum();
+        let own = schedule.cost(&self.stores, &self.tasks, self.cases);
+        Ok(Cleared {
+            schedule,
+            cases,
+            intervals,
+            harm,
+            cost: cost + own,
+        })
+    }
+
+    fn result(
+        &self,
+        mut best: Cleared,
+        values: Option<Vec<Vec<f64>>>,
+        gap: f64,
+        rounds: u32,
+    ) -> Horizon {
+        for (t, (case, clearing)) in self.cases.iter().zip(&mut best.intervals).enumerate() {
+            best.schedule
+                .award(case, t, &self.stores, &self.tasks, clearing);
+        }
+        let energies = best.schedule.energies(&self.stores, self.cases);
+        let stores = self.stores.iter().enumerate().map(|(k, of)| StoreSchedule {
+            order: of.order,
+            unit: of.unit,
+            p_w: best.schedule.stores[k]
+                .iter()
+                .map(|p| p * S_BASE_VA)
+                .collect(),
+            energy_wh: energies[k].iter().map(|e| e * S_BASE_VA).collect(),
+            value_per_mwh: values
+                .as_ref()
+                .map_or_else(|| vec![of.end_value; self.cases.len()], |of| of[k].clone()),
+        });
+        let windows = self.tasks.iter().enumerate().map(|(k, of)| WindowSchedule {
+            order: of.order,
+            unit: of.unit,
+            p_w: best.schedule.tasks[k]
+                .iter()
+                .map(|p| p * S_BASE_VA)
+                .collect(),
+        });
+        Horizon {
+            stores: stores.collect(),
+            windows: windows.collect(),
+            intervals: best.intervals,
+            cost: best.cost,
+            gap,
+            rounds,
+        }
+    }
+}
+
+pub(super) fn hours(case: &Case) -> f64 {
+    f64::from(case.duration_s) / 3600.0
+}
+
+/// As the curtailment order weighs it.
+fn harm(clearing: &Clearing) -> f64 {
+    match clearing.status {
+        Status::LeastViolation { .. } => {
+            let check = &clearing.ac_check;
+            10.0 * check.violation_u_pu + check.violation_rating
+        }
+        _ => 0.0,
+    }
+}
