@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::store::Ledger;
 use crate::web::api::{
-    AlarmView, DeviceView, DispatchView, IntervalView, NetworkState, NetworkView, NewOrder,
-    OrderView, PointView, Problem, Status,
+    AlarmView, DeviceView, DispatchView, ExplanationView, IntervalView, NetworkState, NetworkView,
+    NewOrder, OrderView, PointView, Problem, Status,
 };
 
 /// Everything shown, replaced as a whole after each cycle. Parts that did not change are shared.
@@ -57,6 +57,15 @@ pub enum Request {
         id: u64,
         /// The cancelled order, or why not.
         answer: oneshot::Sender<Result<OrderView, Problem>>,
+    },
+    /// Say why a unit was awarded what it was.
+    Explain {
+        /// Start of the interval, UTC, s since 1970.
+        interval: i64,
+        /// The unit.
+        unit: i32,
+        /// Why, or why that cannot be said.
+        answer: oneshot::Sender<Result<ExplanationView, Problem>>,
     },
     /// Note that a person has seen an alarm.
     AcknowledgeAlarm {

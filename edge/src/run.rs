@@ -379,6 +379,15 @@ impl Loop {
                 let answered = self.carry_out(decision).await?;
                 let _ = answer.send(answered);
             }
+            Request::Explain {
+                interval,
+                unit,
+                answer,
+            } => {
+                let _ = answer.send(self.cycle.explain(interval, unit));
+                // Nothing has changed that would have to be shown.
+                return Ok(());
+            }
             Request::AcknowledgeAlarm { id, user, answer } => {
                 let _ = answer.send(self.cycle.acknowledge(id, &user));
             }

@@ -79,6 +79,44 @@ fn the_loop_closes_and_settles() {
     );
 }
 
+/// The stressed noon holds the wind farm back: why, in the site's words, with what the limits rest on.
+#[test]
+fn an_award_is_explained() {
+    let mut bench = Bench::new();
+    let output = bench.until(7);
+    let cleared = interval(&output, START + 10);
+    let why = bench.cycle.explain(START + 10, 101).unwrap();
+    let award = cleared.awards.iter().find(|of| of.unit == 101).unwrap();
+    assert_eq!((why.p_w, why.q_var), (award.p_w, award.q_var));
+    let price = cleared.prices.iter().find(|of| of.node == why.node);
+    let parts: f64 = why.limits.iter().map(|of| of.per_mwh).sum();
+    let sum = parts + why.price.energy_per_mwh + why.price.loss_per_mwh + why.price.rest_per_mwh;
+    assert!((sum - price.unwrap().p_per_mwh).abs() < 1e-9);
+    assert!(
+        parts < -5.0 && why.price.rest_per_mwh.abs() < 1e-3,
+        "{why:?}"
+    );
+    let voltage = &why
+        .limits
+        .iter()
+        .find(|of| of.text.starts_with("highest voltage"));
+    let behind = voltage.unwrap().behind.as_deref().unwrap();
+    assert!(
+        behind.starts_with("1.05 pu of the site file, drawn in by 0.0"),
+        "{behind}"
+    );
+    assert!(behind.contains("measured by"), "{behind}");
+    assert!(
+        why.text.iter().any(|of| of.contains("sets the price")),
+        "{why:?}"
+    );
+    for (start, unit) in [(START + 10, 9), (START + 20, 101), (0, 101)] {
+        let refused = bench.cycle.explain(start, unit).unwrap_err();
+        assert_eq!(refused.error, "not_explained");
+        assert!(refused.accepted.is_some());
+    }
+}
+
 #[test]
 fn the_load_profile_follows_the_day() {
     let mut bench = Bench::new();

@@ -5,6 +5,8 @@ In: {"optimum": {"network": {...}, "case": {...}}}, a network of power-grid-mode
 ideal source) and a market case with one order of one step a unit.
 Out: {"cost_per_h": ..., "p_per_mwh": [...], "q_per_mvarh": [...], "u_pu": [...], "loading": ...} by node, or
 {"not_converged": "..."}.
+In: {"horizon": {...}}, stores and windows at one node without limits or losses, powers in MW, energies in
+MWh (see `horizon`). Out: {"cost": ...}, by HiGHS.
 In: {"schema": {...}, "document": {...}}. Out: {"problems": [...]}.
 """
 
@@ -14,7 +16,9 @@ import sys
 import warnings
 
 import jsonschema
+import numpy as np
 import pandapower as pp
+from scipy.optimize import linprog
 
 warnings.filterwarnings("ignore")
 
@@ -74,6 +78,61 @@ def optimum(question):
     return said
 
 
+def horizon(question):
+    """Least cost of serving load from the grid above, orders, stores and windows."""
+    hours, load = question["hours"], question["load"]
+    cost, bounds = [], []
+    balance = [{} for _ in load]  # variable -> power injected
+    equal, most = [], []
+
+    def variable(price, low, high, t=None, sign=0.0):
+        cost.append(price)
+        bounds.append((low, high))
+        if t is not None:
+            balance[t][len(cost) - 1] = sign
+        return len(cost) - 1
+
+    for t, hour in enumerate(hours):
+        variable(question["import"][t] * hour, 0, None, t, 1.0)
+        variable(-question["export"][t] * hour, 0, None, t, -1.0)
+    for order in question["orders"]:
+        t, sign = order["interval"], order["sign"]
+        variable(sign * order["price"] * hours[t], 0, order["power"], t, sign)
+    for store in question["stores"]:
+        before = None
+        for t, hour in enumerate(hours):
+            taken = variable(0.0, 0, store["take"], t, -1.0)
+            given = variable(store["wear"] * hour, 0, store["give"], t, 1.0)
+            end = -store["end_value"] if t == len(hours) - 1 else 0.0
+            energy = variable(end, store["energy_min"], store["energy_max"])
+            row = {energy: 1.0, taken: -store["charge"] * hour, given: hour / store["discharge"]}
+            if before is not None:
+                row[before] = -1.0
+            equal.append((row, store["energy"] if before is None else 0.0))
+            before = energy
+    for window in question["windows"]:
+        row = {}
+        for t in range(window["first"], window["last"] + 1):
+            power = variable(
+                window["sign"] * window["price"] * hours[t], 0, window["power"], t, window["sign"]
+            )
+            row[power] = hours[t]
+        most.append((row, window["energy"]))
+    equal += [(row, load[t]) for t, row in enumerate(balance)]
+
+    def matrix(rows):
+        a = np.zeros((len(rows), len(cost)))
+        for k, (row, _) in enumerate(rows):
+            for column, value in row.items():
+                a[k, column] = value
+        return (a, [b for _, b in rows]) if rows else (None, None)
+
+    a_eq, b_eq = matrix(equal)
+    a_ub, b_ub = matrix(most)
+    found = linprog(cost, a_ub, b_ub, a_eq, b_eq, bounds, method="highs")
+    return {"cost": float(found.fun)} if found.success else {"failed": found.message}
+
+
 def validate(question):
     jsonschema.Draft202012Validator.check_schema(question["schema"])
     validator = jsonschema.Draft202012Validator(question["schema"])
@@ -82,5 +141,10 @@ def validate(question):
 
 for line in sys.stdin:
     question = json.loads(line)
-    said = optimum(question["optimum"]) if "optimum" in question else validate(question)
+    if "optimum" in question:
+        said = optimum(question["optimum"])
+    elif "horizon" in question:
+        said = horizon(question["horizon"])
+    else:
+        said = validate(question)
     print(json.dumps(said), flush=True)

@@ -15,10 +15,11 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use solver::{
     market::{
-        Capability, Direction, Order, OrderId, Price, Step, Terms, Unit,
+        Capability, Direction, Kind, Order, OrderId, PPM, Price, Step, Storage, Terms, Unit,
+        Window,
         clearing::{
             Case, CaseFile, Clearing, Controls, Interface, Limit, LimitSet, Names, NodePower,
-            Options, ResultFile, Status, clear, explain, price_parts,
+            Options, ResultFile, Status, clear, clear_horizon,
         },
     },
     network::{Grid, Id, pgm_json},
@@ -271,6 +272,207 @@ fn report(
     row("price of reactive power", &|of| of.q);
 }
 
+/// Horizons compared.
+const HORIZONS: u64 = 60;
+
+/// Stores, windows and orders at one node next to an ideal source, and the same as the peer takes it.
+fn horizon(seed: u64) -> (Vec<Case>, Value) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let count = rng.random_range(2..25);
+    let duration_s = [300, 900, 3600][rng.random_range(0..3)];
+    let hours = f64::from(duration_s) / 3600.0;
+    let price = |per_mwh: f64| Price((per_mwh * 1e6).round() as i64);
+    let mut cases = Vec::new();
+    let mut asked = json!({"hours": vec![hours; count], "load": [], "import": [], "export": [],
+        "orders": [], "stores": [], "windows": []});
+    let mut add = |table: &str, value: Value| {
+        if let Some(rows) = asked[table].as_array_mut() {
+            rows.push(value);
+        }
+    };
+    let mut number = 0;
+    let mut order = |unit: Id, interval: usize, direction, steps, kind| {
+        number += 1;
+        Order {
+            id: OrderId(number),
+            client_id: number.to_string(),
+            participant: "p".to_owned(),
+            unit,
+            interval: interval as i64 * i64::from(duration_s),
+            direction,
+            steps,
+            terms: Terms {
+                kind,
+                ..Terms::default()
+            },
+        }
+    };
+    let step = |mw: f64, per_mwh: f64| {
+        vec![Step {
+            quantity_w: (mw * 1e6).round() as i64,
+            price: price(per_mwh),
+        }]
+    };
+    let round = |x: f64| (x * 1e3).round() / 1e3;
+    let able: Vec<f64> = (0..6).map(|_| round(rng.random_range(0.1..3.0))).collect();
+    for t in 0..count {
+        let (load, import) = (
+            round(rng.random_range(0.0..4.0)),
+            round(rng.random_range(10.0..120.0)),
+        );
+        let export = round(import * rng.random_range(0.3..1.0));
+        add("load", json!(load));
+        add("import", json!(import));
+        add("export", json!(export));
+        let units = able.iter().zip(500..).map(|(&mw, id)| Unit {
+            id,
+            participant: "p".to_owned(),
+            node: 1,
+            capability: Capability {
+                p_min_w: -1e6 * mw,
+                p_max_w: 1e6 * mw,
+                q_max_var: 0.0,
+                s_max_va: None,
+            },
+            dispatchable: true,
+        });
+        let mut orders = Vec::new();
+        for (unit, direction, sign) in [(500, Direction::Sell, 1.0), (501, Direction::Buy, -1.0)] {
+            let (mw, limit) = (
+                able[unit as usize - 500],
+                round(rng.random_range(10.0..120.0)),
+            );
+            add(
+                "orders",
+                json!({"interval": t, "sign": sign, "power": mw, "price": limit}),
+            );
+            orders.push(order(unit, t, direction, step(mw, limit), Kind::Energy));
+        }
+        cases.push(Case {
+            duration_s,
+            fixed: vec![NodePower {
+                node: 1,
+                p_w: -1e6 * load,
+                q_var: 0.0,
+                owner: None,
+            }],
+            units: units.collect(),
+            orders,
+            limits: LimitSet {
+                u_min_pu: 0.5,
+                u_max_pu: 1.5,
+                nodes: Vec::new(),
+                branches: Vec::new(),
+            },
+            interface: vec![Interface {
+                source: 1000,
+                import_price: price(import),
+                export_price: price(export),
+                import_max_w: None,
+                export_max_w: None,
+            }],
+            controls: Controls::default(),
+            start: None,
+        });
+    }
+    for unit in [502, 503] {
+        let mw = able[unit as usize - 500];
+        let most = round(mw * hours * rng.random_range(0.5..6.0));
+        let (least, energy) = (round(0.2 * most), round(most * rng.random_range(0.2..1.0)));
+        let (charge, discharge) = (
+            rng.random_range(800_000..=PPM),
+            rng.random_range(800_000..=PPM),
+        );
+        let (wear, end_value) = (
+            round(rng.random_range(0.0..10.0)),
+            round(rng.random_range(0.0..80.0)),
+        );
+        add(
+            "stores",
+            json!({"take": mw, "give": mw, "energy": energy.max(least), "energy_min": least, "energy_max": most,
+            "charge": f64::from(charge) / 1e6, "discharge": f64::from(discharge) / 1e6, "wear": wear, "end_value": end_value}),
+        );
+        let wh = |mwh: f64| (mwh * 1e6).round() as i64;
+        let of = Storage {
+            energy_wh: wh(energy.max(least)),
+            energy_min_wh: wh(least),
+            energy_max_wh: wh(most),
+            charge_ppm: charge,
+            discharge_ppm: discharge,
+            wear: price(wear),
+            end_value: price(end_value),
+        };
+        cases[0].orders.push(order(
+            unit,
+            0,
+            Direction::Sell,
+            Vec::new(),
+            Kind::Storage(of),
+        ));
+    }
+    for (unit, direction, sign) in [(504, Direction::Buy, -1.0), (505, Direction::Sell, 1.0)] {
+        let mw = able[unit as usize - 500];
+        let first = rng.random_range(0..count);
+        let last = rng.random_range(first..count);
+        let (limit, energy) = (
+            round(rng.random_range(10.0..120.0)),
+            round(mw * hours * rng.random_range(0.3..4.0)).max(0.001),
+        );
+        add(
+            "windows",
+            json!({"first": first, "last": last, "sign": sign, "power": mw, "price": limit, "energy": energy}),
+        );
+        let end = (last as i64 + 1) * i64::from(duration_s);
+        let of = Window {
+            end,
+            energy_wh: (energy * 1e6).round() as i64,
+        };
+        let of = order(unit, first, direction, step(mw, limit), Kind::Window(of));
+        cases[first].orders.push(of);
+    }
+    (cases, asked)
+}
+
+/// Where the network neither loses nor limits anything, the horizon's optimum is that of a plain linear
+/// programme.
+#[test]
+fn a_horizon_without_limits_costs_what_highs_says() -> Result<()> {
+    let mut peer = Peer::running("market_peer.py")?;
+    let network = json!({"version": "1.0", "type": "input", "is_batch": false, "attributes": {}, "data": {
+        "node": [{"id": 0, "u_rated": 20e3}, {"id": 1, "u_rated": 20e3}],
+        "line": [{"id": 10, "from_node": 0, "to_node": 1, "from_status": 1, "to_status": 1,
+            "r1": 1e-5, "x1": 1e-4, "c1": 0.0, "tan1": 0.0}],
+        "source": [{"id": 1000, "node": 0, "status": 1, "u_ref": 1.0, "sk": 1e15}],
+    }});
+    let grid = Grid::new(&pgm_json::read(&network.to_string())?)?;
+    let (mut furthest, mut rounds): (f64, u32) = (0.0, 0);
+    for seed in 1..=HORIZONS {
+        let (cases, asked) = horizon(seed);
+        let found = clear_horizon(&grid, &cases, &Options::default())?;
+        let answer = peer.ask(&json!({"horizon": asked}))?;
+        let expected = answer["cost"]
+            .as_f64()
+            .with_context(|| format!("seed {seed}: {answer}"))?;
+        // Of all that is paid, either way.
+        let hours = f64::from(cases[0].duration_s) / 3600.0;
+        let turnover: f64 = found
+            .intervals
+            .iter()
+            .map(|of| hours * of.cost_per_h.abs())
+            .sum();
+        let apart = (found.cost - expected).abs() / turnover.max(expected.abs());
+        furthest = furthest.max(apart);
+        rounds = rounds.max(found.rounds);
+        ensure!(
+            apart < 1e-5,
+            "seed {seed}: {} against {expected}, {apart:e}",
+            found.cost
+        );
+    }
+    println!("{HORIZONS} horizons, furthest cost {furthest:.1e} of turnover, most rounds {rounds}");
+    Ok(())
+}
+
 #[test]
 fn examples_and_results_are_what_the_schemas_say() -> Result<()> {
     let mut peer = Peer::running("market_peer.py")?;
@@ -285,7 +487,7 @@ fn examples_and_results_are_what_the_schemas_say() -> Result<()> {
         let file: CaseFile = serde_json::from_value(document.clone())?;
         let said = peer.ask(&json!({"schema": cases, "document": document}))?;
         ensure!(said["problems"] == json!([]), "{said}");
-        let network = serde_json::to_string(&file.network.context("it is inside")?)?;
+        let network = serde_json::to_string(&file.network.as_ref().context("it is inside")?)?;
         let grid = Grid::new(&pgm_json::read(&network)?)?;
         let units: Vec<Id> = file.case.units.iter().map(|of| of.id).collect();
         let result = file.clear(&grid, &units, &Names::default())?;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use solver::{
     market::{
         Contracts, LedgerEntry, Order, OrderId, Pair, Phase, Product, Rulebook, Settlement,
-        clearing::{Case, Clearing},
+        clearing::{Case, Clearing, PriceParts},
     },
     network::Id,
 };
@@ -63,6 +63,8 @@ pub(super) struct Cleared {
     pub(super) rulebook: Option<Box<Rulebook>>,
     pub(super) clearing: Clearing,
     pub(super) took_us: i64,
+    /// What its prices are made of; none: by an earlier run.
+    pub(super) parts: Option<Arc<Vec<PriceParts>>>,
 }
 
 /// What an interval is cleared from.
@@ -266,10 +268,12 @@ impl Book {
         interval.view = None;
     }
 
-    /// Notes how long the clearing took, which no record says.
-    pub(super) fn timed(&mut self, start: i64, took_us: i64) {
+    /// Notes how long the clearing took and what its prices are made of, which no record says.
+    pub(super) fn timed(&mut self, start: i64, took_us: i64, parts: Option<Arc<Vec<PriceParts>>>) {
         if let Outcome::Cleared(cleared) = &mut self.interval(start).outcome {
-            Arc::make_mut(cleared).took_us = took_us;
+            let cleared = Arc::make_mut(cleared);
+            cleared.took_us = took_us;
+            cleared.parts = parts;
         }
     }
 
@@ -326,6 +330,7 @@ impl Book {
                 rulebook,
                 clearing,
                 took_us,
+                parts: None,
             }));
         }
     }

@@ -17,6 +17,7 @@ use super::{
     alarms::Severity,
     book::Outcome,
     clearing::{Entry, case},
+    explain,
     step::{Cycle, MAX_AGE_US, market_unit, remember},
 };
 use crate::{
@@ -120,6 +121,7 @@ impl Cycle {
         };
         self.judge_clearing(start, &clearing.status, now_us);
         let contracts = contracts(&self.feeder.grid, &case, &clearing, &pairs, &rulebook);
+        let parts = explain::parts(&self.feeder.grid, &case, &clearing);
         self.record(
             LedgerEntry::Cleared {
                 interval: start,
@@ -134,7 +136,7 @@ impl Cycle {
             },
             records,
         );
-        self.book.timed(start, took_us);
+        self.book.timed(start, took_us, parts);
         self.book.clearings += 1;
         remember(&mut self.clearing_us, took_us);
     }

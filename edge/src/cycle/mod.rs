@@ -15,6 +15,7 @@ mod book;
 mod clearing;
 mod delivery;
 mod dispatch;
+mod explain;
 mod feeder;
 mod gate;
 mod measure;

@@ -108,6 +108,20 @@ impl FromRequestParts<App> for Segment {
     }
 }
 
+/// Several variable segments of the path, by name.
+pub(crate) struct Segments<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Segments<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        match Path::from_request_parts(parts, app).await {
+            Ok(Path(segments)) => Ok(Self(segments)),
+            Err(error) => Err(Refusal::invalid("invalid_path", error.body_text())),
+        }
+    }
+}
+
 impl Segment {
     /// As it is.
     pub(crate) fn text(self) -> String {

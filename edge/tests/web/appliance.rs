@@ -165,6 +165,12 @@ async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc
                 };
                 let _ = answer.send(answered);
             }
+            Request::Explain { unit, answer, .. } => {
+                let _ = answer.send(match unit {
+                    93 => Ok(explanation()),
+                    _ => problem("not_explained"),
+                });
+            }
             Request::AcknowledgeAlarm { id, user, answer } => {
                 let alarm = published
                     .borrow()
@@ -210,6 +216,45 @@ fn place(order: NewOrder, published: &watch::Sender<Arc<Published>>) -> Result<O
         Arc::make_mut(&mut now.orders).insert(0, accepted.clone());
     });
     Ok(accepted)
+}
+
+fn explanation() -> ExplanationView {
+    let relief = ReliefView {
+        unit: "A".to_owned(),
+        worth_per_h: 0.17,
+    };
+    ExplanationView {
+        interval: START.to_owned(),
+        unit: 93,
+        node: 3,
+        p_w: 80e3,
+        q_var: -10e3,
+        price: PricePartsView {
+            per_mwh: 36.7,
+            energy_per_mwh: 50.0,
+            loss_per_mwh: -0.3,
+            rest_per_mwh: 0.0,
+        },
+        steps: vec![StepView {
+            order: 1,
+            direction: "sell".to_owned(),
+            quantity_w: 100_000,
+            taken_w: 80e3,
+            limit_per_mwh: 36.7,
+            verdict: "sets_the_price".to_owned(),
+        }],
+        limits: vec![LimitPartView {
+            text: "rated current of branch 15".to_owned(),
+            bound: 145.0,
+            value: 145.0,
+            per_mwh: -13.0,
+            share: 1.0,
+            relief: relief.clone(),
+            behind: None,
+        }],
+        own_relief: vec![relief],
+        text: vec!["unit PV 3 delivers 80.0 kW".to_owned()],
+    }
 }
 
 fn network() -> NetworkView {

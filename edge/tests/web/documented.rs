@@ -25,7 +25,8 @@ fn operations(document: &Value) -> Vec<Operation> {
                 path: path
                     .replace("{start}", START)
                     .replace("{id}", "7")
-                    .replace("{user}", "eve"),
+                    .replace("{user}", "eve")
+                    .replace("{unit}", "93"),
                 method: method.to_uppercase(),
                 id: operation["operationId"].as_str().unwrap().to_owned(),
                 secured: operation["security"] != json!([{}]),

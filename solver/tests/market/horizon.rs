@@ -224,7 +224,7 @@ fn flexible_energy_takes_the_cheapest_hours_of_its_window() {
     cases[1].orders[0].steps = step(35.0);
     let found = run(&copper_plate(), &cases);
     near(&found.windows[0].p_w, &[0.0, 0.0, -2e6, 0.0, 0.0], 10.0);
-    assert!((found.intervals[2].fills.len()) == 0 && found.intervals[1].fills.len() == 1);
+    assert!(found.intervals[2].fills.is_empty() && found.intervals[1].fills.len() == 1);
 }
 
 /// A line that sun at noon would overload: what the store takes then is not curtailed.

@@ -20,3 +20,4 @@ mod random;
 mod reactive;
 mod schema;
 mod settlement;
+mod splitting;

@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 mod account;
+mod explain;
 mod market;
 mod network;
 mod operation;
 
 pub use account::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount};
+pub use explain::{ExplanationView, LimitPartView, PricePartsView, ReliefView, StepView};
 pub use market::{
     AcCheckView, AwardView, BindingView, ContractView, IntervalView, LedgerKey, NewOrder,
     OrderStep, OrderView, PriceView, ReceiptView, SettlementView,

@@ -9,9 +9,9 @@ use utoipa::IntoParams;
 
 use super::{
     super::{
-        api::{IntervalView, NewOrder, OrderView},
+        api::{ExplanationView, IntervalView, NewOrder, OrderView},
         app::App,
-        extract::{Body, Filter, Operator, Segment, Viewer, time_of},
+        extract::{Body, Filter, Operator, Segment, Segments, Viewer, time_of},
         problem::{Act, Create, Read, ReadOne, Refusal, Replace},
     },
     operation::Newest,
@@ -51,6 +51,37 @@ pub(super) async fn interval(
         let message = format!("no interval that is kept here starts at {start}");
         Refusal::not_found("unknown_interval", message)
     })
+}
+
+#[derive(Deserialize)]
+pub(super) struct OfUnit {
+    start: String,
+    unit: i32,
+}
+
+/// Why a unit was awarded what it was in an interval: its price and what that is made of, each step of its
+/// orders, the limits that bind with what they rest on, and what more room would be worth.
+#[utoipa::path(
+    get, path = "/api/v1/market/intervals/{start}/explain/{unit}", tag = "market",
+    security(("session" = [])),
+    params(
+        ("start" = String, Path, description = "The interval's start.", example = "2026-06-21T12:00:00Z"),
+        ("unit" = i32, Path, description = "The unit.", example = 101)
+    ),
+    responses((status = 200, description = "The explanation.", body = ExplanationView), ReadOne)
+)]
+pub(super) async fn explanation(
+    _: Viewer,
+    State(app): State<App>,
+    Segments(OfUnit { start, unit }): Segments<OfUnit>,
+) -> Result<Json<ExplanationView>, Refusal> {
+    let interval = time_of(&start)?.unix_timestamp();
+    let explain = |answer| Request::Explain {
+        interval,
+        unit,
+        answer,
+    };
+    app.ask(Some("not_explained"), explain).await.map(Json)
 }
 
 fn is(published: &str, time: OffsetDateTime) -> bool {

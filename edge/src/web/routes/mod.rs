@@ -87,6 +87,7 @@ pub(crate) fn document() -> OpenApiRouter<App> {
         .routes(routes!(operation::acknowledge))
         .routes(routes!(ledger::ledger_key))
         .routes(routes!(market::interval))
+        .routes(routes!(market::explanation))
         .routes(routes!(market::amend_order, market::cancel_order))
         .routes(routes!(account::session))
         .routes(routes!(account::enrol))
