@@ -19,7 +19,7 @@ use solver::{
         Window,
         clearing::{
             Case, CaseFile, Clearing, Controls, Interface, Limit, LimitSet, Names, NodePower,
-            Options, ResultFile, Status, clear, clear_horizon,
+            Options, Status, clear, clear_horizon,
         },
     },
     network::{Grid, Id, pgm_json},

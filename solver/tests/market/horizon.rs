@@ -443,7 +443,7 @@ fn contradictions_are_refused_by_name() {
                 second.id = OrderId(501);
                 cases[0].orders.push(second);
             }),
-            "storage order of unit 50 is there twice",
+            "storage or window order of unit 50 is there twice",
         ),
         (
             refused(&|cases| {
@@ -455,10 +455,24 @@ fn contradictions_are_refused_by_name() {
                     quantity_w: 1,
                     price: Price(0),
                 }];
-                let of = order(600, 50, Direction::Buy, steps, Kind::Window(window));
+                cases
+                    .iter_mut()
+                    .for_each(|of| of.units.push(unit(60, 1, -1.0, 1.0)));
+                let of = order(600, 60, Direction::Buy, steps, Kind::Window(window));
                 cases[0].orders.push(of);
             }),
             "energy of order 600 is 0",
+        ),
+        (
+            refused(&|cases| {
+                let steps = vec![Step {
+                    quantity_w: 1,
+                    price: Price(0),
+                }];
+                let of = order(600, 50, Direction::Buy, steps, Kind::Energy);
+                cases[1].orders.push(of);
+            }),
+            "unit (scheduled by order 500) of order 600 is 50",
         ),
     ] {
         assert!(text.contains(expected), "{expected} is missing: {text}");
@@ -471,4 +485,65 @@ fn contradictions_are_refused_by_name() {
         matches!(error, ClearingError::UnknownNode { node: 9, .. }),
         "{error}"
     );
+}
+
+/// Figures at the ends of their range: an answer or a refusal, no panic, and in its bounds.
+#[test]
+fn absurd_stores_and_windows_end_in_an_answer_or_a_refusal() {
+    let grid = copper_plate();
+    let ends = [i64::MIN, -1, 0, 1, 1_000_000, i64::MAX];
+    let mut answered = 0;
+    for (k, &at) in ends.iter().enumerate() {
+        for which in 0..8 {
+            let mut cases = hours(&[20.0, 60.0, -30.0]);
+            let mut of = plain();
+            match which {
+                0 => of.energy_wh = at,
+                1 => of.energy_min_wh = at,
+                2 => of.energy_max_wh = at,
+                3 => of.wear = Price(at),
+                4 => of.end_value = Price(at),
+                _ => {}
+            }
+            with_store(&mut cases, 1, of);
+            for case in &mut cases {
+                case.units.push(unit(60, 1, -1e6, 1e6));
+                if which == 5 {
+                    case.units[0].capability.p_max_w = (at as f64).max(0.0);
+                    case.units[0].capability.s_max_va = Some((at as f64).max(0.0));
+                }
+            }
+            let kind = Kind::Window(Window {
+                end: if which == 6 { at } else { 7200 },
+                energy_wh: if which == 7 { at } else { 1_000_000 },
+            });
+            let steps = vec![Step {
+                quantity_w: 500_000,
+                price: Price(30_000_000),
+            }];
+            let mut window = order(600, 60, Direction::Buy, steps, kind);
+            window.interval = if which == 6 {
+                ends[ends.len() - 1 - k]
+            } else {
+                0
+            };
+            cases[0].orders.push(window);
+            let Ok(found) = clear_horizon(&grid, &cases, &Options::default()) else {
+                continue;
+            };
+            answered += 1;
+            assert!(found.cost.is_finite(), "{which} {at}");
+            let bought: f64 = found.windows[0].p_w.iter().map(|p| -p).sum();
+            assert!(
+                (0.0..=1_000_000.5f64.max(at as f64)).contains(&bought),
+                "{which} {at}"
+            );
+            let store = &found.stores[0];
+            assert!(
+                store.p_w.iter().all(|p| p.abs() <= 1e6 || which == 5),
+                "{which} {at}"
+            );
+        }
+    }
+    assert!(answered > 30, "{answered}");
 }

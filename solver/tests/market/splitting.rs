@@ -95,9 +95,14 @@ fn an_order_in_pieces_earns_what_it_earns_whole() {
             (whole.cost_per_h - split.cost_per_h).abs() < 1e-6 * whole.cost_per_h.abs().max(10.0),
             "seed {seed}"
         );
-        // The others are not touched by it.
+        // The others are not touched by it. At an optimum cost is flat: what is good to 1e-7 in cost is good
+        // to the root of that in power.
         for (a, b) in whole.awards.iter().zip(&split.awards) {
-            assert!((a.p_w - b.p_w).abs() < 5.0, "seed {seed}: {a:?} {b:?}");
+            let tolerance = 5.0 + 3e-4 * a.p_w.abs();
+            assert!(
+                (a.p_w - b.p_w).abs() < tolerance,
+                "seed {seed}: {a:?} {b:?}"
+            );
         }
     }
     assert!(compared > 550, "{compared}");

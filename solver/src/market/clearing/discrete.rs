@@ -5,6 +5,8 @@
 //! Lagrangian does at fixed voltages and multipliers, so that one clearing ranks every move; the most
 //! promising ones are cleared, the best of them is taken, and so on. What is not cleared is not believed.
 
+use std::borrow::Cow;
+
 use num_complex::Complex64;
 
 use super::{
@@ -46,7 +48,13 @@ impl Control {
 }
 
 /// The network with taps and capacitors where a clearing puts them.
-pub(super) fn positioned(grid: &Grid, positions: &[Position]) -> Result<Grid, ClearingError> {
+pub(super) fn positioned<'a>(
+    grid: &'a Grid,
+    positions: &[Position],
+) -> Result<Cow<'a, Grid>, ClearingError> {
+    if positions.is_empty() {
+        return Ok(Cow::Borrowed(grid));
+    }
     let mut moved = grid.clone();
     for position in positions {
         let control = match moved.element(position.element) {
@@ -55,7 +63,7 @@ pub(super) fn positioned(grid: &Grid, positions: &[Position]) -> Result<Grid, Cl
         };
         control?.set(&mut moved, position.to)?;
     }
-    Ok(moved)
+    Ok(Cow::Owned(moved))
 }
 
 fn transformer(grid: &Grid, id: Id) -> Result<Control, ClearingError> {
@@ -279,10 +287,11 @@ impl Moves<'_> {
             while self.tried < MOST {
                 let mut to = self.best.positions.clone();
                 let range = self.controls[k].low..=self.controls[k].high;
-                if !range.contains(&(to[k] + step)) {
+                let next = to[k].saturating_add(step);
+                if next == to[k] || !range.contains(&next) {
                     break;
                 }
-                to[k] += step;
+                to[k] = next;
                 if !self.attempt(to)? {
                     break;
                 }
@@ -305,7 +314,8 @@ impl Moves<'_> {
             };
             for step in [-1, 1] {
                 let saving = -slope * f64::from(step);
-                let is_within = (control.low..=control.high).contains(&(from[k] + step));
+                let to = from[k].saturating_add(step);
+                let is_within = to != from[k] && (control.low..=control.high).contains(&to);
                 if is_within && (priced.is_none() || saving > 0.0) {
                     steps.push((saving, k, step));
                 }
@@ -330,12 +340,12 @@ impl Moves<'_> {
             positions[k] = to;
             Ok(lagrangian(&self.moved(&positions)?, clearing))
         };
-        let up = (from[k] + 1).min(control.high);
-        let down = (from[k] - 1).max(control.low);
+        let up = from[k].saturating_add(1).min(control.high);
+        let down = from[k].saturating_sub(1).max(control.low);
         if up == down {
             return Ok(0.0);
         }
-        Ok((at(up)? - at(down)?) / f64::from(up - down))
+        Ok((at(up)? - at(down)?) / (f64::from(up) - f64::from(down)))
     }
 }
 

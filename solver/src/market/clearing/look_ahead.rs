@@ -4,13 +4,14 @@
 //! An interval's sources and limits answer to power at a node by the adjoint's derivatives;
 //! reactive power stays as it was cleared. Power in MW (pu), energy in MWh, money in currency.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use clarabel::solver::{DefaultSolver, IPSolver, SolverStatus, SupportedConeT::ZeroConeT};
 use num_complex::Complex64;
 
 use super::{
     Case, Clearing, ClearingError,
+    discrete::positioned,
     horizon::hours,
     problem::Problem,
     programme::{Entry, Rows, TIE_BREAK, csc, settings},
@@ -62,11 +63,15 @@ const NEAR_RATING: f64 = -0.4;
 
 /// The best schedule by the linearised intervals; nothing where the programme fails.
 pub(super) fn look_ahead(at: &LookAhead<'_>) -> Result<Option<Found>, ClearingError> {
+    let grids = at.clearings.iter();
+    let grids: Vec<Cow<'_, Grid>> = grids
+        .map(|of| positioned(at.grid, &of.positions))
+        .collect::<Result<_, _>>()?;
     let mut intervals = Vec::new();
     for (t, (case, clearing)) in at.cases.iter().zip(at.clearings).enumerate() {
         let scheduled = at.schedule.of_interval(t, at.stores, at.tasks);
         let scheduled = scheduled.map(|(_, _, node, _, p)| (node, p));
-        let Some(interval) = Interval::new(at.grid, case, clearing, scheduled)? else {
+        let Some(interval) = Interval::new(&grids[t], case, clearing, scheduled)? else {
             return Ok(None);
         };
         intervals.push(interval);

@@ -79,8 +79,8 @@ pub fn price_parts(
     case: &Case,
     clearing: &Clearing,
 ) -> Result<Vec<PriceParts>, ClearingError> {
-    let grid = &positioned(grid, &clearing.positions)?;
-    let problem = Problem::new(grid, case)?;
+    let grid = positioned(grid, &clearing.positions)?;
+    let problem = Problem::new(&grid, case)?;
     let equations = &problem.equations;
     let u = equations.buses(&clearing.u);
     let mut adjoint = Adjoint::new(equations, &u);

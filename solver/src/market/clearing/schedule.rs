@@ -1,5 +1,7 @@
 //! Stores and windows of a horizon, and what they do when. Power in MW (pu), energy in MWh.
 
+use std::collections::BTreeMap;
+
 use super::{Case, Clearing, ClearingError, NodePower, Owner, horizon::hours};
 use crate::{
     market::{Capability, Direction, Kind, Order, OrderId, PPM, Unit},
@@ -68,15 +70,50 @@ fn units<'a>(cases: &'a [Case], order: &Order) -> Result<Vec<&'a Unit>, Clearing
         .collect()
 }
 
+/// Most power given and taken.
 fn limits(of: &Capability) -> (f64, f64) {
-    let s_max = of.s_max_va.unwrap_or(f64::INFINITY);
-    let give = of.p_max_w.clamp(0.0, s_max) / S_BASE_VA;
-    let take = (-of.p_min_w).clamp(0.0, s_max) / S_BASE_VA;
-    (give, take)
+    let s_max = of.s_max_va.unwrap_or(f64::INFINITY).max(0.0);
+    let able = |p_w: f64| p_w.max(0.0).min(s_max) / S_BASE_VA;
+    (able(of.p_max_w), able(-of.p_min_w))
+}
+
+/// A unit's power is either scheduled, by one order, or ordered interval by interval.
+fn check_alone(cases: &[Case]) -> Result<(), ClearingError> {
+    let of_kind = |scheduled: bool| {
+        let orders = cases.iter().flat_map(|case| &case.orders);
+        orders.filter(move |order| match order.terms.kind {
+            Kind::Storage(_) | Kind::Window(_) => scheduled,
+            Kind::Energy => !scheduled,
+            Kind::Reactive | Kind::Call(_) => false,
+        })
+    };
+    let mut scheduled: BTreeMap<Id, OrderId> = BTreeMap::new();
+    for order in of_kind(true) {
+        if scheduled.insert(order.unit, order.id).is_some() {
+            return Err(ClearingError::Duplicate {
+                what: "storage or window order of unit",
+                id: order.unit.into(),
+            });
+        }
+    }
+    for order in of_kind(false) {
+        if let Some(other) = scheduled.get(&order.unit) {
+            let unit = f64::from(order.unit);
+            let expected = "a unit without a storage or window order";
+            return Err(bad(
+                order.id,
+                &format!("unit (scheduled by order {other})"),
+                unit,
+                expected,
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Storage orders, by number.
 pub(super) fn stores(cases: &[Case]) -> Result<Vec<Store>, ClearingError> {
+    check_alone(cases)?;
     let mut stores = Vec::new();
     for (t, case) in cases.iter().enumerate() {
         for order in &case.orders {
@@ -130,16 +167,6 @@ pub(super) fn stores(cases: &[Case]) -> Result<Vec<Store>, ClearingError> {
         }
     }
     stores.sort_by_key(|of| of.order);
-    if let Some(two) = stores.iter().find(|of| {
-        stores
-            .iter()
-            .any(|other| other.unit == of.unit && other.order != of.order)
-    }) {
-        return Err(ClearingError::Duplicate {
-            what: "storage order of unit",
-            id: two.unit.into(),
-        });
-    }
     Ok(stores)
 }
 
@@ -174,7 +201,7 @@ pub(super) fn tasks(cases: &[Case]) -> Result<Vec<Task>, ClearingError> {
                     if t < first {
                         return 0.0;
                     }
-                    end += i64::from(case.duration_s);
+                    end = end.saturating_add(i64::from(case.duration_s));
                     let (give, take) = limits(&unit.capability);
                     let able = if sells { give } else { take };
                     let asked = step.quantity_w as f64 / S_BASE_VA;
