@@ -307,6 +307,20 @@ fn exit_statuses_say_what_is_wrong() {
         busbar(&["/nowhere/input.json"], None).status.code(),
         Some(65)
     );
+    // A line of one phase has no positive sequence.
+    let mut single = unmeasured();
+    single["data"]["line"][0]["phases"] = json!("a");
+    single["data"]
+        .as_object_mut()
+        .expect("it is one")
+        .remove("sym_load");
+    says(
+        &single,
+        &[
+            "line 3 can only be computed by phase: it lacks phases",
+            "--asymmetric",
+        ],
+    );
     // By phase a line needs its zero sequence.
     let (code, said) = status(&unmeasured(), &["--asymmetric"]);
     assert_eq!(code, Some(65), "{said}");

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -116,10 +116,59 @@ fn a_feeder_of_one_and_two_phases_is_regulated() {
         }
     }
     let symmetric = busbar(&[text(&input)]);
-    assert_eq!(symmetric.status.code(), Some(1));
+    assert_eq!(symmetric.status.code(), Some(65));
     let said = String::from_utf8_lossy(&symmetric.stderr);
     assert!(
-        said.contains("asym_line 23 can only be computed by phase"),
+        said.contains("asym_line 23 can only be computed by phase: it lacks phases"),
         "{said}"
     );
+}
+
+/// A load of 300 MW is past what any voltage can bring over the line: that scenario is named, the
+/// others are answered.
+#[test]
+fn a_scenario_without_solution_stops_no_other() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let write = |name: &str, document: Value| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, document.to_string()).expect("it is ours");
+        file
+    };
+    let data = json!({
+        "node": [{"id": 1, "u_rated": 10e3}, {"id": 2, "u_rated": 10e3}],
+        "line": [{"id": 3, "from_node": 1, "to_node": 2, "from_status": 1, "to_status": 1,
+            "r1": 0.5, "x1": 0.4, "c1": 0.0, "tan1": 0.0, "i_n": 400.0}],
+        "source": [{"id": 4, "node": 1, "status": 1, "u_ref": 1.0}],
+        "sym_load": [{"id": 5, "node": 2, "status": 1, "type": 0, "p_specified": 1e6,
+            "q_specified": 2e5}],
+    });
+    let document = |kind: &str, data: Value| {
+        json!({"version": "1.0", "type": kind, "is_batch": data.is_array(), "attributes": {},
+            "data": data})
+    };
+    let load = |p: f64| json!({"sym_load": [{"id": 5, "p_specified": p}]});
+    let input = write("input.json", document("input", data));
+    let alone = |k: usize, p: f64| {
+        let update = document("update", json!([load(p)]));
+        let update = write(&format!("{k}.json"), update);
+        let output = busbar(&[text(&input), "--update", text(&update)]);
+        assert!(output.status.success(), "{output:?}");
+        let answer: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+        answer["data"][0].clone()
+    };
+    let loads = json!([load(1e6), load(3e8), load(2e6), load(-4e8)]);
+    let update = write("update.json", document("update", loads));
+    let output = busbar(&[text(&input), "--update", text(&update)]);
+    assert_eq!(output.status.code(), Some(1));
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let expected = json!([alone(0, 1e6), {}, alone(2, 2e6), {}]);
+    assert_eq!(answer["data"], expected);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    assert!(lines[0].starts_with("scenario 1: "), "{said}");
+    assert!(lines[1].starts_with("scenario 3: "), "{said}");
+    assert_eq!(lines[2], "2 of 4 scenarios solved");
+    let both = busbar(&["-", "--update", "-"]);
+    assert_eq!(both.status.code(), Some(2));
 }

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 
 use num_complex::Complex64;
 use serde_json::{Value, json};
-use solver::network::{Grid, Network, Phases, pgm_json};
+use solver::network::{Grid, Network, OnlyByPhase, Phases, pgm_json};
 use solver::powerflow::{
     AsymOutput, AsymPowerFlow, AsymTapSolver, Method, Options, PowerFlow, PowerFlowError,
     TapStrategy, regulate,
@@ -383,10 +383,11 @@ fn the_symmetric_power_flow_names_what_it_cannot_compute() {
         .unwrap_err();
     assert_eq!(
         error,
-        PowerFlowError::OnlyByPhase {
+        PowerFlowError::OnlyByPhase(OnlyByPhase {
             component: "link",
-            id: 10
-        }
+            id: 10,
+            reason: "it lacks phases",
+        })
     );
 }
 

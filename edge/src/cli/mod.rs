@@ -1,6 +1,7 @@
 //! The command line. Exit status 0: done; 1: failed; 2: wrong usage; 65: the input is wrong
 //! (`EX_DATAERR` of sysexits.h); 78: the configuration is wrong (`EX_CONFIG`).
 
+mod batch;
 mod check;
 mod clear;
 mod data;

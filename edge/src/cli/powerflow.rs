@@ -1,31 +1,29 @@
 //! `busbar powerflow`: a network in power-grid-model's JSON solved, the answer in its JSON. Exit
-//! status 0: solved; 1: no solution; 65: the input is wrong (`EX_DATAERR` of sysexits.h).
+//! status 0: every scenario solved; 1: one has no solution; 65: the input is wrong (`EX_DATAERR` of
+//! sysexits.h).
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
+use serde_json::{Value, json};
 use solver::{
-    network::{Grid, NetworkError, pgm_json},
+    network::{Grid, NetworkError, OnlyByPhase, pgm_json},
     powerflow::{
         AsymOutput, AsymPowerFlow, AsymTapSolver, Method, Options, PowerFlow, PowerFlowError,
         SymOutput, SymTapSolver, TapStrategy, change_taps, regulate,
     },
 };
 
-use super::{data, say_error};
+use super::{
+    EX_DATAERR,
+    batch::{Batch, BatchArguments},
+    data, say_error,
+};
 
 #[derive(Args)]
 pub(super) struct PowerFlowArguments {
-    /// The network: an `input` data set; `-` is standard input.
-    #[arg(value_name = "INPUT.json")]
-    input: PathBuf,
-    /// Scenarios, each a change to the network on its own: an `update` data set.
-    #[arg(long, value_name = "BATCH.json")]
-    update: Option<PathBuf>,
-    /// By phase.
-    #[arg(long)]
-    asymmetric: bool,
+    #[command(flatten)]
+    batch: BatchArguments,
     /// How to iterate. Current injection is faster; where loads are heavy against the network's
     /// strength, or a regulator holds a voltage, Newton's takes over.
     #[arg(long, value_enum, default_value_t = MethodName::Newton)]
@@ -34,12 +32,6 @@ pub(super) struct PowerFlowArguments {
     /// capacitors are at work too.
     #[arg(long, value_enum, default_value_t = TapName::Off)]
     tap_changing: TapName,
-    /// Largest change of a voltage in the last iteration, pu.
-    #[arg(long, default_value = "1e-8", value_parser = data::positive)]
-    tolerance: f64,
-    /// Where the answer goes; standard output without it, or with `-`.
-    #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -64,91 +56,69 @@ enum Solver {
 }
 
 pub(super) fn powerflow(arguments: &PowerFlowArguments) -> anyhow::Result<ExitCode> {
-    let input = match data::read(&arguments.input) {
-        Ok(input) => input,
+    let mut batch = match arguments.batch.read(pgm_json::read) {
+        Ok(batch) => batch,
         Err(exit) => return Ok(exit),
     };
-    let update = match arguments.update.as_deref().map(data::read).transpose() {
-        Ok(update) => update,
-        Err(exit) => return Ok(exit),
+    let solver = match Solver::new(&batch.grid, arguments.batch.asymmetric) {
+        Ok(solver) => solver,
+        Err(error) => return Ok(data::say_problems(&error)),
     };
-    let answer = match solve(arguments, &input, update.as_deref()) {
-        Ok(answer) => answer,
-        Err(Failure::Input(error)) => return Ok(data::say_problems(&error)),
-        Err(Failure::Unsolved { scenario, error }) => {
-            let place = scenario.map_or_else(String::new, |k| format!("scenario {k}: "));
-            say_error(&format!("{place}{error}"));
-            return Ok(ExitCode::FAILURE);
+    let solved = match solve(arguments, &mut batch, solver) {
+        Ok(solved) => solved,
+        Err(error) => {
+            say_error(&format!("{error}; see --asymmetric"));
+            return Ok(ExitCode::from(EX_DATAERR));
         }
     };
-    let symmetry = if arguments.asymmetric {
-        "asym_output"
-    } else {
-        "sym_output"
-    };
-    let document = serde_json::json!({
-        "version": "1.0",
-        "type": symmetry,
-        "is_batch": arguments.update.is_some(),
-        "attributes": {},
-        "data": answer,
-    });
-    data::write(arguments.output.as_deref(), &document)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Why there is no answer.
-enum Failure {
-    Input(NetworkError),
-    Unsolved {
-        scenario: Option<usize>,
-        error: PowerFlowError,
-    },
-}
-
-impl From<NetworkError> for Failure {
-    fn from(error: NetworkError) -> Self {
-        Self::Input(error)
+    let failed: Vec<String> = (solved.iter().enumerate())
+        .filter_map(|(k, answer)| Some(format!("{}{}", batch.place(k), answer.as_ref().err()?)))
+        .collect();
+    failed.iter().for_each(|said| say_error(said));
+    if batch.is_batch() && !failed.is_empty() {
+        let (count, all) = (solved.len() - failed.len(), solved.len());
+        say_error(&format!("{count} of {all} scenarios solved"));
     }
+    if batch.is_batch() || failed.is_empty() {
+        // A scenario without solution has no data.
+        let answers = solved.into_iter().map(|answer| answer.unwrap_or(json!({})));
+        arguments.batch.write(&batch, answers.collect())?;
+    }
+    Ok(match failed.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
-/// The `data` of the output: of the input, or of each scenario.
+/// A data set.
+type Data = serde_json::Result<Value>;
+
+/// Each scenario's answer, or why it has none.
+type Solved = Vec<Result<Value, PowerFlowError>>;
+
+/// Solves each scenario, unless what hinders one hinders all.
 fn solve(
     arguments: &PowerFlowArguments,
-    input: &str,
-    update: Option<&str>,
-) -> Result<Value, Failure> {
-    let network = pgm_json::read(input)?;
-    let mut grid = Grid::new(&network)?;
-    let mut solver = if arguments.asymmetric {
-        Solver::ByPhase(Box::new(AsymPowerFlow::new(&grid)?))
-    } else {
-        Solver::Symmetric(Box::new(PowerFlow::new(&grid)))
-    };
-    let mut run = |grid: &mut Grid, scenario: Option<usize>| {
-        solver
-            .run(grid, arguments)
-            .map_err(|error| Failure::Unsolved { scenario, error })
-    };
-    let Some(update) = update else {
-        return run(&mut grid, None);
-    };
-    let scenarios = pgm_json::read_update(update, &network)?;
-    let mut solved = Vec::with_capacity(scenarios.len());
-    for (k, mut scenario) in scenarios.into_iter().enumerate() {
-        let mut changed = grid.clone();
-        changed
-            .exchange(&mut scenario)
-            .expect("the scenario was read for this network");
-        solved.push(run(&mut changed, Some(k))?);
-    }
-    Ok(Value::Array(solved))
+    batch: &mut Batch,
+    mut solver: Solver,
+) -> Result<Solved, OnlyByPhase> {
+    batch.each(|grid, _| match solver.run(grid, arguments) {
+        Err(PowerFlowError::OnlyByPhase(found)) => Err(found),
+        answer => Ok(answer),
+    })
 }
 
 impl Solver {
+    fn new(grid: &Grid, by_phase: bool) -> Result<Self, NetworkError> {
+        Ok(match by_phase {
+            true => Self::ByPhase(Box::new(AsymPowerFlow::new(grid)?)),
+            false => Self::Symmetric(Box::new(PowerFlow::new(grid))),
+        })
+    }
+
     fn run(
         &mut self,
-        grid: &mut Grid,
+        grid: &Grid,
         arguments: &PowerFlowArguments,
     ) -> Result<Value, PowerFlowError> {
         let strategy = match arguments.tap_changing {
@@ -163,37 +133,53 @@ impl Solver {
                 MethodName::Newton => Method::Newton,
                 MethodName::Current => Method::Current,
             },
-            tolerance: arguments.tolerance,
+            tolerance: arguments.batch.tolerance,
             ..Options::default()
         };
-        let value = match self {
+        let value = match strategy {
+            None => self.as_it_is(grid, &options)?,
+            // Taps move in a copy: the next scenario begins at the given ones.
+            Some(strategy) => self.regulated(&mut grid.clone(), strategy, options)?,
+        };
+        Ok(value.expect("a data set holds plain numbers, which always serialise"))
+    }
+
+    fn as_it_is(&mut self, grid: &Grid, options: &Options) -> Result<Data, PowerFlowError> {
+        Ok(match self {
             Self::Symmetric(solver) => {
-                let solution = match strategy {
-                    None => solver.run(grid, &[], None, &options)?,
-                    Some(strategy) => {
-                        let mut taps = SymTapSolver {
-                            solver: &mut *solver,
-                            options,
-                        };
-                        change_taps(grid, strategy, &mut taps)?
-                    }
-                };
+                let solution = solver.run(grid, &[], None, options)?;
                 serde_json::to_value(SymOutput::new(grid, &solution))
             }
             Self::ByPhase(solver) => {
-                let solution = match strategy {
-                    None => solver.run(grid, None, &options)?,
-                    Some(strategy) => {
-                        let mut taps = AsymTapSolver {
-                            solver: &mut *solver,
-                            options,
-                        };
-                        regulate(grid, strategy, &mut taps)?
-                    }
-                };
+                let solution = solver.run(grid, None, options)?;
                 serde_json::to_value(AsymOutput::new(grid, solver.phases(), &solution))
             }
-        };
-        Ok(value.expect("a data set holds plain numbers, which always serialise"))
+        })
+    }
+
+    fn regulated(
+        &mut self,
+        grid: &mut Grid,
+        strategy: TapStrategy,
+        options: Options,
+    ) -> Result<Data, PowerFlowError> {
+        Ok(match self {
+            Self::Symmetric(solver) => {
+                let mut taps = SymTapSolver {
+                    solver: &mut *solver,
+                    options,
+                };
+                let solution = change_taps(grid, strategy, &mut taps)?;
+                serde_json::to_value(SymOutput::new(grid, &solution))
+            }
+            Self::ByPhase(solver) => {
+                let mut taps = AsymTapSolver {
+                    solver: &mut *solver,
+                    options,
+                };
+                let solution = regulate(grid, strategy, &mut taps)?;
+                serde_json::to_value(AsymOutput::new(grid, solver.phases(), &solution))
+            }
+        })
     }
 }

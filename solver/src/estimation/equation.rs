@@ -39,13 +39,13 @@ pub(super) enum What {
     Current(usize, Side),
     /// Part of the current in a branch along a direction, rad.
     CurrentAlong(usize, Side, AngleFrame, f64),
-    /// Power of an appliance.
+    /// Power of an appliance, or of a source beyond the first of its node.
     Appliance(usize, Part),
     /// Power a shunt takes.
     Shunt(usize, Part),
     /// Power injected at a node by sources and appliances.
     Injection(usize, Part),
-    /// Injection less the appliances: what sources feed in, zero where there is none.
+    /// Injection less the appliances: what the first source feeds in, zero where there is none.
     Infeed(usize, Part),
 }
 
@@ -77,7 +77,7 @@ impl Part {
 pub(super) struct State {
     /// Voltages.
     pub(super) u: Vec<Complex64>,
-    /// Powers of the appliances.
+    /// Powers of the appliances, and of sources beyond the first of their node.
     pub(super) s: Vec<Complex64>,
 }
 

@@ -1,7 +1,7 @@
 //! What makes an estimation impossible: mistakes of the caller, and non-convergence.
 
 use super::{Phase, Suggestion};
-use crate::network::Id;
+use crate::network::{Id, OnlyByPhase};
 
 /// Why no estimate was computed. Bad measured data is not among these: it is in the estimate.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -34,6 +34,9 @@ pub enum EstimationError {
         /// As given.
         phase: Phase,
     },
+    /// The symmetric estimate of a network with something whose phases are not alike.
+    #[error(transparent)]
+    OnlyByPhase(OnlyByPhase),
     /// The grid is not the one the estimator was built for.
     #[error(
         "the grid has {found_nodes} nodes, {found_branches} branches and {found_appliances} appliances, \

@@ -81,7 +81,8 @@ pub struct ApplianceEstimate<F: Form = Sym> {
 pub struct SourceEstimate<F: Form = Sym> {
     /// Source.
     pub id: Id,
-    /// Active power, W; none: not observable, or another source at the same node.
+    /// Active power, W; none: not observable, as when nothing tells it from that of another source
+    /// at the same node.
     pub p: F::Of<Option<Quantity>>,
     /// Reactive power, var; none as for `p`.
     pub q: F::Of<Option<Quantity>>,
@@ -164,8 +165,6 @@ pub enum UnusedReason {
     NotFinite,
     /// What it measures is switched off or not connected to a source.
     NotEnergised,
-    /// The power of one of several sources at a node, which share it as they like.
-    SharedSource,
     /// A current not above three standard deviations: its direction is noise.
     CurrentBelowNoise,
 }

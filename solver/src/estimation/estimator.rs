@@ -21,7 +21,7 @@ use super::{
     Asym, Estimate, EstimationError, Form, Measurement, Missing, Options, Quantity, Rejected,
     Relaxed, Residual, Sym, Unused,
 };
-use crate::network::{Grid, NetworkError, PhaseGrid};
+use crate::network::{Grid, NetworkError, OnlyByPhase, PhaseGrid};
 
 /// Estimates the state of one network, as often as wanted: see [`Estimator`] and
 /// [`AsymEstimator`].
@@ -32,6 +32,8 @@ pub struct EstimatorOf<F: Form> {
     layout: Layout,
     by_phase: Option<PhaseGrid>,
     admittances: Admittances,
+    /// What of the network keeps it from being estimated with its phases alike.
+    only_by_phase: Option<OnlyByPhase>,
     form: PhantomData<F>,
 }
 
@@ -68,9 +70,14 @@ impl AsymEstimator {
 
 impl<F: Form> EstimatorOf<F> {
     fn prepared(grid: &Grid, by_phase: Option<PhaseGrid>) -> Self {
+        let only_by_phase = match by_phase {
+            None => grid.network().only_by_phase(),
+            Some(_) => None,
+        };
         Self {
             layout: Layout::new(grid, F::PHASES),
             by_phase,
+            only_by_phase,
             admittances: Admittances::default(),
             form: PhantomData,
         }
@@ -79,8 +86,12 @@ impl<F: Form> EstimatorOf<F> {
     /// Takes over the grid as it is now.
     ///
     /// # Errors
-    /// A grid other than that of `new`.
+    /// A grid other than that of `new`, or one whose phases are not alike for the positive
+    /// sequence.
     pub(super) fn follow<'a>(&'a mut self, grid: &'a Grid) -> Result<Model<'a>, EstimationError> {
+        if let Some(found) = self.only_by_phase {
+            return Err(EstimationError::OnlyByPhase(found));
+        }
         if !self.layout.fits(grid) {
             return Err(EstimationError::OtherGrid {
                 found_nodes: grid.node_id.len(),
@@ -111,8 +122,9 @@ impl<F: Form> EstimatorOf<F> {
     /// A load or generator that is not measured is estimated from the rest, as far as that goes.
     ///
     /// # Errors
-    /// A grid other than that of `new`, measurements of unknown components, single phases of the
-    /// positive sequence, impossible standard deviations, no convergence.
+    /// A grid other than that of `new`, or one that is [only by phase](OnlyByPhase) for the
+    /// positive sequence; measurements of unknown components, single phases of the positive
+    /// sequence, impossible standard deviations, no convergence.
     pub fn run(
         &mut self,
         grid: &Grid,

@@ -94,7 +94,7 @@ impl Candidate {
     fn in_voltages(self, model: Model<'_>, state: &State, row: &mut Row) {
         let Target { what, phase } = self.target;
         match what {
-            What::Appliance(appliance, part) if !has_source(model, self.node) => {
+            What::Appliance(appliance, part) if !model.layout.feeds(model.grid, self.node) => {
                 model.evaluate(What::Infeed(self.node, part).of(phase), state, row);
                 row.push((model.appliance_column(appliance, phase, part), 1.0));
             }
@@ -103,10 +103,6 @@ impl Candidate {
             }
         }
     }
-}
-
-fn has_source(model: Model<'_>, node: usize) -> bool {
-    (model.grid.sources.iter()).any(|s| s.closed && s.node == node)
 }
 
 /// By preference: what nobody measures of a load, generator or source, then flows, then voltages.
@@ -132,22 +128,11 @@ fn candidates(model: Model<'_>) -> Vec<Candidate> {
         ];
         add(a.node, &|part| What::Appliance(k, part), kinds);
     }
-    for node in 0..grid.node_id.len() {
-        let mut here = grid.sources.iter().filter(|s| s.closed && s.node == node);
-        match (here.next(), here.next()) {
-            (None, _) => {}
-            (Some(only), None) => {
-                let source = only.id;
-                let kinds = [Kind::SourceP { source }, Kind::SourceQ { source }];
-                add(node, &|part| What::Infeed(node, part), kinds);
-            }
-            // Several share what they feed in: only their sum can be known.
-            (Some(_), Some(_)) => {
-                let id = grid.node_id[node];
-                let kinds = [Kind::NodeP { node: id }, Kind::NodeQ { node: id }];
-                add(node, &|part| What::Injection(node, part), kinds);
-            }
-        }
+    for (k, s) in grid.sources.iter().enumerate() {
+        let source = s.id;
+        let kinds = [Kind::SourceP { source }, Kind::SourceQ { source }];
+        let of_part = |part| model.layout.of_source(grid, k, part);
+        add(s.node, &of_part, kinds);
     }
     for (k, b) in grid.branches.iter().enumerate() {
         for (side, node) in [(Side::From, b.from), (Side::To, b.to)] {

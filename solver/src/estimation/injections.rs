@@ -17,9 +17,9 @@ type Power = [Gauss; 2];
 /// What is known, in grid order, by phase. Per unit, generation-positive.
 #[derive(Clone, Debug)]
 pub(super) struct Injections<const P: usize> {
-    /// Each appliance; zero where it is not connected.
+    /// Each appliance, and source among them; zero where it is not connected.
     appliances: Vec<[Power; P]>,
-    /// All sources of each node together; zero where there is none.
+    /// The first source of each node; zero where there is none.
     infeeds: Vec<[Power; P]>,
     /// What sensors of nodes say.
     sensors: Vec<[Power; P]>,
@@ -68,22 +68,21 @@ impl Contribution {
 impl<const P: usize> Injections<P> {
     /// Nothing is measured yet.
     pub(super) fn new(model: Model<'_>) -> Self {
-        let grid = model.grid;
+        let Model { grid, layout, .. } = model;
         let nodes = grid.node_id.len();
         let known = |live: bool| [if live { Gauss::UNKNOWN } else { Gauss::ZERO }; 2];
-        let mut infeeds = vec![[[Gauss::ZERO; 2]; P]; nodes];
-        for source in grid.sources.iter().filter(|s| s.closed) {
-            infeeds[source.node] = [known(true); P];
-        }
+        let infeed = |node| [known(layout.feeds(grid, node)); P];
         Self {
-            appliances: (0..grid.appliances.len())
+            appliances: (0..layout.appliances)
                 .map(|a| std::array::from_fn(|p| known(appliance_is_live(model, a, p))))
                 .collect(),
-            infeeds,
+            infeeds: (0..nodes).map(infeed).collect(),
             sensors: vec![[known(true); P]; nodes],
             sums: vec![[[Gauss::ZERO; 2]; P]; nodes],
             unmeasured: vec![[[0; 2]; P]; nodes],
-            node: grid.appliances.iter().map(|a| a.node).collect(),
+            node: (0..layout.appliances)
+                .map(|a| layout.node_of(grid, a))
+                .collect(),
         }
     }
 

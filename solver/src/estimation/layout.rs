@@ -2,13 +2,16 @@
 //! triangular factor, fixed by the grid's branches whether open or closed.
 //!
 //! Unknowns are, by phase, the active and reactive power of every appliance and the change of angle
-//! and the relative change of magnitude of every node's voltage. Appliances come first: each
+//! and the relative change of magnitude of every node's voltage. The power of a source is what its
+//! node injects less its appliances; of several sources at a node, that holds for the first, and the
+//! others are unknowns as appliances are, after them. Appliances come first: each
 //! couples only to the voltages around its node. Nodes follow by minimum degree on the graph of
 //! nodes that share a balance equation (George and Liu, 1981), all phases of a node together;
 //! appliances add no fill.
 
 use std::collections::BTreeSet;
 
+use super::equation::{Part, What};
 use crate::network::{Grid, Side};
 use crate::sparse::minimum_degree;
 
@@ -59,11 +62,17 @@ pub(super) struct Layout {
     pub(super) pattern: Pattern,
     /// Branch ends at each node.
     pub(super) incident: Vec<Vec<(usize, Side)>>,
-    /// Appliances at each node.
+    /// Appliances at each node, sources that are unknowns included.
     pub(super) appliances_at: Vec<Vec<usize>>,
+    /// Sources that are unknowns, after the grid's appliances.
+    pub(super) shared: Vec<usize>,
+    /// By source, its place among the appliances; none for the first of a node.
+    unit_of_source: Vec<Option<usize>>,
+    /// By node, its first source.
+    pub(super) first_source: Vec<Option<usize>>,
     /// Phases: one (the positive sequence) or three.
     pub(super) phases: usize,
-    appliances: usize,
+    pub(super) appliances: usize,
     /// Place of each node in the elimination order.
     rank: Vec<usize>,
     /// Ends of the branches, to recognise the grid.
@@ -81,6 +90,19 @@ impl Layout {
         let mut appliances_at = vec![Vec::new(); nodes];
         for (index, appliance) in grid.appliances.iter().enumerate() {
             appliances_at[appliance.node].push(index);
+        }
+        let mut shared = Vec::new();
+        let mut first_source = vec![None; nodes];
+        let mut unit_of_source = vec![None; grid.sources.len()];
+        for (index, source) in grid.sources.iter().enumerate() {
+            if first_source[source.node].is_none() {
+                first_source[source.node] = Some(index);
+                continue;
+            }
+            let unit = grid.appliances.len() + shared.len();
+            unit_of_source[index] = Some(unit);
+            appliances_at[source.node].push(unit);
+            shared.push(index);
         }
         let neighbourhood: Vec<Vec<usize>> = (0..nodes)
             .map(|node| {
@@ -103,7 +125,10 @@ impl Layout {
             incident,
             appliances_at,
             phases,
-            appliances: grid.appliances.len(),
+            appliances: grid.appliances.len() + shared.len(),
+            shared,
+            unit_of_source,
+            first_source,
             rank,
             ends: grid.branches.iter().map(|b| (b.from, b.to)).collect(),
         };
@@ -136,6 +161,35 @@ impl Layout {
         2 * self.phases * self.appliances
     }
 
+    /// Node of an appliance, or of a source among them.
+    pub(super) fn node_of(&self, grid: &Grid, appliance: usize) -> usize {
+        match appliance.checked_sub(grid.appliances.len()) {
+            None => grid.appliances[appliance].node,
+            Some(shared) => grid.sources[self.shared[shared]].node,
+        }
+    }
+
+    /// It is switched on.
+    pub(super) fn is_closed(&self, grid: &Grid, appliance: usize) -> bool {
+        match appliance.checked_sub(grid.appliances.len()) {
+            None => grid.appliances[appliance].closed,
+            Some(shared) => grid.sources[self.shared[shared]].closed,
+        }
+    }
+
+    /// The power of a source.
+    pub(super) fn of_source(&self, grid: &Grid, source: usize, part: Part) -> What {
+        match self.unit_of_source[source] {
+            Some(unit) => What::Appliance(unit, part),
+            None => What::Infeed(grid.sources[source].node, part),
+        }
+    }
+
+    /// The node's first source is there and switched on: [`What::Infeed`] need not be zero.
+    pub(super) fn feeds(&self, grid: &Grid, node: usize) -> bool {
+        self.first_source[node].is_some_and(|source| grid.sources[source].closed)
+    }
+
     /// Columns of a node's voltage.
     fn voltage(&self, node: usize) -> std::ops::Range<usize> {
         let first = self.theta(node, 0);
@@ -146,7 +200,12 @@ impl Layout {
     pub(super) fn fits(&self, grid: &Grid) -> bool {
         self.incident.len() == grid.node_id.len()
             && self.ends.len() == grid.branches.len()
-            && self.appliances == grid.appliances.len()
+            && self.appliances == grid.appliances.len() + self.shared.len()
+            && self.unit_of_source.len() == grid.sources.len()
+            && (grid.sources.iter().enumerate()).all(|(k, source)| match self.unit_of_source[k] {
+                Some(unit) => self.appliances_at[source.node].contains(&unit),
+                None => self.first_source[source.node] == Some(k),
+            })
             && self
                 .ends
                 .iter()
@@ -169,14 +228,15 @@ impl Layout {
             column[from..].sort_unstable();
             start.push(column.len());
         };
-        for (index, appliance) in grid.appliances.iter().enumerate() {
-            let others = self.appliances_at[appliance.node]
+        for index in 0..self.appliances {
+            let node = self.node_of(grid, index);
+            let others = self.appliances_at[node]
                 .iter()
                 .filter(|&&other| other > index);
             for phase in 0..self.phases {
                 for of_part in [Self::p, Self::q] {
                     column.extend(others.clone().map(|&other| of_part(self, other, phase)));
-                    for &node in &neighbourhood[appliance.node] {
+                    for &node in &neighbourhood[node] {
                         column.extend(self.voltage(node));
                     }
                     close_row(&mut column);

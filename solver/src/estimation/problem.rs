@@ -77,7 +77,7 @@ pub(super) fn observe(
             });
         }
         let phases = phases_of(model, index, m.phase)?;
-        let (what, unit) = resolve(model.grid, index, m.kind)?;
+        let (what, unit) = resolve(model, index, m.kind)?;
         let mut reason = None;
         for phase in phases {
             reason = unusable(model, m, what.of(phase));
@@ -168,22 +168,6 @@ fn unusable(model: Model<'_>, m: &Measurement, target: Target) -> Option<UnusedR
     if !(m.value.is_finite() && (m.sigma * m.sigma).is_finite()) {
         return Some(UnusedReason::NotFinite);
     }
-    let grid = model.grid;
-    if let Kind::SourceP { source } | Kind::SourceQ { source } = m.kind {
-        let own = grid
-            .index_of_source(source)
-            .map(|index| &grid.sources[index])?;
-        let here = grid
-            .sources
-            .iter()
-            .filter(|s| s.closed && s.node == own.node);
-        if !own.closed {
-            return Some(UnusedReason::NotEnergised);
-        }
-        if here.count() > 1 {
-            return Some(UnusedReason::SharedSource);
-        }
-    }
     if !is_live(model, target) {
         return Some(UnusedReason::NotEnergised);
     }
@@ -199,7 +183,8 @@ impl Measurement {
 }
 
 /// What `kind` measures, and SI per per unit of it as a symmetrical quantity.
-fn resolve(grid: &Grid, index: usize, kind: Kind) -> Result<(What, f64), EstimationError> {
+fn resolve(model: Model<'_>, index: usize, kind: Kind) -> Result<(What, f64), EstimationError> {
+    let Model { grid, layout, .. } = model;
     let unknown = |what, id| EstimationError::UnknownComponent { index, what, id };
     let node_at = |id: Id| grid.index_of_node(id).ok_or(unknown("node", id));
     let branch_at = |id: Id| grid.index_of_branch(id).ok_or(unknown("branch", id));
@@ -229,7 +214,7 @@ fn resolve(grid: &Grid, index: usize, kind: Kind) -> Result<(What, f64), Estimat
     };
     let source = |id: Id, part| {
         let index = grid.index_of_source(id).ok_or(unknown("source", id))?;
-        Ok((What::Infeed(grid.sources[index].node, part), S_BASE_VA))
+        Ok((layout.of_source(grid, index, part), S_BASE_VA))
     };
     let branch = |id, side, part| Ok((What::Branch(branch_at(id)?, side, part), S_BASE_VA));
     let into_arm = |id, winding, part| {
@@ -310,10 +295,10 @@ pub(super) fn end_is_live(model: Model<'_>, branch: usize, side: Side, phase: us
     closed && model.is_live(end_node(model.grid, branch, side), phase)
 }
 
-/// The appliance is connected, to an energised node.
+/// The appliance, or source among them, is connected, to an energised node.
 pub(super) fn appliance_is_live(model: Model<'_>, appliance: usize, phase: usize) -> bool {
-    let a = &model.grid.appliances[appliance];
-    a.closed && model.is_live(a.node, phase)
+    let Model { grid, layout, .. } = model;
+    layout.is_closed(grid, appliance) && model.is_live(layout.node_of(grid, appliance), phase)
 }
 
 /// What `target` is of is connected to a source.
@@ -323,8 +308,8 @@ pub(super) fn is_live(model: Model<'_>, target: Target) -> bool {
         What::Magnitude(node)
         | What::Angle(node)
         | What::VoltageAlong(node, _)
-        | What::Injection(node, _)
-        | What::Infeed(node, _) => model.is_live(node, phase),
+        | What::Injection(node, _) => model.is_live(node, phase),
+        What::Infeed(node, _) => model.layout.feeds(model.grid, node) && model.is_live(node, phase),
         What::Branch(branch, side, _)
         | What::Current(branch, side)
         | What::CurrentAlong(branch, side, ..) => end_is_live(model, branch, side, phase),
@@ -341,7 +326,7 @@ pub(super) fn is_live(model: Model<'_>, target: Target) -> bool {
 pub(super) struct Constraints {
     /// Columns that keep their value.
     pub(super) fixed: Vec<usize>,
-    /// Functions that are zero: nodes without source feed in what their appliances do.
+    /// Functions that are zero: nodes without (first) source inject what their appliances do.
     pub(super) zero: Vec<Target>,
     /// By node: no voltage is measured in its island, so that of a source is assumed.
     pub(super) assumed: Vec<bool>,
@@ -356,23 +341,19 @@ impl Constraints {
             assumed: vec![false; grid.node_id.len()],
             ..Self::default()
         };
-        let mut has_source = vec![false; grid.node_id.len()];
-        for source in grid.sources.iter().filter(|s| s.closed) {
-            has_source[source.node] = true;
-        }
         for node in 0..grid.node_id.len() {
             for phase in model.phases() {
                 if !model.is_live(node, phase) {
                     constraints
                         .fixed
                         .extend([layout.theta(node, phase), layout.v(node, phase)]);
-                } else if !has_source[node] {
+                } else if !layout.feeds(grid, node) {
                     let infeed = [Part::P, Part::Q].map(|part| What::Infeed(node, part).of(phase));
                     constraints.zero.extend(infeed);
                 }
             }
         }
-        for appliance in 0..grid.appliances.len() {
+        for appliance in 0..layout.appliances {
             for phase in model.phases() {
                 if !appliance_is_live(model, appliance, phase) {
                     let (p, q) = (layout.p(appliance, phase), layout.q(appliance, phase));
@@ -463,7 +444,7 @@ pub(super) fn initial_state(
         u: (grid.clock_angle.iter())
             .flat_map(|&angle| flat(model, Complex64::cis(angle)))
             .collect(),
-        s: vec![Complex64::ZERO; model.layout.phases * grid.appliances.len()],
+        s: vec![Complex64::ZERO; model.layout.phases * model.layout.appliances],
     };
     for (u, start) in state.u.iter_mut().zip(start.unwrap_or(&[])) {
         if start.is_finite() && start.norm() > 0.1 {

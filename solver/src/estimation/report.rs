@@ -64,7 +64,9 @@ impl Report<'_> {
     pub(super) fn is_observable(&self, target: Target) -> bool {
         let grid = self.model.grid;
         let assumed = match target.what {
-            What::Appliance(appliance, _) => self.assumed[grid.appliances[appliance].node],
+            What::Appliance(appliance, _) => {
+                self.assumed[self.model.layout.node_of(grid, appliance)]
+            }
             What::Branch(branch, ..)
             | What::Current(branch, _)
             | What::CurrentAlong(branch, ..) => {
@@ -205,7 +207,7 @@ impl Report<'_> {
     /// Per appliance, phase and part: the best origin among the measurements used.
     fn origins(&self, observations: &[Observation]) -> Vec<Option<Origin>> {
         let phases = self.model.layout.phases;
-        let mut origin = vec![None; 2 * phases * self.model.grid.appliances.len()];
+        let mut origin = vec![None; 2 * phases * self.model.layout.appliances];
         for observation in observations.iter().filter(|o| o.used) {
             if let What::Appliance(appliance, part) = observation.target.what {
                 let at = self.model.at(appliance, observation.target.phase);
@@ -221,26 +223,16 @@ impl Report<'_> {
     }
 
     pub(super) fn sources<F: Form>(&self) -> Vec<SourceEstimate<F>> {
-        let sources = &self.model.grid.sources;
-        let estimate = |source: &crate::network::SourceBehind, part| {
-            if !source.closed {
-                return F::of(|_| Some(ZERO));
-            }
-            let here = sources
-                .iter()
-                .filter(|s| s.closed && s.node == source.node)
-                .count();
-            if here == 1 {
-                self.quantities::<F>(What::Infeed(source.node, part), S_BASE_VA)
-            } else {
-                F::of(|_| None)
-            }
+        let Model { grid, layout, .. } = self.model;
+        let estimate = |source: usize, part| match grid.sources[source].closed {
+            true => self.quantities::<F>(layout.of_source(grid, source, part), S_BASE_VA),
+            false => F::of(|_| Some(ZERO)),
         };
-        (sources.iter())
-            .map(|s| SourceEstimate {
+        (grid.sources.iter().enumerate())
+            .map(|(k, s)| SourceEstimate {
                 id: s.id,
-                p: estimate(s, Part::P),
-                q: estimate(s, Part::Q),
+                p: estimate(k, Part::P),
+                q: estimate(k, Part::Q),
             })
             .collect()
     }

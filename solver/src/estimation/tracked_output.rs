@@ -33,25 +33,10 @@ impl Tracked<3> {
     /// When the state is of another grid.
     pub fn put_out(&self, grid: &Grid, phases: &PhaseGrid, output: &mut AsymOutput) {
         let by_phase = ByPhase {
-            grid,
             phases,
             tracked: self,
         };
         output.fill(grid, &by_phase);
-    }
-}
-
-/// What a source feeds in.
-fn source<const P: usize>(grid: &Grid, tracked: &Tracked<P>, source: usize) -> [Complex64; P] {
-    let of = &grid.sources[source];
-    let mut here = grid
-        .sources
-        .iter()
-        .filter(|s| s.closed && s.node == of.node);
-    match (of.closed, here.nth(1)) {
-        (false, _) => [Complex64::ZERO; P],
-        (true, None) => tracked.infeeds[of.node],
-        (true, Some(_)) => [Complex64::new(f64::NAN, f64::NAN); P],
     }
 }
 
@@ -79,7 +64,7 @@ impl Solved<Complex64> for Positive<'_> {
         self.grid.shunt_admittance(shunt, node).conj() * self.tracked.u[node][0].norm_sqr()
     }
     fn source(&self, index: usize) -> Complex64 {
-        source(self.grid, self.tracked, index)[0]
+        self.tracked.sources[index][0]
     }
     fn appliance(&self, appliance: usize) -> Complex64 {
         self.tracked.appliances[appliance][0]
@@ -91,7 +76,6 @@ impl Solved<Complex64> for Positive<'_> {
 
 /// The phases a, b, c.
 struct ByPhase<'a> {
-    grid: &'a Grid,
     phases: &'a PhaseGrid,
     tracked: &'a Tracked<3>,
 }
@@ -112,7 +96,7 @@ impl Solved<Phases> for ByPhase<'_> {
         power(u, &self.phases.shunts[shunt].apply(u))
     }
     fn source(&self, index: usize) -> Phases {
-        source(self.grid, self.tracked, index)
+        self.tracked.sources[index]
     }
     fn appliance(&self, appliance: usize) -> Phases {
         self.tracked.appliances[appliance]

@@ -69,8 +69,8 @@ pub struct Tracked<const P: usize> {
     pub branches: Vec<[TrackedEnd<P>; 2]>,
     /// Loads and generators.
     pub appliances: Vec<[Complex64; P]>,
-    /// What all sources of each node feed in.
-    pub infeeds: Vec<[Complex64; P]>,
+    /// Sources.
+    pub sources: Vec<[Complex64; P]>,
     /// The objective, see [`TrackerOf::objective`], exceeds it with `1 - confidence` on clean data.
     pub chi_square_threshold: f64,
     /// Measurements beyond what the state needs, if it is observable.
@@ -116,7 +116,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
             nodes: vec![none; nodes],
             branches: vec![[end; 2]; grid.branches.len()],
             appliances: vec![none; grid.appliances.len()],
-            infeeds: vec![none; nodes],
+            sources: vec![none; grid.sources.len()],
             chi_square_threshold: 0.0,
             degrees_of_freedom: 0,
             iterations: 0,
@@ -252,7 +252,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         for node in 0..grid.node_id.len() {
             sought += 2 * model.phases().filter(|&phase| live(node, phase)).count();
         }
-        for a in 0..grid.appliances.len() {
+        for a in 0..model.layout.appliances {
             let of_phase = |&phase: &usize| problem::appliance_is_live(model, a, phase);
             sought += 2 * model.phases().filter(of_phase).count();
         }
@@ -293,20 +293,25 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
 
     fn report(&mut self, grid: &Grid) {
         let tracked = &mut self.tracked;
+        let model = self.estimator.model(grid);
         for node in 0..tracked.u.len() {
             tracked.u[node] = *self.fast.augmented.u(node);
             tracked.nodes[node] = self.fast.augmented.injection(node);
-            tracked.infeeds[node] = tracked.nodes[node];
+            if let Some(first) = model.layout.first_source[node] {
+                tracked.sources[first] = tracked.nodes[node];
+            }
         }
         let nodes = &tracked.nodes;
         let shares = self.fast.injections.appliances(|node| nodes[node]);
-        for ((into, s), a) in (tracked.appliances.iter_mut())
-            .zip(shares)
-            .zip(&grid.appliances)
-        {
-            *into = s;
-            for (infeed, s) in tracked.infeeds[a.node].iter_mut().zip(s) {
-                *infeed -= s;
+        for (unit, s) in shares.enumerate() {
+            match unit.checked_sub(grid.appliances.len()) {
+                None => tracked.appliances[unit] = s,
+                Some(shared) => tracked.sources[model.layout.shared[shared]] = s,
+            }
+            if let Some(first) = model.layout.first_source[model.layout.node_of(grid, unit)] {
+                for (first, s) in tracked.sources[first].iter_mut().zip(s) {
+                    *first -= s;
+                }
             }
         }
         for (k, into) in tracked.branches.iter_mut().enumerate() {
@@ -354,7 +359,10 @@ impl<const P: usize> Tracked<P> {
                 let turned = end(branch, side).s[p] * Complex64::cis(-direction);
                 turned.re / self.u[node][p].norm()
             }
-            What::Appliance(a, part) => part.of(self.appliances[a][p]),
+            What::Appliance(a, part) => match a.checked_sub(self.appliances.len()) {
+                None => part.of(self.appliances[a][p]),
+                Some(shared) => part.of(self.sources[model.layout.shared[shared]][p]),
+            },
             What::Shunt(shunt, part) => {
                 let node = model
                     .grid
@@ -364,7 +372,8 @@ impl<const P: usize> Tracked<P> {
                 part.of(self.u[node][p] * i.conj())
             }
             What::Injection(node, part) => part.of(self.nodes[node][p]),
-            What::Infeed(node, part) => part.of(self.infeeds[node][p]),
+            What::Infeed(node, part) => (model.layout.first_source[node])
+                .map_or(0.0, |first| part.of(self.sources[first][p])),
         }
     }
 }

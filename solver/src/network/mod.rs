@@ -12,6 +12,7 @@ mod error;
 mod grid;
 mod matrix3;
 mod model;
+mod only_by_phase;
 pub mod pgm_json;
 mod phase_branch;
 mod phase_grid;
@@ -43,6 +44,7 @@ pub use grid::{
 };
 pub use matrix3::{Matrix3, Phases};
 pub use model::{Id, Line, LoadKind, Network, Node, Shunt, Source, SymGen, SymLoad, Transformer};
+pub use only_by_phase::OnlyByPhase;
 pub use phase_branch::PhaseBranch;
 pub use phase_grid::{PhaseGrid, balanced};
 pub use phase_set::{Connection, LEGS, PhaseMask, PhaseSet};

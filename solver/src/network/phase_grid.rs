@@ -218,42 +218,6 @@ impl Network {
         }
         has
     }
-
-    /// The first load or generator that becomes an impedance at low or high voltage.
-    fn voltage_limited(&self) -> Option<(&'static str, super::Id)> {
-        macro_rules! limited {
-            ($($table:ident),*) => {
-                None$(.or_else(|| {
-                    let limited = self.$table.iter().find(|a| a.u_min.or(a.u_max).is_some());
-                    limited.map(|a| (stringify!($table), a.id))
-                }))*
-            };
-        }
-        limited!(sym_load, sym_gen, asym_load, asym_gen)
-    }
-
-    /// The first component that only a computation by phase can take in.
-    #[must_use]
-    pub fn only_by_phase(&self) -> Option<(&'static str, super::Id)> {
-        let partial = |p: &super::PhaseSet| !p.is_abc();
-        let lines = self.line.iter().map(|l| ("line", l.id, l.phases));
-        let asym = self.asym_line.iter().map(|l| ("asym_line", l.id, l.phases));
-        let links = self.link.iter().map(|l| ("link", l.id, l.phases));
-        let transformers = self.transformer.iter();
-        let transformers = transformers.map(|t| ("transformer", t.id, t.phases));
-        let shunts = self.shunt.iter().map(|s| ("shunt", s.id, s.phases));
-        let regulator = self.step_voltage_regulator.first();
-        let mut with_phases = lines
-            .chain(asym)
-            .chain(links)
-            .chain(transformers)
-            .chain(shunts);
-        with_phases
-            .find(|(_, _, phases)| partial(phases))
-            .map(|(component, id, _)| (component, id))
-            .or_else(|| regulator.map(|r| ("step_voltage_regulator", r.id)))
-            .or_else(|| self.voltage_limited())
-    }
 }
 
 impl Network {

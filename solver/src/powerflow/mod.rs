@@ -40,7 +40,7 @@ pub use step_regulators::regulate;
 pub use sym::PowerFlow;
 pub use tap_changing::{AsymTapSolver, SymTapSolver, TapSolver, TapStrategy, change_taps};
 
-use crate::network::{Grid, Id};
+use crate::network::{Grid, Id, OnlyByPhase};
 
 /// How to solve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,13 +138,8 @@ pub enum PowerFlowError {
         regulator: Id,
     },
     /// The symmetric power flow of a network with something that has not all phases alike.
-    #[error("{component} {id} can only be computed by phase")]
-    OnlyByPhase {
-        /// Component table.
-        component: &'static str,
-        /// Component.
-        id: Id,
-    },
+    #[error(transparent)]
+    OnlyByPhase(OnlyByPhase),
     /// A regulated voltage that can't be held as it is asked for.
     #[error("the voltage of node {node} can't be held: {reason}")]
     Regulation {

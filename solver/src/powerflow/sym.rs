@@ -10,7 +10,7 @@ use super::newton::Newton;
 use super::regulation::Regulation;
 use super::structure::YBus;
 use super::{Method, Options, PowerFlowError, Solution, worse};
-use crate::network::{Grid, Id, SourceBehind};
+use crate::network::{Grid, OnlyByPhase, SourceBehind};
 
 /// A power flow of one structure, run with whatever values and switch states.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct PowerFlow {
     newton: Option<Box<Newton>>,
     current: Option<Box<Current<Complex64, Blocks<Complex64>>>>,
     /// What of the network keeps it from being computed with its phases alike.
-    only_by_phase: Option<(&'static str, Id)>,
+    only_by_phase: Option<OnlyByPhase>,
 }
 
 /// Admittances of the sources.
@@ -42,7 +42,8 @@ impl PowerFlow {
             regulation: Regulation::default(),
             newton: None,
             current: None,
-            only_by_phase: grid.network().only_by_phase(),
+            only_by_phase: (grid.network().only_by_phase())
+                .or_else(|| grid.network().voltage_limited()),
         }
     }
 
@@ -80,8 +81,8 @@ impl PowerFlow {
         solution: &mut Solution,
     ) -> Result<(), PowerFlowError> {
         let new = self.case.is_new(grid)?;
-        if let Some((component, id)) = self.only_by_phase {
-            return Err(PowerFlowError::OnlyByPhase { component, id });
+        if let Some(found) = self.only_by_phase {
+            return Err(PowerFlowError::OnlyByPhase(found));
         }
         check(grid, "injections", injections)?;
         let start = start.unwrap_or(&[]);

@@ -16,6 +16,7 @@ mod hints;
 mod large;
 mod random;
 mod random_draws;
+mod sources;
 mod statistics;
 mod switches;
 mod tracking;

@@ -29,6 +29,10 @@ fn network(seed: u64) -> Network {
         (l.r0, l.x0) = (Some(3.0 * l.r1), Some(3.0 * l.x1));
         (l.c0, l.tan0) = (Some(l.c1), Some(0.0));
     }
+    let mut beside = network.source[0].clone();
+    beside.id = 9_000;
+    beside.sk *= 0.5;
+    network.source.push(beside);
     network
 }
 
@@ -76,6 +80,11 @@ fn meters(network: &Network, level: f64, phases: &[Phase], seed: u64) -> Vec<Mea
         meter(Kind::ApplianceP { appliance }, sign * s.re, 1e4, 1.0 / 3.0);
         meter(Kind::ApplianceQ { appliance }, sign * s.im, 1e4, 1.0 / 3.0);
     }
+    for (source, s) in grid.sources.iter().zip(&solved.sources) {
+        let (source, s) = (source.id, s * S_BASE_VA);
+        meter(Kind::SourceP { source }, s.re, 2e4, 1.0 / 3.0);
+        meter(Kind::SourceQ { source }, s.im, 2e4, 1.0 / 3.0);
+    }
     all
 }
 
@@ -116,6 +125,13 @@ fn same<F: Form, const P: usize, const B: usize>(
                 "{} {p}",
                 a.id
             );
+        }
+    }
+    for (found, estimate) in tracked.sources.iter().zip(&estimate.sources) {
+        for (p, found) in found.iter().enumerate() {
+            let (re, im) = (F::phase(&estimate.p, p), F::phase(&estimate.q, p));
+            let expected = Complex64::new(re.unwrap().value, im.unwrap().value) / base;
+            assert!(close(*found, expected), "source {} {p}", estimate.id);
         }
     }
     assert!((tracker.objective(grid) / estimate.objective - 1.0).abs() < 1e-6);

@@ -6,7 +6,8 @@ use std::path::Path;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use solver::estimation::{
-    AsymEstimate, AsymEstimator, EstimationError, Kind, Measurement, Options, Phase, Suspicion,
+    AsymEstimate, AsymEstimator, EstimationError, Estimator, Kind, Measurement, Options, Phase,
+    Suspicion, Tracker,
 };
 use solver::network::{Grid, Side, pgm_json};
 use solver::powerflow::{self, AsymOutput, AsymPowerFlow, Method};
@@ -312,4 +313,33 @@ fn no_convergence_names_a_node() {
         solved.grid.node_id.contains(&node) && iterations == 1 && step > 1e-4,
         "{node} {step}"
     );
+}
+
+/// What has not all its phases, or has them in different positions, has no positive sequence of
+/// its own: an estimate without it would be one of another network.
+#[test]
+fn the_symmetric_estimate_names_what_it_cannot_take_in() {
+    for (feeder, named) in [
+        (
+            "13",
+            "asym_line 23 can only be computed by phase: it lacks phases",
+        ),
+        ("4_dy", ""),
+    ] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/ieee");
+        let json = std::fs::read_to_string(root.join(feeder).join("input.json")).unwrap();
+        let grid = Grid::new(&pgm_json::read(&json).unwrap()).unwrap();
+        let source = metered(
+            Kind::Voltage {
+                node: grid.node_id[grid.sources[0].node],
+            },
+            4160.0,
+            10.0,
+        );
+        let options = Options::default();
+        let run = Estimator::new(&grid).run(&grid, std::slice::from_ref(&source), None, &options);
+        let tracker = Tracker::new(Estimator::new(&grid), &grid, &[source], &options);
+        let said = [run.err(), tracker.err()].map(|e| e.map(|e| e.to_string()).unwrap_or_default());
+        assert_eq!(said, [named, named]);
+    }
 }

@@ -145,7 +145,6 @@ fn reason(reason: UnusedReason) -> &'static str {
     match reason {
         UnusedReason::NotFinite => "not_finite",
         UnusedReason::NotEnergised => "not_energised",
-        UnusedReason::SharedSource => "shared_source",
         UnusedReason::CurrentBelowNoise => "current_below_noise",
     }
 }
