@@ -1,7 +1,8 @@
 """power-grid-model for tests/peers_pgm.rs: one calculation a line in, its output a line out.
 
 In: {"calculation": "power_flow", "symmetric": true, "method": "newton_raphson", "tolerance": 1e-12,
-"input": "...", "update": "..."}, the data sets as text. Out: {"output": {...}, "failed": {"0": "..."}},
+"input": "...", "update": "..."}, the data sets as text; without "update" there is one scenario, the input
+as it is. Out: {"output": {...}, "failed": {"0": "..."}},
 the output data set, and the scenarios without a solution; or {"error": "..."}.
 """
 
@@ -15,11 +16,22 @@ from power_grid_model.utils import json_deserialize, json_serialize
 
 def answer(question):
     model = PowerGridModel(json_deserialize(question["input"]))
-    output = getattr(model, f"calculate_{question['calculation']}")(
-        symmetric=question["symmetric"],
-        calculation_method=CalculationMethod[question["method"]],
-        error_tolerance=question["tolerance"],
-        max_iterations=100,
+    dataset = "sym_output" if question["symmetric"] else "asym_output"
+    options = {
+        "symmetric": question["symmetric"],
+        "calculation_method": CalculationMethod[question["method"]],
+        "error_tolerance": question["tolerance"],
+        "max_iterations": 100,
+    }
+    calculate = getattr(model, f"calculate_{question['calculation']}")
+    if "update" not in question:
+        try:
+            output = calculate(**options)
+        except PowerGridError as error:
+            return {"output": [{}], "failed": {"0": str(error)}}
+        return {"output": [json.loads(json_serialize(output, dataset_type=dataset))["data"]], "failed": {}}
+    output = calculate(
+        **options,
         update_data=json_deserialize(question["update"]),
         threading=-1,
         continue_on_batch_error=True,
@@ -28,7 +40,6 @@ def answer(question):
     if model.batch_error is not None:
         errors = model.batch_error
         failed = dict(zip(map(str, errors.failed_scenarios), errors.error_messages))
-    dataset = "sym_output" if question["symmetric"] else "asym_output"
     data = json.loads(json_serialize(output, dataset_type=dataset))["data"]
     return {"output": data, "failed": failed}
 

@@ -2,6 +2,8 @@
 //! sockets, nothing of their inside. Beside them the networks that the solver is measured on.
 
 #[cfg(feature = "grids")]
+pub mod differential;
+#[cfg(feature = "grids")]
 pub mod grids;
 pub mod http;
 pub mod peer;

@@ -4,11 +4,12 @@
 //! `BUSBAR_SEED` starts elsewhere than at 1. A network with a difference is left in the target
 //! directory, its seed is printed.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use busbar_tests::{
-    grids::{Random, scenarios},
+    differential::Differential,
+    grids::{Random, numbers, scenarios},
     peer::Peer,
 };
 use serde_json::{Value, json};
@@ -149,14 +150,10 @@ struct Tally {
 
 #[test]
 fn random_networks_as_power_grid_model_solves_them() -> Result<()> {
-    let first = match std::env::var("BUSBAR_SEED") {
-        Ok(text) => text.parse()?,
-        Err(_) => 1,
-    };
     let mut peer = Peer::start()?;
     let mut tally = Tally::default();
-    let mut different = Vec::new();
-    for seed in first..first + NETWORKS {
+    let mut differential = Differential::new("pgm", env!("CARGO_TARGET_TMPDIR"));
+    for seed in Differential::seeds(NETWORKS)? {
         let question = Question::of_seed(seed);
         if let Err(error) = compare(&question, &mut peer, &mut tally) {
             let expected = question.ask(&mut peer, "newton_raphson")?;
@@ -164,22 +161,10 @@ fn random_networks_as_power_grid_model_solves_them() -> Result<()> {
                 tally.inexact_peer += 1;
                 continue;
             }
-            let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-            fs::write(dir.join(format!("pgm-{seed}-input.json")), &question.input)?;
-            fs::write(
-                dir.join(format!("pgm-{seed}-update.json")),
-                &question.update,
-            )?;
-            different.push(format!("seed {seed}, in {}: {error:#}", dir.display()));
+            differential.note(seed, &question.input, &question.update, &error)?;
         }
     }
-    println!("{tally:?}");
-    ensure!(
-        different.is_empty(),
-        "{} networks differ:\n{}",
-        different.len(),
-        different[..different.len().min(20)].join("\n")
-    );
+    differential.finish(&tally)?;
     // Networks that nobody can solve, or the peer itself not well enough, would prove nothing.
     let networks = NETWORKS as usize;
     ensure!(tally.compared >= 2 * networks, "{tally:?}");
@@ -334,11 +319,4 @@ fn runnable(output: &Value) -> bool {
         let u = numbers(&n["u_pu"]);
         n["energized"] == 0 || !u.is_empty() && u.iter().all(|u| RUNNABLE.contains(u))
     })
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    match value {
-        Value::Array(list) => list.iter().filter_map(Value::as_f64).collect(),
-        one => one.as_f64().into_iter().collect(),
-    }
 }

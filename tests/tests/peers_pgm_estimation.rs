@@ -1,15 +1,17 @@
 //! State estimation against power-grid-model, live: random networks with noisy meters; the weighted
 //! squares of our residuals are never more than those of its Newton-Raphson estimate. What each
 //! meter should have read is taken from either side's output data set by the same code, and the
-//! powers in ours must balance at every node.
+//! powers in ours must balance at every node. Where currents are measured the peer has no
+//! Newton-Raphson; its iterative linear method ends beside the optimum.
 //!
 //! `BUSBAR_SEED` starts elsewhere than at 1.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
 use busbar_tests::{
-    grids::{Data, Meters, Random, objective, readings},
+    differential::Differential,
+    grids::{Data, Meters, Random, numbers, objective, readings},
     peer::Peer,
 };
 use serde_json::{Value, json};
@@ -37,11 +39,12 @@ impl Question {
     /// None where the network has no power flow to take the meters' values from.
     fn of_seed(seed: u64) -> Result<Option<Self>> {
         let by_phase = seed.is_multiple_of(2);
+        let with_currents = seed / 18 % 4 == 0;
         let random = Random {
             by_phase,
             zones: 4,
             nodes: 10,
-            sources_apart: true,
+            sources_apart: false,
         };
         let mut data = random.input(seed);
         let Some(truth) = solved(&data, by_phase)? else {
@@ -52,8 +55,8 @@ impl Question {
             voltages: [0.1, 0.4, 0.9][(seed / 2 % 3) as usize],
             flows: [0.0, 0.3, 0.6][(seed / 6 % 3) as usize],
             injections: 0.1,
-            // By phase, what is taken for granted without a measured angle is not the same.
-            angle: by_phase,
+            currents: if with_currents { 0.5 } else { 0.0 },
+            angle: by_phase && (with_currents || seed / 36 % 2 == 0),
         };
         meters.add(&mut data, &truth, seed);
         let update = readings(&data, &[truth], seed);
@@ -64,11 +67,25 @@ impl Question {
         }))
     }
 
+    fn has_currents(&self) -> bool {
+        let meters = ["sym_current_sensor", "asym_current_sensor"];
+        meters.iter().any(|c| !self.data.rows(c).is_empty())
+    }
+
+    fn has_angle(&self) -> bool {
+        let meters = self.data.rows("asym_voltage_sensor").iter();
+        meters.clone().any(|m| !m["u_angle_measured"].is_null())
+    }
+
     fn ask(&self, peer: &mut Peer) -> Result<Value> {
+        // Its Newton-Raphson takes no current sensors.
+        let method = match self.has_currents() {
+            true => "iterative_linear",
+            false => "newton_raphson",
+        };
         peer.ask(&json!({
             "calculation": "state_estimation", "symmetric": !self.by_phase,
-            "method": "newton_raphson", "tolerance": TOLERANCE, "input": self.data.input(),
-            "update": self.update,
+            "method": method, "tolerance": TOLERANCE, "input": self.data.read_as(&self.update)?,
         }))
     }
 
@@ -132,8 +149,11 @@ fn solved(data: &Data, by_phase: bool) -> Result<Option<Value>> {
 #[derive(Debug, Default)]
 struct Tally {
     compared: usize,
+    with_currents: usize,
+    without_angle: usize,
     below_peer: usize,
     unsolved_by_peer: usize,
+    crashes_of_peer: usize,
     unsolved_by_both: BTreeMap<String, usize>,
     no_power_flow: usize,
     largest_excess: f64,
@@ -141,42 +161,38 @@ struct Tally {
 
 #[test]
 fn objectives_are_not_above_those_of_power_grid_model() -> Result<()> {
-    let first = match std::env::var("BUSBAR_SEED") {
-        Ok(text) => text.parse()?,
-        Err(_) => 1,
-    };
     let mut peer = Peer::start()?;
     let mut tally = Tally::default();
-    let mut different = Vec::new();
-    for seed in first..first + NETWORKS {
+    let mut differential = Differential::new("se", env!("CARGO_TARGET_TMPDIR"));
+    for seed in Differential::seeds(NETWORKS)? {
         let Some(question) = Question::of_seed(seed)? else {
             tally.no_power_flow += 1;
             continue;
         };
         if let Err(error) = compare(&question, &mut peer, &mut tally) {
-            let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-            fs::write(
-                dir.join(format!("se-{seed}-input.json")),
-                question.data.input(),
-            )?;
-            fs::write(dir.join(format!("se-{seed}-update.json")), &question.update)?;
-            different.push(format!("seed {seed}, in {}: {error:#}", dir.display()));
+            differential.note(seed, &question.data.input(), &question.update, &error)?;
         }
     }
-    println!("{tally:?}");
-    ensure!(
-        different.is_empty(),
-        "{} networks differ:\n{}",
-        different.len(),
-        different[..different.len().min(20)].join("\n")
-    );
+    differential.finish(&tally)?;
     // Networks that nobody can estimate would prove nothing.
+    for compared in [tally.compared, tally.with_currents, tally.without_angle] {
+        ensure!(compared >= 40, "{tally:?}");
+    }
     ensure!(tally.compared >= 200, "{tally:?}");
     Ok(())
 }
 
 fn compare(question: &Question, peer: &mut Peer, tally: &mut Tally) -> Result<()> {
-    let expected = question.ask(peer)?;
+    let expected = match question.ask(peer) {
+        // power-grid-model 1.12 ends by a segmentation fault now and then where currents are
+        // measured, in its own process.
+        Err(_) if question.has_currents() => {
+            *peer = Peer::start()?;
+            tally.crashes_of_peer += 1;
+            return Ok(());
+        }
+        answer => answer?,
+    };
     if let Some(error) = expected["error"].as_str() {
         bail!("the peer refuses: {error}");
     }
@@ -222,6 +238,8 @@ fn compare(question: &Question, peer: &mut Peer, tally: &mut Tally) -> Result<()
             "scenario {k}: objective {ours}, theirs {theirs}, {excess:.1e} above"
         );
         tally.compared += 1;
+        tally.with_currents += usize::from(question.has_currents());
+        tally.without_angle += usize::from(question.by_phase && !question.has_angle());
         tally.below_peer += usize::from(excess < -1e-6);
         tally.largest_excess = tally.largest_excess.max(excess);
     }
@@ -256,13 +274,6 @@ fn imbalance(data: &Data, output: &Value) -> f64 {
         }
     }
     injected.values().flatten().map(|left| left.abs()).sum()
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    match value {
-        Value::Array(list) => list.iter().filter_map(Value::as_f64).collect(),
-        one => one.as_f64().into_iter().collect(),
-    }
 }
 
 #[test]

@@ -2,11 +2,13 @@
 //!
 //! Abur and Gómez-Expósito, sections 5.5 to 5.7. Pseudo-measurements are guesses, so one the
 //! meters contradict is no error: it is trusted less, and never outweighs a meter it is
-//! (nearly) interchangeable with, unless that meter's value is a wrong sign or scale.
+//! (nearly) interchangeable with, unless that meter's value is a wrong sign or scale, or the guess
+//! would have to be out of this world.
 
 use super::Suspicion;
+use super::covariance::Covariance;
 use super::equation::{Model, Row, State};
-use super::factor::{Factor, SelectedInverse};
+use super::factor::Factor;
 use super::problem::Observation;
 
 /// Below this fraction of its own variance a residual's variance is rounding: the measurement is
@@ -14,10 +16,9 @@ use super::problem::Observation;
 const CRITICAL: f64 = 1e-5;
 /// Residuals this close differ by rounding only.
 const EQUAL: f64 = 0.999;
-/// A load this many standard deviations from its guess is still nothing unusual.
-const USUAL_GUESS: f64 = 10.0;
-/// A load this many standard deviations from its guess is not to be believed.
-const ABSURD_GUESS: f64 = 50.0;
+/// A load this many standard deviations from its guess is not to be believed: one of 30 times a
+/// guess of a third.
+const ABSURD_GUESS: f64 = 100.0;
 /// Twice the logarithm of 100: leaving a meter out lowers the objective by its squared normalised
 /// residual, so between two that differ by this the odds are a hundred to one.
 const TELLING_DROP: f64 = 9.21;
@@ -50,7 +51,7 @@ impl Check {
     /// Checks an observation at `state`, or at what a linear step from there leads to.
     pub(super) fn new(
         model: Model<'_>,
-        covariance: &SelectedInverse,
+        covariance: &Covariance,
         observation: &Observation,
         state: &State,
         step: Option<&[f64]>,
@@ -60,7 +61,7 @@ impl Check {
         if let Some(step) = step {
             estimated += row.iter().map(|&(column, h)| h * step[column]).sum::<f64>();
         }
-        let variance = covariance.quadratic_form(&model.layout.pattern, row);
+        let variance = covariance.of(&model.layout.pattern, row);
         let residual = observation.residual(estimated);
         let own = observation.sigma * observation.sigma;
         if !observation.used {
@@ -124,11 +125,10 @@ pub(super) fn find(
     // How far off each must be, in its own standard deviations, to explain the residual alone.
     let off = |at: usize| implied_error(&checks[at]).abs() / observations[at].given_sigma;
     let likeliest = |a: &usize, b: &usize| off(*a).total_cmp(&off(*b));
-    let meter = meters().min_by(likeliest);
-    let guess = guesses().min_by(likeliest).filter(|&guess| {
-        let less_off = |meter| off(guess) <= off(meter).min(ABSURD_GUESS);
-        off(guess) <= USUAL_GUESS || meter.is_none_or(less_off)
-    });
+    let no_meter = meters().next().is_none();
+    let guess = guesses()
+        .min_by(likeliest)
+        .filter(|&guess| no_meter || off(guess) <= ABSURD_GUESS);
     match guess {
         Some(at) => {
             let sigma = implied_error(&checks[at])

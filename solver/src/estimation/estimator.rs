@@ -6,6 +6,7 @@ use num_complex::Complex64;
 
 use super::admittances::Admittances;
 use super::bad_data::{self, Check, Finding};
+use super::covariance::Covariance;
 use super::equation::{Model, Row, State};
 use super::factor::{Pivot, SelectedInverse};
 use super::fast::Fast;
@@ -132,9 +133,19 @@ impl<F: Form> EstimatorOf<F> {
         start: Option<&[F::Of<Complex64>]>,
         options: &Options,
     ) -> Result<Estimate<F>, EstimationError> {
-        let modelled = self.run_as_modelled(grid, measurements, start, options)?;
-        let explained = switches::explain(self, grid, measurements, start, options, modelled);
-        Ok(explained)
+        match self.run_as_modelled(grid, measurements, start, options) {
+            Ok(modelled) => Ok(switches::explain(
+                self,
+                grid,
+                measurements,
+                start,
+                options,
+                modelled,
+            )),
+            Err(failed) => {
+                switches::explain_failure(self, grid, measurements, start, options, failed)
+            }
+        }
     }
 
     /// The most likely state with every switch as it is in the grid.
@@ -144,13 +155,10 @@ impl<F: Form> EstimatorOf<F> {
         measurements: &[Measurement],
         start: Option<&[F::Of<Complex64>]>,
         options: &Options,
-    ) -> Result<Estimate<F>, EstimationError> {
+    ) -> Result<Estimate<F>, Failed> {
         if let Some(u) = start.filter(|u| u.len() != grid.node_id.len()) {
-            let expected = grid.node_id.len();
-            return Err(EstimationError::StartLength {
-                found: u.len(),
-                expected,
-            });
+            let (found, expected) = (u.len(), grid.node_id.len());
+            return Err(EstimationError::StartLength { found, expected }.into());
         }
         let model = self.follow(grid)?;
         let (observations, unused) = problem::observe(model, measurements)?;
@@ -173,8 +181,26 @@ impl<F: Form> EstimatorOf<F> {
             start::linear(model, &search.observations, factor, &mut search.state);
         }
         let clean = search.until_clean();
-        let clean = clean.map_err(|error| search.with_what_is_missing(error))?;
+        let clean = clean.map_err(|error| Failed {
+            error: search.with_what_is_missing(error),
+            suspects: search.suspects(),
+        })?;
         Ok(search.estimate(clean, measurements.len(), unused))
+    }
+}
+
+/// Why there is no estimate, and what looked bad on the way: positions in the measurements.
+pub(super) struct Failed {
+    pub(super) error: EstimationError,
+    pub(super) suspects: Vec<usize>,
+}
+
+impl From<EstimationError> for Failed {
+    fn from(error: EstimationError) -> Self {
+        Self {
+            error,
+            suspects: Vec::new(),
+        }
     }
 }
 
@@ -190,7 +216,7 @@ struct Found {
 struct Clean {
     fit: Fit,
     constraints: Constraints,
-    covariance: SelectedInverse,
+    covariance: Covariance,
     checks: Vec<Check>,
     threshold: f64,
     degrees_of_freedom: usize,
@@ -236,6 +262,14 @@ impl Search<'_> {
             missing.extend(parts.into_iter().flat_map(|part| part.sensors));
         }
         error
+    }
+
+    /// What was rejected so far.
+    fn suspects(&self) -> Vec<usize> {
+        let found = self.found.iter();
+        found
+            .map(|found| self.observations[found.at].index)
+            .collect()
     }
 
     /// What to measure in addition.
@@ -299,12 +333,14 @@ impl Search<'_> {
         // start always has an answer, and shows which value it is.
         let step = fit.failure.is_some().then(|| {
             self.state = before;
-            let used = wls::by_falling_weight(&self.observations);
+            let used = wls::by_falling_weight(&constraints, &self.observations);
             self.wls
                 .linearise(model, &constraints, &used, &self.state, |_| true);
             self.wls.linear_step(model)
         });
         let used = self.observations.iter().filter(|o| o.used).count();
+        // Balances that are not eliminated determine something each, and so does what is expected.
+        let used = used + constraints.expected.len() + self.wls.weighted;
         let determining = self
             .wls
             .factor
@@ -312,7 +348,7 @@ impl Search<'_> {
             .iter()
             .filter(|&&p| p == Pivot::Finite)
             .count();
-        let covariance = self.wls.factor.covariance(&model.layout.pattern);
+        let covariance = Covariance::new(&self.wls.factor, &model.layout.pattern);
         let mut row = Row::new();
         let checks: Vec<Check> = (self.observations.iter())
             .map(|o| {
@@ -435,8 +471,13 @@ impl Search<'_> {
                 .zip(&clean.checks)
                 .filter(|(o, _)| o.used)
         };
+        let mut row = Row::new();
+        let mut off = |o: &Observation| {
+            o.residual(self.model.evaluate(o.target, &self.state, &mut row)) / o.sigma
+        };
         let objective = used()
             .map(|(o, check)| (check.residual / o.sigma).powi(2))
+            .chain(clean.constraints.expected.iter().map(|o| off(o).powi(2)))
             .sum();
         let mut critical: Vec<usize> = used()
             .filter(|(o, check)| !o.pseudo && check.sensitivity.is_none())
@@ -487,7 +528,7 @@ impl Search<'_> {
         constraints: &Constraints,
         select: impl Fn(&Observation) -> bool,
     ) -> SelectedInverse {
-        let used = wls::by_falling_weight(&self.observations);
+        let used = wls::by_falling_weight(constraints, &self.observations);
         self.wls
             .linearise(self.model, constraints, &used, &self.state, select);
         self.wls.factor.undetermined(&self.model.layout.pattern)

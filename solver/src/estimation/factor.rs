@@ -73,10 +73,12 @@ pub(super) struct Factor {
     pivot: Vec<Pivot>,
     entries: Vec<(usize, f64)>,
     equations: Vec<Equation>,
+    rank: f64,
 }
 
 impl Factor {
-    pub(super) fn new(pattern: &Pattern) -> Self {
+    /// `rank`: a pivot below this fraction of its row's largest entry is rounding, not information.
+    pub(super) fn new(pattern: &Pattern, rank: f64) -> Self {
         let n = pattern.len();
         Self {
             r: vec![0.0; pattern.entries()],
@@ -85,6 +87,7 @@ impl Factor {
             pivot: vec![Pivot::Free; n],
             entries: Vec::new(),
             equations: Vec::new(),
+            rank,
         }
     }
 
@@ -139,7 +142,7 @@ impl Factor {
             for (at, &column) in columns.iter().enumerate() {
                 place[column] = at + 1;
             }
-            front.reset(1 + columns.len(), least(k));
+            front.reset(1 + columns.len(), self.rank, least(k));
             let children = std::mem::take(&mut passed[k]);
             let own = || own[k].iter().map(|&index| &self.equations[index]);
             for kind in [Pivot::Exact, Pivot::Finite] {
@@ -206,8 +209,14 @@ impl Factor {
         x
     }
 
-    /// Covariance of the unknowns, free ones taken as certain.
-    pub(super) fn covariance(&self, pattern: &Pattern) -> SelectedInverse {
+    /// Entries above the diagonal in the order of the pattern, weights, and what determines each
+    /// unknown.
+    pub(super) fn parts(&self) -> (&[f64], &[f64], &[Pivot]) {
+        (&self.r, &self.d, &self.pivot)
+    }
+
+    /// Covariance of the unknowns within the pattern, free ones taken as certain.
+    pub(super) fn inverse(&self, pattern: &Pattern) -> SelectedInverse {
         self.selected_inverse(pattern, |k| match self.pivot[k] {
             Pivot::Finite => 1.0 / self.d[k],
             Pivot::Exact | Pivot::Free | Pivot::Candidate(_) => 0.0,
@@ -286,7 +295,7 @@ mod tests {
 
     fn solve(n: usize, equations: &[Equation]) -> (Factor, Pattern, Vec<f64>) {
         let pattern = Pattern::full(n);
-        let mut factor = Factor::new(&pattern);
+        let mut factor = Factor::new(&pattern, 1e-9);
         for &(row, rhs, weight) in equations {
             factor.add(row, rhs, weight);
         }
@@ -309,7 +318,7 @@ mod tests {
         );
         // G = [6 9; 9 17], rhs = (20, 35), determinant 21.
         assert!((x[0] - 25.0 / 21.0).abs() < 1e-14 && (x[1] - 30.0 / 21.0).abs() < 1e-14);
-        let z = factor.covariance(&pattern);
+        let z = factor.inverse(&pattern);
         for (row, expected) in [
             (&[(0, 1.0)][..], 17.0 / 21.0),
             (&[(1, 1.0)], 6.0 / 21.0),
@@ -335,7 +344,7 @@ mod tests {
             ],
         );
         assert!((x[0] - 0.54).abs() < 1e-15 && (x[1] - 0.46).abs() < 1e-15);
-        let z = factor.covariance(&pattern);
+        let z = factor.inverse(&pattern);
         assert!((z.quadratic_form(&pattern, &[(0, 1.0)]) - 0.2).abs() < 1e-15);
         assert!(z.quadratic_form(&pattern, &[(0, 1.0), (1, 1.0)]) < 1e-15);
         assert_eq!(factor.pivots(), [Pivot::Exact, Pivot::Finite]);
@@ -379,7 +388,7 @@ mod tests {
     fn candidates_determine_what_is_free() {
         let pattern = Pattern::full(3);
         let chosen = |numbers: [usize; 4]| {
-            let mut factor = Factor::new(&pattern);
+            let mut factor = Factor::new(&pattern, 1e-9);
             let rows: [&[(usize, f64)]; 4] = [
                 &[(0, 1.0), (1, 1.0)],
                 &[(1, 1.0), (2, 1.0)],

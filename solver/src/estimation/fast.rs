@@ -43,6 +43,9 @@ impl<const P: usize, const B: usize> Fast<P, B> {
         let mut flat = network(model);
         fix(model, constraints, &mut flat);
         let slots = slots(model, observations, &mut flat, &mut injections);
+        for o in &constraints.expected {
+            slot(o, &mut flat, &mut injections);
+        }
         Self {
             augmented: Augmented::new(flat),
             injections,
@@ -150,8 +153,8 @@ fn fix<const P: usize>(model: Model<'_>, constraints: &Constraints, flat: &mut F
         }
     }
     for &(node, angle, magnitude) in &constraints.references {
-        for fixed in &mut flat.fixed[node] {
-            fixed.angle |= angle;
+        for (phase, fixed) in flat.fixed[node].iter_mut().enumerate() {
+            fixed.angle |= angle && phase == 0;
             fixed.magnitude |= magnitude;
         }
     }
@@ -206,7 +209,7 @@ fn slot<const P: usize>(
     let voltage = |node| Voltage {
         node,
         phase: o.target.phase,
-        value: 0.0,
+        value: o.value,
         weight: o.weight(),
     };
     match o.target.what {

@@ -3,9 +3,6 @@
 use super::factor::{Equation, Least, Pivot, Weight};
 use super::layout::Pattern;
 
-/// A pivot below this fraction of its row's largest entry is rounding, not information.
-const RANK_TOLERANCE: f64 = 1e-9;
-
 /// The rows that meet in one column, triangular over that column and those it is coupled to.
 #[derive(Default)]
 pub(super) struct Front {
@@ -17,13 +14,16 @@ pub(super) struct Front {
     pub(super) pivot: Vec<Pivot>,
     /// The row being added.
     work: Vec<f64>,
+    /// A pivot below this fraction of its row's largest entry is rounding.
+    rank: f64,
     /// How firmly its first column has to be determined.
     least: Least,
 }
 
 impl Front {
-    pub(super) fn reset(&mut self, size: usize, least: Least) {
+    pub(super) fn reset(&mut self, size: usize, rank: f64, least: Least) {
         self.size = size;
+        self.rank = rank;
         self.least = least;
         self.r.clear();
         self.r.resize(size * size, 0.0);
@@ -73,7 +73,7 @@ impl Front {
             if self.pivot[k] == Pivot::Free {
                 let candidate = matches!(kind, Pivot::Candidate(_));
                 let weak = candidate && w * x * x < self.least.candidate;
-                if weak || x.abs() <= RANK_TOLERANCE * scale {
+                if weak || x.abs() <= self.rank * scale {
                     continue;
                 }
                 for (r, y) in row.iter_mut().zip(rest) {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::equation::{Model, Part, Row, State, Target, What};
 use super::factor::{Factor, Least, Pivot, Weight};
 use super::problem::{self, Constraints, Observation, is_live};
+use super::wls;
 use super::{Kind, Missing, Suggestion, Winding};
 use crate::network::{Grid, Side};
 
@@ -30,7 +31,7 @@ pub(super) fn missing(
     // At the state found, voltages that nothing determines are anything.
     let state = &problem::initial_state(model, &[], None);
     let candidates = candidates(model);
-    let mut factor = Factor::new(&model.layout.pattern);
+    let mut factor = Factor::new(&model.layout.pattern, wls::rank(model));
     let mut row = Row::new();
     for &column in &constraints.fixed {
         factor.add(&[(column, 1.0)], 0.0, Weight::Exact);
@@ -39,7 +40,7 @@ pub(super) fn missing(
         model.evaluate(target, state, &mut row);
         factor.add(&row, 0.0, Weight::Exact);
     }
-    for observation in observations {
+    for observation in observations.iter().copied().chain(&constraints.expected) {
         model.evaluate(observation.target, state, &mut row);
         factor.add(&row, 0.0, Weight::Finite(observation.weight()));
     }

@@ -7,11 +7,12 @@
 //! Abur and Gómez-Expósito, "Power System State Estimation" (2004): chapters 2 and 3 (WLS, orthogonal
 //! factorisation, constraints), 4 (numerical observability), 5 (bad data). Measurements and
 //! results are SI; see [`Kind`] for signs. By phase, an island without a measured angle has the
-//! phases of its source a third of a turn apart.
+//! phases of its source a third of a turn apart, to within what EN 50160 allows.
 
 mod admittances;
 mod augmented;
 mod bad_data;
+mod covariance;
 mod equation;
 mod error;
 mod estimate;

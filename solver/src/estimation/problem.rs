@@ -14,6 +14,10 @@ use crate::network::{ApplianceKind, Element, Grid, Id, Phases, S_BASE_VA, Side, 
 /// A current not above this many standard deviations has no usable direction.
 const CURRENT_NOISE: f64 = 3.0;
 
+/// How far the angles of a source's phases are from a third of a turn apart, standard deviation,
+/// rad: twice it is the unbalance that EN 50160 (4.2.10) allows, a negative sequence of 2 %.
+const SOURCE_UNBALANCE: f64 = 0.01;
+
 /// A measurement that can take part, in per unit of a phase. A symmetrical measurement in an
 /// estimation by phase makes one for each of them, all with the same `index`.
 #[derive(Clone, Debug)]
@@ -330,8 +334,28 @@ pub(super) struct Constraints {
     pub(super) zero: Vec<Target>,
     /// By node: no voltage is measured in its island, so that of a source is assumed.
     pub(super) assumed: Vec<bool>,
-    /// Nodes with a source whose angle, magnitude is kept.
+    /// Nodes with a source whose angle (of its first phase), magnitude is kept.
     pub(super) references: Vec<(usize, bool, bool)>,
+    /// Angles of the other phases of those sources: not kept, but as likely as
+    /// [`SOURCE_UNBALANCE`] says. They take part as observations do.
+    pub(super) expected: Vec<Observation>,
+}
+
+/// The angle that a source's phase is expected to have.
+fn expected_angle(model: Model<'_>, node: usize, phase: usize) -> Observation {
+    let sigma = SOURCE_UNBALANCE;
+    Observation {
+        index: usize::MAX,
+        target: What::Angle(node).of(phase),
+        value: model.grid.clock_angle[node] - TAU / 3.0 * phase as f64,
+        sigma,
+        given_sigma: sigma,
+        unit: 1.0,
+        share: 1.0,
+        zero: 0.0,
+        pseudo: false,
+        used: true,
+    }
 }
 
 impl Constraints {
@@ -365,8 +389,8 @@ impl Constraints {
         constraints
     }
 
-    /// In each island fixes the source's angles unless an angle is measured, and its voltages unless
-    /// one is measured.
+    /// In each island fixes the angle of the source's first phase unless an angle is measured, and its
+    /// voltages unless one is measured.
     fn fix_references(&mut self, model: Model<'_>, observations: &[Observation]) {
         let Model { grid, layout, .. } = model;
         let mut visited = vec![false; grid.node_id.len()];
@@ -390,8 +414,10 @@ impl Constraints {
             let angle = !island.iter().any(|&node| measured[node].1);
             let magnitude = !island.iter().any(|&node| measured[node].0);
             for phase in model.phases() {
-                if angle {
-                    self.fixed.push(layout.theta(source.node, phase));
+                match (angle, phase) {
+                    (false, _) => {}
+                    (true, 0) => self.fixed.push(layout.theta(source.node, phase)),
+                    (true, _) => (self.expected).push(expected_angle(model, source.node, phase)),
                 }
                 if magnitude {
                     self.fixed.push(layout.v(source.node, phase));
@@ -424,6 +450,15 @@ fn island(model: Model<'_>, start: usize, visited: &mut [bool]) -> Vec<usize> {
         }
     }
     island
+}
+
+/// There is an appliance to take up what a node's balance lacks.
+pub(super) fn takes_up(model: Model<'_>, target: Target) -> bool {
+    let What::Infeed(node, _) = target.what else {
+        return false;
+    };
+    let mut appliances = model.layout.appliances_at[node].iter();
+    appliances.any(|&a| appliance_is_live(model, a, target.phase))
 }
 
 /// A balanced voltage in each phase of the model.
@@ -476,17 +511,19 @@ pub(super) fn set_references(model: Model<'_>, constraints: &Constraints, state:
     for &(node, angle, magnitude) in &constraints.references {
         let no_load = Complex64::cis(grid.clock_angle[node]);
         let source = grid.sources.iter().find(|s| s.closed && s.node == node);
-        for (phase, own) in flat(model, no_load).enumerate() {
-            let u = state.u[model.at(node, phase)];
-            if angle && u != Complex64::ZERO {
-                // The whole island turns with its reference, so that a start in another frame
-                // stays near.
-                let turn = own * u.conj() / u.norm();
-                let mut visited = vec![false; grid.node_id.len()];
-                for other in island(model, node, &mut visited) {
+        let first = state.u[model.at(node, 0)];
+        if angle && first != Complex64::ZERO {
+            // The whole island turns with its reference, so that a start in another frame stays
+            // near.
+            let turn = no_load * first.conj() / first.norm();
+            let mut visited = vec![false; grid.node_id.len()];
+            for other in island(model, node, &mut visited) {
+                for phase in model.phases() {
                     state.u[model.at(other, phase)] *= turn;
                 }
             }
+        }
+        for phase in model.phases() {
             if let (true, Some(source)) = (magnitude, source) {
                 let u = &mut state.u[model.at(node, phase)];
                 *u *= source.u_ref.norm() / u.norm();

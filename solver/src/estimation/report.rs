@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use super::covariance::Covariance;
 use super::equation::{Model, Part, Row, State, Target, What};
 use super::factor::SelectedInverse;
 use super::problem::{
@@ -26,7 +27,7 @@ const UNDETERMINED: f64 = 1e-5;
 pub(super) struct Report<'a> {
     pub(super) model: Model<'a>,
     pub(super) state: &'a State,
-    pub(super) covariance: &'a SelectedInverse,
+    pub(super) covariance: &'a Covariance,
     /// See [`super::factor::Factor::undetermined`]; without current magnitudes, whose direction is
     /// ambiguous.
     pub(super) undetermined: &'a SelectedInverse,
@@ -46,9 +47,7 @@ impl Report<'_> {
         let mut row = Row::new();
         let unit = unit / phase_share(target.what, self.model.layout.phases);
         let value = unit * self.model.evaluate(target, self.state, &mut row);
-        let variance = self
-            .covariance
-            .quadratic_form(&self.model.layout.pattern, &row);
+        let variance = self.covariance.of(&self.model.layout.pattern, &row);
         Some(Quantity {
             value: value + 0.0,
             sigma: unit.abs() * variance.sqrt(),

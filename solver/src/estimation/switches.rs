@@ -11,8 +11,10 @@ use std::collections::BTreeSet;
 
 use num_complex::Complex64;
 
+use super::estimator::Failed;
 use super::{
-    Estimate, EstimatorOf, Form, Kind, Measurement, Options, Origin, SuspectedSwitch, UnusedReason,
+    Estimate, EstimationError, EstimatorOf, Form, Kind, Measurement, Options, Origin,
+    SuspectedSwitch, UnusedReason,
 };
 use crate::network::{Branch, BranchKind, Element, Grid, Id, Side};
 
@@ -26,7 +28,6 @@ const TELLING: f64 = 9.0;
 
 /// An estimate for one assumption about the switches, and what speaks against it.
 struct Attempt<F: Form> {
-    grid: Grid,
     estimate: Estimate<F>,
     /// Measurements that speak against it.
     against: Vec<usize>,
@@ -35,11 +36,10 @@ struct Attempt<F: Form> {
 }
 
 impl<F: Form> Attempt<F> {
-    fn new(grid: Grid, measurements: &[Measurement], estimate: Estimate<F>) -> Self {
+    fn new(measurements: &[Measurement], estimate: Estimate<F>) -> Self {
         let readings = impossible_readings(measurements, &estimate);
         let off = readings.map(|(_, off)| off * off).sum::<f64>();
         Self {
-            grid,
             against: against(measurements, &estimate),
             objective: estimate.objective + off,
             estimate,
@@ -109,22 +109,80 @@ pub(super) fn explain<F: Form>(
         start,
         options,
     };
-    let modelled = Attempt::new(grid.clone(), measurements, modelled);
-    let Some((hypothesis, ambiguous_with, better)) = test(estimator, &case, &modelled) else {
-        return modelled.estimate;
+    let now = Now {
+        grid,
+        against: &bad,
+        unobservable: modelled.unobservable.len(),
     };
-    let b = &grid.branches[hypothesis.branch];
-    let suspected = SuspectedSwitch {
-        branch: b.id,
-        side: hypothesis.side,
-        modelled_closed: b.from_closed && b.to_closed,
-        ambiguous_with,
-        objective_before: unchallenged(estimator, &case, grid),
-        objective_after: better.objective,
+    match test(estimator, &case, &now) {
+        Some(explanation) => {
+            let before = unchallenged(estimator, &case, grid);
+            explanation.estimate(grid, before)
+        }
+        None => modelled,
+    }
+}
+
+/// The estimate for other switch states where there is none as modelled, if that explains what
+/// looked bad before it failed.
+pub(super) fn explain_failure<F: Form>(
+    estimator: &mut EstimatorOf<F>,
+    grid: &Grid,
+    measurements: &[Measurement],
+    start: Option<&[F::Of<Complex64>]>,
+    options: &Options,
+    failed: Failed,
+) -> Result<Estimate<F>, EstimationError> {
+    let Failed { error, suspects } = failed;
+    if options.max_rejected == 0 || places(&suspects, measurements).len() < PLACES {
+        return Err(error);
+    }
+    let case = Case {
+        measurements,
+        start,
+        options,
     };
-    Estimate {
-        suspected_switch: Some(suspected),
-        ..better.estimate
+    let now = Now {
+        grid,
+        against: &suspects,
+        unobservable: grid.node_id.len(),
+    };
+    let explanation = test(estimator, &case, &now);
+    explanation
+        .map(|explanation| explanation.estimate(grid, None))
+        .ok_or(error)
+}
+
+/// What there is as modelled.
+struct Now<'a> {
+    grid: &'a Grid,
+    against: &'a [usize],
+    /// How many nodes are not observable.
+    unobservable: usize,
+}
+
+/// A switch in its other state that explains what is bad, and branches that do as well.
+struct Explanation<F: Form> {
+    hypothesis: Hypothesis,
+    ambiguous_with: Vec<Id>,
+    better: Attempt<F>,
+}
+
+impl<F: Form> Explanation<F> {
+    fn estimate(self, modelled: &Grid, objective_before: Option<f64>) -> Estimate<F> {
+        let b = &modelled.branches[self.hypothesis.branch];
+        let suspected = SuspectedSwitch {
+            branch: b.id,
+            side: self.hypothesis.side,
+            modelled_closed: b.from_closed && b.to_closed,
+            ambiguous_with: self.ambiguous_with,
+            objective_before,
+            objective_after: self.better.objective,
+        };
+        Estimate {
+            suspected_switch: Some(suspected),
+            ..self.better.estimate
+        }
     }
 }
 
@@ -139,7 +197,7 @@ fn unchallenged<F: Form>(
         ..case.options.clone()
     };
     let estimate = estimator.run_as_modelled(grid, case.measurements, case.start, &options);
-    Some(Attempt::new(grid.clone(), case.measurements, estimate.ok()?).objective)
+    Some(Attempt::new(case.measurements, estimate.ok()?).objective)
 }
 
 /// What a hypothesis leaves unexplained.
@@ -167,8 +225,8 @@ impl Score {
 fn test<F: Form>(
     estimator: &mut EstimatorOf<F>,
     case: &Case<'_, F>,
-    now: &Attempt<F>,
-) -> Option<(Hypothesis, Vec<Id>, Attempt<F>)> {
+    now: &Now<'_>,
+) -> Option<Explanation<F>> {
     let mut scores: Vec<Score> = Vec::new();
     let mut best: Option<(Score, Attempt<F>)> = None;
     for hypothesis in hypotheses(now, case.measurements) {
@@ -180,7 +238,7 @@ fn test<F: Form>(
         }
         let run = estimator.run_as_modelled(&grid, case.measurements, case.start, case.options);
         let Ok(estimate) = run else { continue };
-        let attempt = Attempt::new(grid, case.measurements, estimate);
+        let attempt = Attempt::new(case.measurements, estimate);
         if !is_enough(&attempt, now, case.measurements) {
             continue;
         }
@@ -205,17 +263,17 @@ fn test<F: Form>(
         }
     }
     others.dedup();
-    Some((hypothesis, others, attempt))
+    Some(Explanation {
+        hypothesis,
+        ambiguous_with: others,
+        better: attempt,
+    })
 }
 
 /// All agrees, but for what may be a bad meter.
-fn is_enough<F: Form>(
-    attempt: &Attempt<F>,
-    now: &Attempt<F>,
-    measurements: &[Measurement],
-) -> bool {
+fn is_enough<F: Form>(attempt: &Attempt<F>, now: &Now<'_>, measurements: &[Measurement]) -> bool {
     attempt.estimate.passed
-        && attempt.estimate.unobservable.len() <= now.estimate.unobservable.len()
+        && attempt.estimate.unobservable.len() <= now.unobservable
         && places(&attempt.against, measurements).len() < PLACES
 }
 
@@ -255,10 +313,10 @@ fn place(kind: Kind) -> (Id, u8) {
 }
 
 /// Branches with something bad at their ends, in their other states; most around first.
-fn hypotheses<F: Form>(now: &Attempt<F>, measurements: &[Measurement]) -> Vec<Hypothesis> {
-    let grid = &now.grid;
+fn hypotheses(now: &Now<'_>, measurements: &[Measurement]) -> Vec<Hypothesis> {
+    let grid = now.grid;
     let mut bad_at = vec![0; grid.node_id.len()];
-    for (id, _) in places(&now.against, measurements) {
+    for (id, _) in places(now.against, measurements) {
         for node in nodes_of(grid, id) {
             bad_at[node] += 1;
         }

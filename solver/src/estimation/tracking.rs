@@ -187,6 +187,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
     pub fn objective(&self, grid: &Grid) -> f64 {
         let model = self.estimator.model(grid);
         (self.observations.iter())
+            .chain(&self.constraints.expected)
             .map(|o| (o.residual(self.tracked.value(model, o)) / o.sigma).powi(2))
             .sum()
     }

@@ -3,10 +3,11 @@
 //! Abur and Gómez-Expósito, sections 2.5, 3.2 and 3.3. The line search is on the L1 merit
 //! function with the penalty of Nocedal and Wright, "Numerical Optimization" (2006), section 18.3.
 
-use super::equation::{Model, Row, State, Target};
+use super::equation::{Model, Row, State, Target, What};
 use super::factor::{Factor, Weight};
-use super::problem::{Constraints, Observation};
+use super::problem::{self, Constraints, Observation};
 use super::{EstimationError, Options};
+use crate::network::Side;
 
 /// Steps below this, pu and rad, are taken whole: the problem is as good as linear there, and
 /// the merit function no longer resolves the gain.
@@ -15,6 +16,16 @@ const WHOLE_STEP: f64 = 1e-3;
 const LONGEST_STEP: f64 = 0.5;
 /// Newton decrement below which the gradient counts as zero, standard deviations.
 const GRADIENT_TOLERANCE: f64 = 1e-4;
+/// A step no larger than this that does not shrink is rounding, once the gradient is zero: that of
+/// voltages times the admittance of a link, which other meters are far less exact than.
+const ROUNDED: f64 = 1e-7;
+/// Admittance from which on a branch is a link or as good as one, pu.
+const STIFF: f64 = 1e6;
+/// How much more the balance of a node without appliances, but with such branches, counts than any
+/// meter. Eliminated exactly it would be solved for whatever comes first in the order, perhaps the
+/// far end of a long line beside a link, and lose eight digits; the power of an appliance is always
+/// good to solve for.
+const AS_GOOD_AS_EXACT: f64 = 1e8;
 /// A decrement that shrinks no more than this has reached rounding, which is above the tolerance
 /// where very exact meters sit on very short lines.
 const STAGNATION: f64 = 0.5;
@@ -30,14 +41,17 @@ struct Linearised {
     start: usize,
     rhs: f64,
     weight: Weight,
+    /// It holds at the solution, whatever is measured.
+    is_constraint: bool,
 }
 
 impl Linearisation {
-    fn push(&mut self, row: &[(usize, f64)], rhs: f64, weight: Weight) {
+    fn push(&mut self, row: &[(usize, f64)], rhs: f64, weight: Weight, is_constraint: bool) {
         self.rows.push(Linearised {
             start: self.entries.len(),
             rhs,
             weight,
+            is_constraint,
         });
         self.entries.extend_from_slice(row);
     }
@@ -60,19 +74,16 @@ impl Linearisation {
             violation: 0.0,
         };
         for (k, linearised) in self.rows.iter().enumerate() {
-            match linearised.weight {
-                Weight::Exact => descent.violation += linearised.rhs.abs(),
-                Weight::Candidate(_) => {}
-                Weight::Finite(w) => {
-                    let change: f64 = self
-                        .row(k)
-                        .iter()
-                        .map(|&(column, h)| h * step[column])
-                        .sum();
-                    descent.half += 0.5 * w * linearised.rhs * linearised.rhs;
-                    descent.slope -= w * linearised.rhs * change;
-                    descent.curvature += w * change * change;
-                }
+            if linearised.is_constraint {
+                descent.violation += linearised.rhs.abs();
+                continue;
+            }
+            if let Weight::Finite(w) = linearised.weight {
+                let row = self.row(k).iter();
+                let change: f64 = row.map(|&(column, h)| h * step[column]).sum();
+                descent.half += 0.5 * w * linearised.rhs * linearised.rhs;
+                descent.slope -= w * linearised.rhs * change;
+                descent.curvature += w * change * change;
             }
         }
         descent
@@ -100,6 +111,8 @@ pub(super) struct Fit {
 pub(super) struct Wls {
     pub(super) factor: Factor,
     linearisation: Linearisation,
+    /// Constraints that take part with a finite weight.
+    pub(super) weighted: usize,
     row: Row,
     step: Vec<f64>,
 }
@@ -107,8 +120,9 @@ pub(super) struct Wls {
 impl Wls {
     pub(super) fn new(model: Model<'_>) -> Self {
         Self {
-            factor: Factor::new(&model.layout.pattern),
+            factor: Factor::new(&model.layout.pattern, rank(model)),
             linearisation: Linearisation::default(),
+            weighted: 0,
             row: Row::new(),
             step: vec![0.0; model.layout.pattern.len()],
         }
@@ -123,9 +137,10 @@ impl Wls {
         state: &mut State,
         options: &Options,
     ) -> Fit {
-        let used = by_falling_weight(observations);
+        let used = by_falling_weight(constraints, observations);
         let mut trial = state.clone();
         let mut penalty = 0.0;
+        let mut last_size = f64::INFINITY;
         let mut fit = Fit {
             iterations: 0,
             gradient_norm: f64::INFINITY,
@@ -159,9 +174,11 @@ impl Wls {
             };
             state.moved(model.layout, &self.step, length, &mut trial);
             std::mem::swap(state, &mut trial);
-            let still =
-                fit.gradient_norm < GRADIENT_TOLERANCE || fit.gradient_norm > STAGNATION * before;
-            if size < options.tolerance && still {
+            let zero = fit.gradient_norm < GRADIENT_TOLERANCE;
+            let still = zero || fit.gradient_norm > STAGNATION * before;
+            let last_size = std::mem::replace(&mut last_size, size);
+            let rounded = zero && size < ROUNDED && size >= last_size;
+            if size < options.tolerance && still || rounded {
                 fit.failure = None;
                 return fit;
             }
@@ -182,16 +199,23 @@ impl Wls {
         linearisation.entries.clear();
         linearisation.rows.clear();
         for &column in &constraints.fixed {
-            linearisation.push(&[(column, 1.0)], 0.0, Weight::Exact);
+            linearisation.push(&[(column, 1.0)], 0.0, Weight::Exact, true);
         }
+        self.weighted = 0;
+        let heaviest = observations.first().map_or(1.0, |o| o.weight());
         for &target in &constraints.zero {
             let value = model.evaluate(target, state, &mut self.row);
-            linearisation.push(&self.row, -value, Weight::Exact);
+            let weight = match is_stiff(model, target) && !problem::takes_up(model, target) {
+                false => Weight::Exact,
+                true => Weight::Finite(AS_GOOD_AS_EXACT * heaviest),
+            };
+            self.weighted += usize::from(weight != Weight::Exact);
+            linearisation.push(&self.row, -value, weight, true);
         }
         for observation in observations.iter().filter(|o| select(o)) {
             let value = model.evaluate(observation.target, state, &mut self.row);
             let weight = Weight::Finite(observation.weight());
-            linearisation.push(&self.row, observation.residual(value), weight);
+            linearisation.push(&self.row, observation.residual(value), weight, false);
         }
         self.factor.clear();
         for (k, linearised) in linearisation.rows.iter().enumerate() {
@@ -252,9 +276,40 @@ impl Wls {
     }
 }
 
-/// Used observations, heaviest first: rotations lose least that way (Björck, 1996, section 4.4).
-pub(super) fn by_falling_weight(observations: &[Observation]) -> Vec<&Observation> {
-    let mut used: Vec<&Observation> = observations.iter().filter(|o| o.used).collect();
+/// Which fraction of a row is still information. A line beside links, and the power of an appliance
+/// there, are 1e9 times smaller than the sum of those, and determine all the same; where there are
+/// none, what is as small comes from losses and charging, and tells nothing.
+pub(super) fn rank(model: Model<'_>) -> f64 {
+    let branches = 0..model.grid.branches.len();
+    let mut stiff = branches.map(|branch| is_stiff_port(model, branch, Side::From));
+    match stiff.any(|stiff| stiff) {
+        true => 1e-12,
+        false => 1e-9,
+    }
+}
+
+fn is_stiff_port(model: Model<'_>, branch: usize, side: Side) -> bool {
+    let (own, _) = model.admittances.port(branch, side);
+    own.iter().any(|y| y.norm() > STIFF)
+}
+
+/// The node of this balance has a link, or a branch as good as one.
+fn is_stiff(model: Model<'_>, balance: Target) -> bool {
+    let What::Infeed(node, _) = balance.what else {
+        return false;
+    };
+    let mut incident = model.layout.incident[node].iter();
+    incident.any(|&(branch, side)| is_stiff_port(model, branch, side))
+}
+
+/// Used observations and what is expected anyway, heaviest first: rotations lose least that way
+/// (Björck, 1996, section 4.4).
+pub(super) fn by_falling_weight<'a>(
+    constraints: &'a Constraints,
+    observations: &'a [Observation],
+) -> Vec<&'a Observation> {
+    let all = observations.iter().chain(&constraints.expected);
+    let mut used: Vec<&Observation> = all.filter(|o| o.used).collect();
     used.sort_by(|a, b| a.sigma.total_cmp(&b.sigma));
     used
 }

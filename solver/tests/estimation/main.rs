@@ -14,6 +14,7 @@ mod feeder;
 mod golden;
 mod hints;
 mod large;
+mod links;
 mod random;
 mod random_draws;
 mod sources;

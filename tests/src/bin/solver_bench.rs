@@ -151,7 +151,8 @@ fn add_meters(input: &mut Data, update: &str, seed: u64, by_phase: bool) -> Resu
         voltages: 1.0,
         flows: if by_phase { 0.0 } else { 0.1 },
         injections: 0.0,
-        // Else its estimate is free to turn the sources' phases apart, ours is not.
+        currents: 0.0,
+        // Else both take the angles between the sources' phases for more or less exact.
         angle: by_phase,
     };
     meters.add(input, outputs.first().context("no scenario")?, seed);

@@ -50,6 +50,25 @@ impl Data {
         })
     }
 
+    /// As an `input` data set in which the sensors read what the first scenario of `update` says.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn read_as(&self, update: &str) -> Result<String> {
+        let update: Value = serde_json::from_str(update)?;
+        let scenario = update["data"][0].as_object().context("no scenario")?;
+        let mut read = self.clone();
+        for (component, readings) in scenario {
+            let rows = read.tables.get_mut(component).into_iter().flatten();
+            for (row, reading) in rows.zip(readings.as_array().into_iter().flatten()) {
+                for (attribute, value) in reading.as_object().into_iter().flatten() {
+                    row[attribute] = value.clone();
+                }
+            }
+        }
+        Ok(read.input())
+    }
+
     /// As an `input` data set.
     #[must_use]
     pub fn input(&self) -> String {

@@ -1,6 +1,7 @@
 //! Made-up networks in power-grid-model's JSON, for benches and comparisons with peers: the same
 //! seed gives the same file.
 
+mod currents;
 mod data;
 mod feeder;
 mod fictional;
@@ -12,4 +13,4 @@ pub use data::Data;
 pub use feeder::feeder;
 pub use fictional::{Course, Fictional, load_scenarios};
 pub use random::{Random, scenarios};
-pub use sensors::{Meters, objective, readings};
+pub use sensors::{Meters, numbers, objective, readings};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Map, Value, json};
 
+use super::currents;
 use super::data::{Data, update};
 
 /// Which things have a meter, and how exact it is. Loads, generators and sources always have one:
@@ -20,12 +21,15 @@ pub struct Meters {
     pub flows: f64,
     /// Share of nodes with a meter of what they inject.
     pub injections: f64,
+    /// Share of those branch ends whose meter sees the current phasor instead of the power: against
+    /// the local voltage, or, where angles are measured, against the network's angle.
+    pub currents: f64,
     /// The voltage meters at sources measure angles as well.
     pub angle: bool,
 }
 
 /// A row of an output data set, by id.
-type Rows<'a> = BTreeMap<i64, (&'a str, &'a Value)>;
+pub(super) type Rows<'a> = BTreeMap<i64, (&'a str, &'a Value)>;
 
 fn by_id(output: &Value) -> Rows<'_> {
     let mut rows = Rows::new();
@@ -50,6 +54,11 @@ fn power_names(terminal: i64) -> Option<(&'static str, &'static str)> {
         8 => ("p_3", "q_3"),
         _ => return None,
     })
+}
+
+/// A terminal of a branch or three-winding transformer.
+fn is_branch(terminal: i64) -> bool {
+    matches!(terminal, 0 | 1 | 6..=8)
 }
 
 impl Meters {
@@ -104,6 +113,15 @@ impl Meters {
                 let Some((p, q)) = power_names(terminal) else {
                     continue;
                 };
+                if is_branch(terminal) && currents::chosen(self.currents, &mut random) {
+                    let global = self.angle && random.random_bool(0.5);
+                    if let Some(meter) =
+                        currents::meter(input, &rows, (id, terminal), global, floor)
+                    {
+                        meters.push((self.component("current_sensor"), meter));
+                        continue;
+                    }
+                }
                 let size = scale(&row[p]).hypot(scale(&row[q]));
                 let meter = json!({
                     "measured_object": id, "measured_terminal_type": terminal,
@@ -121,6 +139,8 @@ impl Meters {
         match (self.by_phase, kind) {
             (true, "voltage_sensor") => "asym_voltage_sensor",
             (false, "voltage_sensor") => "sym_voltage_sensor",
+            (true, "current_sensor") => "asym_current_sensor",
+            (false, "current_sensor") => "sym_current_sensor",
             (true, _) => "asym_power_sensor",
             (false, _) => "sym_power_sensor",
         }
@@ -128,11 +148,13 @@ impl Meters {
 }
 
 /// Largest absolute value of a number or of those of the phases.
-fn scale(value: &Value) -> f64 {
+pub(super) fn scale(value: &Value) -> f64 {
     numbers(value).iter().fold(0.0, |a, b| a.max(b.abs()))
 }
 
-fn numbers(value: &Value) -> Vec<f64> {
+/// A number, or those of the phases.
+#[must_use]
+pub fn numbers(value: &Value) -> Vec<f64> {
     match value {
         Value::Array(list) => list.iter().filter_map(Value::as_f64).collect(),
         one => one.as_f64().into_iter().collect(),
@@ -150,7 +172,10 @@ pub fn readings(input: &Data, outputs: &[Value], seed: u64) -> String {
             if !component.ends_with("_sensor") {
                 continue;
             }
-            let read = meters.iter().map(|meter| read(meter, &rows, &mut random));
+            let read = meters.iter().map(|meter| {
+                let current = currents::read(input, &rows, meter, &mut random);
+                current.unwrap_or_else(|| read(meter, &rows, &mut random))
+            });
             scenario.insert(component.clone(), json!(read.collect::<Vec<_>>()));
         }
         scenario
@@ -195,7 +220,7 @@ pub(super) fn normal(random: &mut StdRng) -> f64 {
 
 /// Sum of the squares of every meter's residual over its standard deviation; `readings` is one
 /// scenario of an update data set. Powers' standard deviation is shared evenly by active and
-/// reactive power. Meters of what is not energised do not count.
+/// reactive power; a current's are those along and across its measured direction. Meters of what is not energised do not count.
 #[must_use]
 pub fn objective(input: &Data, readings: &Value, output: &Value) -> f64 {
     let rows = by_id(output);
@@ -208,6 +233,10 @@ pub fn objective(input: &Data, readings: &Value, output: &Value) -> f64 {
                 continue;
             };
             if row["energized"] == 0 {
+                continue;
+            }
+            if component.ends_with("_current_sensor") {
+                sum += currents::objective(input, &rows, meter, read).unwrap_or(f64::NAN);
                 continue;
             }
             let mut add = |measured: &str, estimated: &str, sigma: f64| {

@@ -2,6 +2,7 @@
 //! and their masters, our master and their outstations, and tshark looking on.
 
 mod capture;
+mod commands;
 mod dnp3py;
 mod master;
 mod outstation;

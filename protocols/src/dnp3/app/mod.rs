@@ -3,6 +3,8 @@
 
 mod command;
 mod header;
+#[cfg(test)]
+pub(crate) mod hostile;
 mod iin;
 mod objects;
 mod value;

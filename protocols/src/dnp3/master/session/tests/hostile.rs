@@ -3,26 +3,13 @@
 use proptest::prelude::*;
 
 use super::bench::*;
-use crate::dnp3::{app::VARIATIONS, master::Request};
+use crate::dnp3::{app::hostile::objects, master::Request};
 
 fn responses() -> impl Strategy<Value = Vec<u8>> {
-    let qualifiers = prop::sample::select(&[0_u8, 1, 2, 6, 7, 8, 9, 0x17, 0x28, 0x39, 0x5B][..]);
-    let header = (
-        0..VARIATIONS.len(),
-        qualifiers,
-        prop::collection::vec(0_u8..4, 0..24),
-    );
-    let headers = prop::collection::vec(header, 0..6);
     let function = prop_oneof![4 => Just(129), 4 => Just(130), 1 => any::<u8>()];
-    (any::<u8>(), function, any::<[u8; 2]>(), headers).prop_map(
-        |(control, function, iin, headers)| {
-            let mut fragment = vec![control, function, iin[0], iin[1]];
-            for (row, qualifier, rest) in headers {
-                let row = &VARIATIONS[row];
-                fragment.extend([row.group, row.variation, qualifier]);
-                fragment.extend(rest);
-            }
-            fragment
+    (any::<u8>(), function, any::<[u8; 2]>(), objects()).prop_map(
+        |(control, function, iin, objects)| {
+            [&[control, function, iin[0], iin[1]][..], &objects].concat()
         },
     )
 }

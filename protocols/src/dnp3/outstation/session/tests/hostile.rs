@@ -6,30 +6,16 @@ use proptest::prelude::*;
 
 use super::bench::*;
 use crate::dnp3::{
-    app::VARIATIONS,
+    app::hostile::objects,
     link::LinkConfig,
     outstation::{OutstationConfig, UnsolicitedConfig},
 };
 
 fn fragments() -> impl Strategy<Value = Vec<u8>> {
-    let qualifiers = prop::sample::select(&[0_u8, 1, 2, 6, 7, 8, 9, 0x17, 0x28, 0x39, 0x5B][..]);
-    let header = (
-        0..VARIATIONS.len(),
-        qualifiers,
-        prop::collection::vec(0_u8..4, 0..24),
-    );
-    let headers = prop::collection::vec(header, 0..6);
     let function = prop_oneof![0_u8..33, Just(129), Just(130), any::<u8>()];
     let control = prop_oneof![(0_u8..16).prop_map(|sequence| 0xC0 | sequence), any::<u8>()];
-    (control, function, headers).prop_map(|(control, function, headers)| {
-        let mut fragment = vec![control, function];
-        for (row, qualifier, rest) in headers {
-            let row = &VARIATIONS[row];
-            fragment.extend([row.group, row.variation, qualifier]);
-            fragment.extend(rest);
-        }
-        fragment
-    })
+    (control, function, objects())
+        .prop_map(|(control, function, objects)| [&[control, function][..], &objects].concat())
 }
 
 #[derive(Clone, Debug)]
