@@ -1,7 +1,7 @@
 //! Random networks of consecutive seeds, each compared with a peer's answer; a network with a
 //! difference is left in the target directory.
 
-use std::{fmt::Debug, fs, ops::Range, path::PathBuf};
+use std::{fs, ops::Range, path::PathBuf};
 
 use anyhow::{Error, Result, ensure};
 
@@ -54,12 +54,11 @@ impl Differential {
         Ok(())
     }
 
-    /// Prints what came of all.
+    /// Ends the run.
     ///
     /// # Errors
     /// Differences.
-    pub fn finish(self, tally: &impl Debug) -> Result<()> {
-        println!("{tally:?}");
+    pub fn finish(self) -> Result<()> {
         let count = self.different.len();
         let told = self.different[..count.min(TOLD)].join("\n");
         ensure!(count == 0, "{count} networks differ:\n{told}");

@@ -13,7 +13,7 @@ use protocols::{
     },
     point::Value,
 };
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::master::{TIME_MS, both, config};
 
