@@ -81,10 +81,7 @@ fn meters_of_all_are_weighed_against_one_another() {
     assert!((estimate.objective - 2.0 / 0.06).abs() < 1e-6);
     assert_eq!(estimate.degrees_of_freedom, 2);
     let mut tracker = Tracker::new(Estimator::new(&grid), &grid, &measured, &keep_all()).unwrap();
-    let tracked = tracker
-        .run(&grid, &measured, Start::Flat)
-        .unwrap()
-        .clone();
+    let tracked = tracker.run(&grid, &measured, Start::Flat).unwrap().clone();
     assert_eq!(tracked.degrees_of_freedom, 2);
     for (found, expected) in tracked.sources.iter().zip([35.0 / 6.0, 13.0 / 3.0]) {
         let found = found[0] * S_BASE_VA / MEGA;
