@@ -122,7 +122,8 @@ fn rank(reason: StatementReason) -> u8 {
     match reason {
         StatementReason::Contract => 0,
         StatementReason::GridFee => 1,
-        StatementReason::Short => 2,
-        StatementReason::Long => 3,
+        StatementReason::Reactive => 2,
+        StatementReason::Short => 3,
+        StatementReason::Long => 4,
     }
 }

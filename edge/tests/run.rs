@@ -10,7 +10,7 @@ use edge::{
     published::{Handle, Request},
     run::{Running, start},
     site::{self, Site},
-    web::api::{NewOrder, OrderStep, OrderView, Problem},
+    web::api::{NewOrder, OrderKind, OrderStep, OrderView, Problem},
 };
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -52,6 +52,7 @@ fn order(client_id: &str, quantity_w: i64) -> NewOrder {
             quantity_w,
             price_per_mwh: 30.0,
         }],
+        kind: OrderKind::default(),
         must: false,
         counterparty: None,
     }

@@ -75,11 +75,12 @@ fn table(invoice: &Invoice) -> String {
             (StatementReason::Contract, true) => "sold to",
             (StatementReason::Contract, false) => "bought from",
             (StatementReason::GridFee, _) => "grid fee to",
+            (StatementReason::Reactive, _) => "reactive power to",
             (StatementReason::Short, _) => "shortfall, from",
             (StatementReason::Long, _) => "surplus, to",
         };
         let energy = match line.reason {
-            StatementReason::GridFee => String::new(),
+            StatementReason::GridFee | StatementReason::Reactive => String::new(),
             _ => format!("{} Wh", line.energy_wh),
         };
         let text = format!("{what} {}", line.counterparty);

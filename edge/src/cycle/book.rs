@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use solver::{
     market::{
-        Contracts, LedgerEntry, Order, OrderId, Pair, Phase, Product, Rulebook, Settlement,
+        Contracts, Kind, LedgerEntry, Order, OrderId, Pair, Phase, Product, Rulebook, Settlement,
         clearing::{Case, Clearing, PriceParts},
     },
     network::Id,
@@ -354,7 +354,9 @@ impl Book {
     pub(super) fn asked_w(case: &Case, unit: Id) -> (f64, f64) {
         use solver::market::Direction;
         let mut asked = (0.0, 0.0);
-        for order in case.orders.iter().filter(|order| order.unit == unit) {
+        let is_active = |order: &&Order| order.terms.kind != Kind::Reactive;
+        let own = case.orders.iter().filter(|order| order.unit == unit);
+        for order in own.filter(is_active) {
             let sum: i64 = order.steps.iter().map(|step| step.quantity_w).sum();
             match order.direction {
                 Direction::Sell => asked.0 += sum as f64,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use protocols::point::PointId;
 use solver::{
     market::{
-        Accepted, Direction, LedgerEntry, Order, OrderId, Pair, Phase, Registry, Rulebook,
+        Accepted, Direction, Kind, LedgerEntry, Order, OrderId, Pair, Phase, Registry, Rulebook,
         Unit as MarketUnit, bilateral,
         clearing::{self, Case, Status as ClearingStatus, clear},
         contracts, rules,
@@ -273,7 +273,12 @@ impl Cycle {
             let Some(&range) = ranges.get(&unit.id) else {
                 continue;
             };
-            if standing.iter().any(|order| order.unit == unit.id) {
+            // Who orders reactive power alone leaves active power to its agent.
+            let is_active = |order: &Order| order.terms.kind != Kind::Reactive;
+            if standing
+                .iter()
+                .any(|order| order.unit == unit.id && is_active(order))
+            {
                 continue;
             }
             for request in agents::orders(unit, range, start) {
@@ -306,15 +311,22 @@ impl Cycle {
 /// promises. The first accepted is served first, its steps in the curve's order; what is cut off is
 /// not awarded.
 fn within_capability(standing: &[Order], units: &[MarketUnit]) -> Vec<Order> {
-    let mut left: BTreeMap<(Id, Direction), i64> = BTreeMap::new();
+    let mut left: BTreeMap<(Id, Direction, bool), i64> = BTreeMap::new();
     for MarketUnit { id, capability, .. } in units {
         let most = |watts: f64| watts.max(0.0).floor() as i64;
-        left.insert((*id, Direction::Sell), most(capability.p_max_w));
-        left.insert((*id, Direction::Buy), most(-capability.p_min_w));
+        for (direction, reactive, watts) in [
+            (Direction::Sell, false, capability.p_max_w),
+            (Direction::Buy, false, -capability.p_min_w),
+            (Direction::Sell, true, capability.q_max_var),
+            (Direction::Buy, true, capability.q_max_var),
+        ] {
+            left.insert((*id, direction, reactive), most(watts));
+        }
     }
     let mut served = Vec::new();
     for order in standing {
-        let Some(left) = left.get_mut(&(order.unit, order.direction)) else {
+        let reactive = order.terms.kind == Kind::Reactive;
+        let Some(left) = left.get_mut(&(order.unit, order.direction, reactive)) else {
             continue;
         };
         let mut order = order.clone();

@@ -1,7 +1,7 @@
 //! What is asked of the loop: decided first, on record next, taken over last.
 
 use solver::market::{
-    Accepted, Direction, LedgerEntry, NewOrder, Phase, Price, Step, Terms, rules,
+    Accepted, Direction, Kind, LedgerEntry, NewOrder, Phase, Price, Step, Terms, rules,
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::parse_rfc3339_s,
     store::Record,
-    web::api::{self, AlarmView, OrderView, Problem},
+    web::api::{self, AlarmView, OrderKind, OrderView, Problem},
 };
 
 /// Refusals of one step that go on record; who sends more is not worth the space.
@@ -263,7 +263,10 @@ fn new_order(order: api::NewOrder) -> Result<NewOrder, Problem> {
         terms: Terms {
             must: order.must,
             counterparty: order.counterparty,
-            ..Terms::default()
+            kind: match order.kind {
+                OrderKind::Energy => Kind::Energy,
+                OrderKind::Reactive => Kind::Reactive,
+            },
         },
     })
 }

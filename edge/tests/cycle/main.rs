@@ -13,7 +13,7 @@ use bench::{Bench, START, US};
 use edge::{
     replay::Replay,
     store::Record,
-    web::api::{Health, IntervalView, NewOrder, OrderStep, Problem},
+    web::api::{Health, IntervalView, NewOrder, OrderKind, OrderStep, Problem},
 };
 use protocols::point::{Action, ActivePower};
 use solver::market::LedgerEntry;
@@ -30,6 +30,7 @@ fn order(client_id: &str, interval: i64, quantity_w: i64, price_per_mwh: f64) ->
             quantity_w,
             price_per_mwh,
         }],
+        kind: OrderKind::default(),
         must: false,
         counterparty: None,
     }

@@ -105,6 +105,54 @@ fn two_who_agree_trade_with_each_other_at_their_price() {
     assert_eq!(money, 0);
 }
 
+/// The wind farm names a price for its reactive power; its active power stays its agent's to offer.
+#[test]
+fn reactive_power_is_ordered_awarded_and_paid() {
+    let mut bench = Bench::new();
+    bench.tick();
+    let offer = NewOrder {
+        kind: OrderKind::Reactive,
+        direction: "buy".to_owned(),
+        ..order("q", START + 10, 2_000_000, 0.001)
+    };
+    let decided = bench.cycle.decide_order(offer, bench.now_us).unwrap();
+    let placed = bench.cycle.settle_decision(&decided).unwrap();
+    assert_eq!(placed.kind, OrderKind::Reactive);
+    let output = bench.until(22);
+    let of = interval(&output, START + 10);
+    assert_eq!(of.phase, "settled", "{:?}", of.message);
+    let award = of.awards.iter().find(|of| of.unit == 101).unwrap();
+    assert!(
+        award.q_var < -1e6 && award.p_w > 4e6 && award.offered_w > 4e6,
+        "{award:?}"
+    );
+    let [bought] = &of.reactive[..] else {
+        panic!("{:?}", of.reactive);
+    };
+    assert_eq!(
+        (bought.account.as_str(), bought.unit),
+        ("windpark", Some(101))
+    );
+    assert_eq!(bought.varh, (award.q_var / 360.0).round() as i64);
+    assert!(
+        bought.price_per_mvarh >= 0.001 && bought.received_micro > 0,
+        "{bought:?}"
+    );
+    let row = of
+        .settlement
+        .iter()
+        .find(|row| row.unit == Some(101))
+        .unwrap();
+    assert_eq!(row.reactive_varh, bought.varh);
+    assert!((row.contracted_wh - award.energy_wh).abs() <= 1, "{row:?}");
+    let money: i64 = of.settlement.iter().map(|s| s.amount_micro).sum();
+    assert_eq!(money, 0);
+    let mut orders = output.published.orders.iter();
+    let placed = orders.find(|o| o.id == placed.id).unwrap();
+    assert!(placed.state.ends_with("awarded") && placed.state != "not_awarded");
+    assert!((placed.awarded_w.unwrap() + award.q_var).abs() < 1.0);
+}
+
 #[test]
 fn a_refusal_goes_on_record_with_the_next_step() {
     let mut bench = Bench::new();

@@ -204,6 +204,7 @@ fn place(order: NewOrder, published: &watch::Sender<Arc<Published>>) -> Result<O
         interval: order.interval,
         direction: order.direction,
         steps: order.steps,
+        kind: order.kind,
         must: false,
         counterparty: None,
         placed_by: "api".to_owned(),
@@ -341,6 +342,7 @@ pub(crate) fn interval(start: &str, phase: &str) -> IntervalView {
         ac_check: None,
         took_us: Some(900),
         contracts: vec![],
+        reactive: vec![],
         settlement: vec![],
     }
 }
@@ -425,6 +427,7 @@ fn state() -> Published {
             quantity_w: 100_000,
             price_per_mwh: 20.0,
         }],
+        kind: OrderKind::default(),
         must: false,
         counterparty: None,
         placed_by: "agent".to_owned(),

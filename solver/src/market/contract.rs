@@ -105,12 +105,28 @@ impl Contract {
     }
 }
 
+/// Reactive power that the network bought of a unit. It is no energy: nothing else reads it so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReactiveContract {
+    /// Who gives it.
+    pub seller: Place,
+    /// Injected, varh; negative where absorbed.
+    pub varh: i64,
+    /// What the seller receives per Mvarh, whichever way it goes.
+    pub price: Price,
+    /// What the seller receives.
+    pub received: Money,
+}
+
 /// The contracts of an interval.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Contracts {
     /// Between peers first, nearest first; then with the residual supplier and the grid above; then
     /// with the network for losses.
     pub contracts: Vec<Contract>,
+    /// Reactive power that was ordered and awarded, by unit; the network buys it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reactive: Vec<ReactiveContract>,
     /// What stays with the network: what all others pay less what they receive, exactly.
     pub rent: Money,
     /// Energy bought by the network and not sold again: losses, Wh (and the rounding to whole Wh).
@@ -142,7 +158,9 @@ impl Contracts {
                 (fee_of, -c.fee),
             ]
         });
-        each.filter(|(place, _)| place.party == *party)
+        let reactive = self.reactive.iter().map(|c| (&c.seller, c.received));
+        each.chain(reactive)
+            .filter(|(place, _)| place.party == *party)
             .map(|(_, money)| money)
             .sum()
     }

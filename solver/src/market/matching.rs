@@ -2,16 +2,21 @@
 //!
 //! What was agreed between two participants comes first, at their price. All else goes to the
 //! nearest: participants with each other, then with the residual supplier and the grid above. What
-//! is delivered and not taken by anybody is lost on the way, and the network buys it.
+//! is delivered and not taken by anybody is lost on the way, and the network buys it. So it does
+//! with reactive power that was ordered.
 
 use super::{
-    Contract, Contracts, Direction, Order, Pair, Party, Place, Price, Rulebook, Unit, amount,
+    Contract, Contracts, Direction, Kind, Order, Pair, Party, Place, Price, ReactiveContract,
+    Rulebook, Unit, amount,
     clearing::{Case, Clearing, NodePower},
     distance::Distances,
     energy_wh,
     pricing::Prices,
 };
-use crate::{network::Grid, powerflow::flows};
+use crate::{
+    network::{Grid, Id},
+    powerflow::flows,
+};
 
 /// What a place still has to sell or buy.
 struct Trade {
@@ -46,6 +51,8 @@ pub fn contracts(
     book.nearest_first(&mut trades, |_, _| true);
     book.losses(&mut trades);
     let contracts = book.contracts;
+    let reactive = reactive(case, clearing, rulebook);
+    let paid = reactive.iter().map(|c| -c.received);
     let network = Party::Network;
     let bought = |c: &Contract| match (c.buyer.party == network, c.seller.party == network) {
         (true, false) => c.energy_wh,
@@ -53,10 +60,45 @@ pub fn contracts(
         _ => 0,
     };
     Contracts {
-        rent: contracts.iter().map(Contract::rent).sum(),
+        rent: contracts.iter().map(Contract::rent).chain(paid).sum(),
         losses_wh: contracts.iter().map(bought).sum(),
         contracts,
+        reactive,
     }
+}
+
+/// What units were awarded of the reactive power that they offered. What they give without an
+/// order has no price.
+fn reactive(case: &Case, clearing: &Clearing, rulebook: &Rulebook) -> Vec<ReactiveContract> {
+    let prices = Prices::new(rulebook.pricing, case, clearing);
+    let ordered = |unit: Id| {
+        let fills = clearing.fills.iter();
+        let of_unit = fills.filter_map(|fill| {
+            let order = case.orders.iter().find(|order| order.id == fill.order)?;
+            let is_its = order.unit == unit && order.terms.kind == Kind::Reactive;
+            is_its.then_some(match order.direction {
+                Direction::Sell => fill.quantity_w,
+                Direction::Buy => -fill.quantity_w,
+            })
+        });
+        of_unit.sum::<f64>()
+    };
+    let made = case.units.iter().filter_map(|unit| {
+        let varh = energy_wh(ordered(unit.id), case.duration_s);
+        let direction = match varh {
+            0 => return None,
+            1.. => Direction::Sell,
+            _ => Direction::Buy,
+        };
+        let price = prices.reactive(unit.id, unit.node, direction);
+        Some(ReactiveContract {
+            seller: place_of(unit),
+            varh,
+            price,
+            received: amount(varh.saturating_abs(), price),
+        })
+    });
+    made.collect()
 }
 
 /// Loading of each branch in the cleared state, 1 being its rating; nothing where it has none.

@@ -22,7 +22,7 @@ mod unit;
 pub(crate) mod utc;
 
 pub use bilateral::{Bilateral, Pair, bilateral};
-pub use contract::{Contract, Contracts, Party, Place, amount, energy_wh};
+pub use contract::{Contract, Contracts, Party, Place, ReactiveContract, amount, energy_wh};
 pub use distance::Distances;
 pub use fee::GridFee;
 pub use gate::{Phase, Product, ProductError};

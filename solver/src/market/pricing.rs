@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Direction, Order, Price,
+    Direction, Kind, Order, Price,
     clearing::{Case, Clearing},
     contract::price,
 };
@@ -29,6 +29,8 @@ pub(super) struct Prices<'a> {
     rule: Pricing,
     case: &'a Case,
     clearing: &'a Clearing,
+    /// Node of the first interface's source.
+    reference: Id,
     uniform: Price,
 }
 
@@ -38,10 +40,11 @@ impl<'a> Prices<'a> {
             rule,
             case,
             clearing,
+            // Without an interface no node has voltage, and nothing is awarded.
+            reference: clearing.exchange.first().map_or(-1, |at| at.node),
             uniform: Price(0),
         };
-        let first = clearing.exchange.first();
-        prices.uniform = first.map_or(Price(0), |at| prices.nodal(at.node));
+        prices.uniform = prices.nodal(prices.reference);
         prices
     }
 
@@ -58,9 +61,28 @@ impl<'a> Prices<'a> {
         }
     }
 
+    /// Of reactive power that a unit was ordered to give, per Mvarh of either direction.
+    pub(super) fn reactive(&self, unit: Id, node: Id, direction: Direction) -> Price {
+        let at = |node: Id| {
+            let found = self.clearing.prices.iter().find(|at| at.node == node);
+            let injected = found.map_or(0.0, |at| at.q_per_mvarh);
+            price(match direction {
+                Direction::Sell => injected,
+                Direction::Buy => -injected,
+            })
+        };
+        let taken = self.taken(unit, direction, true);
+        let asked = taken.iter().map(|&(_, price)| price);
+        match self.rule {
+            Pricing::Nodal => at(node),
+            Pricing::Uniform => asked.fold(at(self.reference), Price::max),
+            Pricing::PayAsBid => mean(&taken).unwrap_or_else(|| at(node)),
+        }
+    }
+
     /// Of a unit's award, delivered or taken.
     pub(super) fn unit(&self, unit: Id, node: Id, direction: Direction) -> Price {
-        let taken = self.taken(unit, direction);
+        let taken = self.taken(unit, direction, false);
         let prices = taken.iter().map(|&(_, price)| price);
         match (self.rule, direction) {
             (Pricing::Nodal, _) => self.nodal(node),
@@ -76,13 +98,16 @@ impl<'a> Prices<'a> {
 
     /// Steps of a unit's orders that were taken: power, W, and price. Without those whose price is
     /// not their owner's.
-    fn taken(&self, unit: Id, direction: Direction) -> Vec<(f64, Price)> {
+    fn taken(&self, unit: Id, direction: Direction, reactive: bool) -> Vec<(f64, Price)> {
         let mut taken = Vec::new();
         for fill in &self.clearing.fills {
             let mut orders = self.case.orders.iter();
             let order = orders.find(|order| order.id == fill.order);
             let of_it = |order: &&Order| {
-                order.unit == unit && order.direction == direction && names_price(order)
+                order.unit == unit
+                    && order.direction == direction
+                    && (order.terms.kind == Kind::Reactive) == reactive
+                    && names_price(order)
             };
             let Some(order) = order.filter(of_it) else {
                 continue;
@@ -103,7 +128,9 @@ impl<'a> Prices<'a> {
 
 fn names_price(order: &Order) -> bool {
     let terms = &order.terms;
-    terms.kind.is_energy() && !terms.must && terms.counterparty.is_none()
+    matches!(terms.kind, Kind::Energy | Kind::Reactive)
+        && !terms.must
+        && terms.counterparty.is_none()
 }
 
 fn mean(taken: &[(f64, Price)]) -> Option<Price> {

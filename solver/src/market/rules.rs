@@ -4,6 +4,8 @@
 //! Rules see the order, the registry, the product and the orders that stand; they change nothing.
 
 mod amend;
+mod curve;
+mod kind;
 
 use std::collections::BTreeSet;
 
@@ -89,7 +91,6 @@ type Rule = fn(&NewOrder, &Context<'_>) -> Result<(), Fault>;
 /// Every rule, in the order in which they are tried: the first that fails is named.
 const RULES: &[(&str, Rule)] = &[
     ("client_id", client_id),
-    ("kind", kind),
     ("counterparty", counterparty),
     ("node", node),
     ("unit", unit),
@@ -97,13 +98,15 @@ const RULES: &[(&str, Rule)] = &[
     ("interval_aligned", interval_aligned),
     ("gate", gate),
     ("horizon", horizon),
+    ("kind", kind::kind),
+    ("alone", kind::alone),
     ("order_count", order_count),
-    ("step_count", step_count),
-    ("quantity", quantity),
-    ("price_bounds", price_bounds),
-    ("monotone", monotone),
-    ("capability", capability),
-    ("self_crossing", self_crossing),
+    ("step_count", curve::step_count),
+    ("quantity", curve::quantity),
+    ("price_bounds", curve::price_bounds),
+    ("monotone", curve::monotone),
+    ("capability", curve::capability),
+    ("self_crossing", curve::self_crossing),
 ];
 
 /// Names of all rules, as they appear in [`Rejection::rule`].
@@ -216,17 +219,6 @@ fn client_id(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault> {
             id.len()
         ),
         "1 to 64 printable ASCII characters without spaces",
-    ))
-}
-
-/// Until the clearing takes the other kinds.
-fn kind(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault> {
-    if request.terms.kind.is_energy() {
-        return Ok(());
-    }
-    Err(fault(
-        "the market does not clear orders of this kind",
-        "an offer or bid for energy",
     ))
 }
 
@@ -407,154 +399,6 @@ fn order_count(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
         ),
         format!("at most {most} orders of a unit for an interval; one order may have many steps"),
     ))
-}
-
-fn step_count(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
-    let most = context.bounds.max_steps;
-    if (1..=most).contains(&request.steps.len()) {
-        return Ok(());
-    }
-    Err(fault(
-        format!("the curve has {} steps", request.steps.len()),
-        format!("1 to {most} steps"),
-    ))
-}
-
-fn quantity(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault> {
-    let Some(at) = request.steps.iter().position(|step| step.quantity_w <= 0) else {
-        return Ok(());
-    };
-    Err(fault(
-        format!(
-            "quantity of step {at} is {} W",
-            request.steps[at].quantity_w
-        ),
-        "quantities of at least 1 W; whether it is sold or bought is the direction's to say",
-    ))
-}
-
-fn price_bounds(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
-    let Bounds {
-        price_min,
-        price_max,
-        ..
-    } = *context.bounds;
-    let outside = |price: Price| price < price_min || price > price_max;
-    let Some(at) = request.steps.iter().position(|step| outside(step.price)) else {
-        return Ok(());
-    };
-    Err(fault(
-        format!(
-            "price of step {at} is {} per MWh",
-            request.steps[at].price.per_mwh()
-        ),
-        format!(
-            "prices from {} to {} per MWh",
-            price_min.per_mwh(),
-            price_max.per_mwh()
-        ),
-    ))
-}
-
-fn monotone(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault> {
-    let falls = |pair: &[Step]| match request.direction {
-        Direction::Sell => pair[1].price < pair[0].price,
-        Direction::Buy => pair[1].price > pair[0].price,
-    };
-    let Some(at) = request.steps.windows(2).position(falls) else {
-        return Ok(());
-    };
-    let (first, second) = (request.steps[at].price, request.steps[at + 1].price);
-    let message = format!(
-        "price goes from {} to {} per MWh at step {}",
-        first.per_mwh(),
-        second.per_mwh(),
-        at + 1
-    );
-    Err(match request.direction {
-        Direction::Sell => fault(message, "prices that rise or stay from step to step"),
-        Direction::Buy => fault(message, "prices that fall or stay from step to step"),
-    })
-}
-
-fn capability(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
-    let unit = find_unit(request, context)?;
-    let most_w = match request.direction {
-        Direction::Sell => unit.capability.p_max_w,
-        Direction::Buy => -unit.capability.p_min_w,
-    }
-    .max(0.0);
-    let total =
-        |steps: &[Step]| -> i128 { steps.iter().map(|step| i128::from(step.quantity_w)).sum() };
-    let asked_w = total(&request.steps);
-    let standing_w: i128 = same_unit_and_interval(unit, request, context)
-        .filter(|order| order.direction == request.direction)
-        .map(|order| total(&order.steps))
-        .sum();
-    if (asked_w + standing_w) as f64 <= most_w {
-        return Ok(());
-    }
-    let verb = match request.direction {
-        Direction::Sell => "deliver",
-        Direction::Buy => "take",
-    };
-    Err(fault(
-        format!(
-            "{asked_w} W and the {standing_w} W already ordered are more than the {most_w} W unit {} can {verb}",
-            unit.id
-        ),
-        format!("at most {} W in all", (most_w - standing_w as f64).max(0.0)),
-    ))
-}
-
-/// A unit that would buy from itself at a gain makes welfare out of nothing.
-fn self_crossing(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
-    let unit = find_unit(request, context)?;
-    let best_of = |direction: Direction, steps: &[Step]| {
-        let prices = steps.iter().map(|step| step.price);
-        match direction {
-            Direction::Sell => prices.min(),
-            Direction::Buy => prices.max(),
-        }
-    };
-    for order in same_unit_and_interval(unit, request, context) {
-        let (Some(own), Some(other)) = (
-            best_of(request.direction, &request.steps),
-            best_of(order.direction, &order.steps),
-        ) else {
-            continue;
-        };
-        let (crosses, limit) = match (request.direction, order.direction) {
-            (Direction::Sell, Direction::Buy) => (own < other, "at least"),
-            (Direction::Buy, Direction::Sell) => (own > other, "at most"),
-            _ => (false, ""),
-        };
-        if crosses {
-            return Err(fault(
-                format!(
-                    "at {} per MWh unit {} would trade with its own order {}",
-                    own.per_mwh(),
-                    unit.id,
-                    order.id
-                ),
-                format!("prices of {limit} {} per MWh", other.per_mwh()),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn same_unit_and_interval<'a>(
-    unit: &Unit,
-    request: &NewOrder,
-    context: &Context<'a>,
-) -> impl Iterator<Item = &'a Order> {
-    let (id, interval) = (unit.id, request.interval);
-    context
-        .standing
-        .iter()
-        .copied()
-        .filter(move |order| order.unit == id && order.interval == interval)
 }
 
 /// At most twenty ids; a rejection is read by a person.

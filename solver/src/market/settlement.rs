@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Contracts, Money, Party, Place, Price, contract::amount};
+use super::{Contracts, Money, Party, Place, Price, ReactiveContract, contract::amount};
 use crate::network::Id;
 
 /// How far a meter's energy can be trusted.
@@ -57,6 +57,8 @@ pub enum StatementReason {
     Contract,
     /// Grid fee of a contract.
     GridFee,
+    /// Reactive power that was ordered, at its price, as awarded: no meter counts it.
+    Reactive,
     /// Less delivered, or more taken, than contracted.
     Short,
     /// More delivered, or less taken, than contracted.
@@ -76,7 +78,10 @@ pub struct StatementLine {
     pub node: Id,
     /// Energy delivered, Wh; negative where taken.
     pub energy_wh: i64,
-    /// Price.
+    /// Reactive power injected, varh; negative where absorbed. Only on lines for it.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub reactive_varh: i64,
+    /// Price, per MWh or Mvarh.
     pub price: Price,
     /// What the party receives; negative where it pays.
     pub received: Money,
@@ -84,12 +89,17 @@ pub struct StatementLine {
     pub quality: Option<MeterQuality>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_none(varh: &i64) -> bool {
+    *varh == 0
+}
+
 /// A party's lines and their sum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
     /// Whose.
     pub party: Party,
-    /// Lines: contracts, each with its fee, then deviations.
+    /// Lines: contracts, each with its fee, reactive power, then deviations.
     pub lines: Vec<StatementLine>,
     /// Their sum.
     pub balance: Money,
@@ -143,6 +153,7 @@ pub fn settle(
                 unit: place.unit,
                 node: place.node,
                 energy_wh,
+                reactive_varh: 0,
                 price,
                 received,
                 quality: None,
@@ -161,6 +172,10 @@ pub fn settle(
             }
         }
     }
+    for of in &contracts.reactive {
+        let own = lines.entry(of.seller.party.clone()).or_default();
+        own.push(reactive_line(of));
+    }
     for (place, (delivered_wh, quality)) in metered(&contracted, meters) {
         let as_contracted = contracted.get(&place).copied().unwrap_or(0);
         let deviation = delivered_wh.saturating_sub(as_contracted);
@@ -171,6 +186,20 @@ pub fn settle(
     Settlement {
         interval,
         statements: statements(lines),
+    }
+}
+
+fn reactive_line(of: &ReactiveContract) -> StatementLine {
+    StatementLine {
+        reason: StatementReason::Reactive,
+        counterparty: Party::Network,
+        unit: of.seller.unit,
+        node: of.seller.node,
+        energy_wh: 0,
+        reactive_varh: of.varh,
+        price: of.price,
+        received: of.received,
+        quality: None,
     }
 }
 
@@ -230,6 +259,7 @@ fn deviation_line(
         unit: place.unit,
         node: place.node,
         energy_wh: deviation_wh,
+        reactive_varh: 0,
         price,
         received: amount(deviation_wh, price),
         quality: Some(quality),

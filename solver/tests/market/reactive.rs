@@ -2,8 +2,10 @@
 
 use solver::{
     market::{
-        Direction, Kind, Order, OrderId, Price, Step, Terms,
+        Contracts, Direction, Kind, Meter, MeterQuality, Money, Order, OrderId, Party, Place,
+        Price, Pricing, ReactiveContract, Rulebook, StatementReason, Step, Terms,
         clearing::{Case, Clearing, Names, Options, Status, Verdict, clear, explain, price_parts},
+        contracts, settle,
     },
     network::Id,
 };
@@ -119,4 +121,74 @@ fn the_cheaper_step_is_taken_first() {
     free.orders.pop();
     let free = run(&free).cost_per_h;
     assert!((clearing.cost_per_h - free - bill).abs() < 1e-3, "{free}");
+}
+
+/// What the wind farm is paid for its 300 kvar over 15 min, 75 000 varh, at each pricing rule.
+#[test]
+fn reactive_power_that_was_ordered_is_paid_for_and_never_read_as_energy() {
+    let mut case = scarce();
+    let free = contracts_of(&case, Pricing::Nodal);
+    assert_eq!(
+        free.1.reactive,
+        [],
+        "what is given without an order has no price"
+    );
+    let steps = [(200_000, 1_000), (200_000, 2_000)];
+    case.orders.push(offer(900, 101, Direction::Buy, &steps));
+    let expected = |price: i64| ReactiveContract {
+        seller: Place {
+            party: Party::Participant("wka-7".to_owned()),
+            unit: Some(101),
+            node: 7,
+        },
+        varh: -75_000,
+        price: Price(price),
+        // Per Mvarh, and the wind farm gives 0.075 of them; half to even.
+        received: Money((0.075 * price as f64).round_ties_even() as i64),
+    };
+    for pricing in [Pricing::Nodal, Pricing::Uniform, Pricing::PayAsBid] {
+        let (clearing, made) = contracts_of(&case, pricing);
+        let nodal = clearing.prices.iter().find(|at| at.node == 7).unwrap();
+        let price = match pricing {
+            Pricing::Nodal => (-nodal.q_per_mvarh * 1e6).round_ties_even() as i64,
+            // Reactive power is worth nothing at the source, so who was taken gets what it asked for.
+            Pricing::Uniform => 2_000,
+            // 200 kvar at 1000 and 100 kvar at 2000.
+            Pricing::PayAsBid => 1_333,
+        };
+        assert_eq!(made.reactive, [expected(price)], "{pricing:?}");
+        assert!(pricing != Pricing::Nodal || price > 100_000, "{price}");
+        let energy: i64 = made.delivered_wh(&made.reactive[0].seller.party);
+        assert_eq!(energy, free.1.delivered_wh(&made.reactive[0].seller.party));
+        let meter = Meter {
+            party: made.reactive[0].seller.party.clone(),
+            unit: Some(101),
+            node: 7,
+            delivered_wh: energy,
+            quality: MeterQuality::Metered,
+        };
+        let settled = settle(0, &made, &[meter], &Rulebook::default().imbalance);
+        assert_eq!(settled.sum(), Money(0));
+        let network = settled.statements.last().unwrap();
+        assert_eq!(
+            (&network.party, network.balance),
+            (&Party::Network, made.rent)
+        );
+        let lines = settled.statements.iter().flat_map(|of| &of.lines);
+        let of_it: Vec<_> = lines
+            .filter(|line| line.reason == StatementReason::Reactive)
+            .map(|line| (line.energy_wh, line.reactive_varh, line.received))
+            .collect();
+        assert_eq!(of_it, [(0, -75_000, made.reactive[0].received)]);
+    }
+}
+
+fn contracts_of(case: &Case, pricing: Pricing) -> (Clearing, Contracts) {
+    let clearing = run(case);
+    let rulebook = Rulebook {
+        pricing,
+        ..Rulebook::default()
+    };
+    let made = contracts(&feeder::network(), case, &clearing, &[], &rulebook);
+    (clearing, made)
 }

@@ -40,6 +40,8 @@ pub struct IntervalView {
     pub took_us: Option<u64>,
     /// Who sold what to whom.
     pub contracts: Vec<ContractView>,
+    /// Reactive power that the network bought.
+    pub reactive: Vec<ReactiveView>,
     /// Who paid whom, once settled.
     pub settlement: Vec<SettlementView>,
 }
@@ -139,6 +141,23 @@ pub struct ContractView {
     pub bilateral: bool,
 }
 
+/// Reactive power that the network bought of a unit.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ReactiveView {
+    /// Account of who gives it.
+    pub account: String,
+    /// Unit.
+    pub unit: Option<i32>,
+    /// Node.
+    pub node: i32,
+    /// Injected, varh; negative where absorbed.
+    pub varh: i64,
+    /// What it is paid, per Mvarh of either direction.
+    pub price_per_mvarh: f64,
+    /// What it receives, micro-currency.
+    pub received_micro: i64,
+}
+
 /// One line of a settlement.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct SettlementView {
@@ -152,6 +171,8 @@ pub struct SettlementView {
     pub metered_wh: i64,
     /// `metered`, `estimated` or `missing`.
     pub quality: String,
+    /// Reactive power that was ordered, injected, varh; negative where absorbed.
+    pub reactive_varh: i64,
     /// What the account receives (negative: pays), micro-currency.
     pub amount_micro: i64,
 }
@@ -177,8 +198,12 @@ pub struct NewOrder {
     pub interval: String,
     /// `sell` or `buy`.
     pub direction: String,
-    /// The curve.
+    /// The curve; none for storage.
+    #[serde(default)]
     pub steps: Vec<OrderStep>,
+    /// What the curve is of; by default active power.
+    #[serde(default)]
+    pub kind: OrderKind,
     /// Must-run (`sell`) or must-serve (`buy`): taken whatever the price; what is said of prices does
     /// not count.
     #[serde(default)]
@@ -188,13 +213,25 @@ pub struct NewOrder {
     pub counterparty: Option<String>,
 }
 
+/// What an order is of.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
+#[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
+pub enum OrderKind {
+    /// Mean active power over the interval.
+    #[default]
+    Energy,
+    /// Reactive power: quantities in var, prices per Mvarh. `sell` injects, `buy` absorbs; the unit
+    /// is paid at least its price for either.
+    Reactive,
+}
+
 /// One step of an order's curve.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderStep {
-    /// Power added by this step, W.
+    /// Power added by this step, W; of reactive power, var.
     pub quantity_w: i64,
-    /// Limit price, per MWh.
+    /// Limit price, per MWh; of reactive power, per Mvarh.
     pub price_per_mwh: f64,
 }
 
@@ -203,7 +240,7 @@ pub struct OrderStep {
 #[schema(example = json!({
     "id": 41, "client_id": "a1", "participant": "prosumers", "unit": 93, "node": 3,
     "interval": "2026-06-21T12:00:10Z", "direction": "sell",
-    "steps": [{ "quantity_w": 50000, "price_per_mwh": 20.0 }], "must": false,
+    "steps": [{ "quantity_w": 50000, "price_per_mwh": 20.0 }], "kind": { "of": "energy" }, "must": false,
     "counterparty": null, "placed_by": "api",
     "state": "accepted", "awarded_w": null,
     "receipt": {
@@ -228,6 +265,8 @@ pub struct OrderView {
     pub direction: String,
     /// The curve.
     pub steps: Vec<OrderStep>,
+    /// What the curve is of.
+    pub kind: OrderKind,
     /// Taken whatever the price.
     pub must: bool,
     /// Who alone it trades with.
@@ -236,7 +275,7 @@ pub struct OrderView {
     pub placed_by: String,
     /// `accepted`, `cancelled`, `awarded`, `partly_awarded`, `not_awarded`.
     pub state: String,
-    /// Power awarded, W.
+    /// Power awarded, W; of reactive power, var.
     pub awarded_w: Option<f64>,
     /// In the answer to placing or cancelling: where that is on record.
     pub receipt: Option<ReceiptView>,

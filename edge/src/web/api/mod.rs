@@ -18,7 +18,7 @@ pub use account::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, Use
 pub use explain::{ExplanationView, LimitPartView, PricePartsView, ReliefView, StepView};
 pub use market::{
     AcCheckView, AwardView, BindingView, ContractView, IntervalView, LedgerKey, NewOrder,
-    OrderStep, OrderView, PriceView, ReceiptView, SettlementView,
+    OrderKind, OrderStep, OrderView, PriceView, ReactiveView, ReceiptView, SettlementView,
 };
 pub use network::{
     BranchState, BranchView, EstimateView, NetworkState, NetworkView, NodeState, NodeView,

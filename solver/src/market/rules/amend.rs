@@ -1,7 +1,7 @@
 //! Replacing an order that stands.
 
 use super::{Context, Rejection, checked, fault, reject};
-use crate::market::{Direction, NewOrder, Order, utc::utc};
+use crate::market::{Direction, Kind, NewOrder, Order, utc::utc};
 
 /// Decides on an order that replaces one which stands: same sender's id, unit, interval and
 /// direction. It keeps its number, and so its place in time, where it asks for no more and at no
@@ -51,14 +51,15 @@ pub fn amend(request: &NewOrder, old: &Order, context: &Context<'_>) -> Result<O
 
 /// Whether a new curve is nowhere better for the sender's chances than the old one.
 fn keeps_its_place(new: &Order, old: &Order) -> bool {
+    let rises = new.direction == Direction::Sell || new.terms.kind == Kind::Reactive;
     let mut steps = new.steps.iter().zip(&old.steps);
     new.terms == old.terms
         && new.steps.len() <= old.steps.len()
         && steps.all(|(step, before)| {
             step.quantity_w <= before.quantity_w
-                && match new.direction {
-                    Direction::Sell => step.price >= before.price,
-                    Direction::Buy => step.price <= before.price,
+                && match rises {
+                    true => step.price >= before.price,
+                    false => step.price <= before.price,
                 }
         })
 }
