@@ -126,6 +126,7 @@ mod tests {
             battery,
             fallback_p_w: 0.0,
             ramp_w_per_s: 1e4,
+            q_lag_s: 0.0,
         }
     }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use solver::{
     dispatch::{
         ActivePower, Authority, Clamp, Control, DispatchError, Fallback, Power, Quantity, Reading,
-        Request, Setpoint, Tolerance, UnitControl, Way, arbitrate, common_time_s, setpoint,
+        Request, Setpoint, Tolerance, UnitControl, Way, arbitrate, setpoint, shares,
         verify_readback, verify_response,
     },
     market::{Capability, Product, clearing::Award},
@@ -264,39 +264,69 @@ proptest! {
     }
 }
 
-fn way(from: (f64, f64), to: (f64, f64), ramp_w_per_s: f64) -> Way {
+fn way(from: (f64, f64), to: (f64, f64), ramp_w_per_s: f64, q_lag_s: f64) -> Way {
     let power = |(p_w, q_var)| Power { p_w, q_var };
     Way {
         from: power(from),
         to: power(to),
         ramp_w_per_s,
+        q_lag_s,
     }
 }
 
 #[test]
 fn all_units_take_the_slowest_ones_time() {
     let ways = [
-        way((0.0, 0.0), (1000.0, 0.0), 1000.0),
+        way((0.0, 0.0), (1000.0, 0.0), 1000.0, 0.0),
         // 2400 W at 300 W/s: 8 s, downwards too
-        way((1200.0, 500.0), (-1200.0, -300.0), 300.0),
-        way((5.0, 0.0), (f64::NAN, 0.0), 300.0),
+        way((1200.0, 500.0), (-1200.0, -300.0), 300.0, 0.0),
+        way((5.0, 0.0), (f64::NAN, 0.0), 300.0, 0.0),
     ];
-    assert_eq!(common_time_s(&ways, 60.0), 8.0);
-    assert_eq!(common_time_s(&ways, 5.0), 5.0);
-    assert_eq!(common_time_s(&[], 60.0), 0.0);
-    assert_eq!(ways[0].rate_w_per_s(8.0), 125.0);
+    assert_eq!(shares(&ways, 2.0, 60.0), [0.25, 0.5, 0.75, 1.0]);
+    assert_eq!(shares(&ways, 2.0, 4.0), [0.5, 1.0]);
+    // a feeder beyond its limits, and nobody to wait for
+    assert_eq!(shares(&ways, 2.0, 0.0), [1.0]);
+    assert_eq!(shares(&[], 2.0, 60.0), [1.0]);
 }
 
 #[test]
 fn a_way_is_straight_and_ends_at_the_award() {
-    let way = way((1200.0, 500.0), (-1200.0, -300.0), 300.0);
-    let at = |share| {
-        let Power { p_w, q_var } = way.at(share);
+    let way = way((1200.0, 500.0), (-1200.0, -300.0), 300.0, 0.0);
+    let told = |begin, end| {
+        let Power { p_w, q_var } = way.told((begin, end), 1.0);
         (p_w, q_var)
     };
-    assert_eq!(at(-1.0), (1200.0, 500.0));
-    assert_eq!(at(0.25), (600.0, 300.0));
-    assert_eq!(at(0.75), (-600.0, -100.0));
-    assert_eq!(at(1.0), (-1200.0, -300.0));
-    assert_eq!(at(1.7), (-1200.0, -300.0));
+    assert_eq!(told(0.0, 0.25), (600.0, 300.0));
+    assert_eq!(told(0.25, 0.75), (-600.0, -100.0));
+    assert_eq!(told(0.75, 1.0), (-1200.0, -300.0));
+}
+
+/// A device of first order, simulated: its reactive power is on the straight line at every stage's
+/// end, and what it is told never leaves what is between here and the award.
+#[test]
+fn reactive_power_that_lags_keeps_up() {
+    let lagging = way((1200.0, 500.0), (-1200.0, -300.0), 480.0, 2.0);
+    let quick = way((0.0, 0.0), (100.0, 100.0), 480.0, 0.5);
+    let shares = shares(&[lagging, quick], 1.0, 60.0);
+    // By hand: fifths while 5 s are what active power takes, then 1 - exp(-1/2) of what is left.
+    for (share, hand) in shares.iter().zip([0.2, 0.4, 0.6, 0.757_388, 0.852_848]) {
+        assert!((share - hand).abs() < 1e-6, "{share} {hand}");
+    }
+    for way in [lagging, quick] {
+        let (mut q_var, mut begin) = (way.from.q_var, 0.0);
+        for &end in &shares {
+            let told = way.told((begin, end), 1.0);
+            let (low, high) = (
+                way.from.q_var.min(way.to.q_var),
+                way.from.q_var.max(way.to.q_var),
+            );
+            assert!((low..=high).contains(&told.q_var), "{told:?}");
+            q_var += (told.q_var - q_var) * (1.0 - (-1.0 / way.q_lag_s).exp());
+            let line = way.from.q_var + end * (way.to.q_var - way.from.q_var);
+            let off = (q_var - line).abs() / (high - low);
+            // The last stage is cut short: a twentieth is close enough.
+            assert!(off < if end < 1.0 { 1e-9 } else { 0.05 }, "{off} at {end}");
+            begin = end;
+        }
+    }
 }

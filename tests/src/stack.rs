@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU8, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -26,8 +26,8 @@ pub const PASSWORD: &str = "correct-horse-battery";
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Scenario of the simulator: a file name in `sim-rtu/scenarios`, without `.toml`.
-    pub scenario: String,
+    /// Scenario of the simulator.
+    pub scenario: PathBuf,
     /// Address of every simulated device.
     pub ip: Ipv4Addr,
     /// Address of the web interface.
@@ -57,7 +57,7 @@ impl Plan {
         let bin = binaries()?;
         let dir = bin.join("busbar-stacks").join(format!("{name}-{pid}"));
         Ok(Self {
-            scenario: scenario.into(),
+            scenario: scenario_file(scenario),
             ip,
             web_ip: ip,
             web_port: 8080,
@@ -89,6 +89,13 @@ pub fn workspace() -> PathBuf {
     tests.parent().unwrap_or(tests).to_owned()
 }
 
+/// One of the simulator's own scenarios.
+#[must_use]
+pub fn scenario_file(name: &str) -> PathBuf {
+    let folder = workspace().join("sim-rtu/scenarios");
+    folder.join(format!("{name}.toml"))
+}
+
 /// A running simulator, and an appliance that may be started, stopped and killed.
 #[derive(Debug)]
 pub struct Stack {
@@ -108,16 +115,13 @@ impl Stack {
     pub fn start(plan: Plan) -> Result<Self> {
         let _ = fs::remove_dir_all(&plan.dir);
         fs::create_dir_all(&plan.dir).with_context(|| plan.dir.display().to_string())?;
-        let scenario = workspace()
-            .join("sim-rtu/scenarios")
-            .join(format!("{}.toml", plan.scenario));
         let sim = spawn(
             &plan,
             "busbar-sim",
             &[
                 "run".as_ref(),
                 "--scenario".as_ref(),
-                scenario.as_os_str(),
+                plan.scenario.as_os_str(),
                 "--listen".as_ref(),
                 plan.ip.to_string().as_ref(),
             ],
@@ -357,4 +361,28 @@ pub fn wait(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
         }
         thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Waits until three intervals were dispatched and says when the third began, UTC, ms.
+///
+/// # Errors
+/// When they were not within 120 s.
+pub fn third_interval(client: &Client) -> Result<i64> {
+    let mut starts: Vec<String> = Vec::new();
+    let three = wait(Duration::from_secs(120), || {
+        let dispatch = client.json("/api/v1/dispatch").unwrap_or_default();
+        for row in dispatch.as_array().into_iter().flatten() {
+            if let Some(start) = row["interval"].as_str()
+                && !starts.iter().any(|s| s == start)
+            {
+                starts.push(start.to_owned());
+            }
+        }
+        starts.len() >= 3
+    });
+    ensure!(
+        three,
+        "only these intervals were dispatched within 120 s: {starts:?}"
+    );
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64)
 }

@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use busbar_tests::{
-    stack::{Plan, Stack, wait},
+    stack::{self, Plan, Stack, wait},
     truth::{extremes, rows},
 };
 use serde_json::Value;
@@ -49,7 +49,7 @@ fn the_loop_closes_within_limits_at_near_optimal_cost() -> Result<()> {
 
     stack.start_edge()?;
     let client = stack.login()?;
-    let third = third_interval(&client)?;
+    let third = stack::third_interval(&client)?;
     let mut costs = Vec::new();
     for _ in 0..30 {
         thread::sleep(Duration::from_secs(1));
@@ -115,29 +115,6 @@ fn loads_pay(client: &busbar_tests::http::Client, interval: &Value) -> Result<()
         );
     }
     Ok(())
-}
-
-/// Waits until three intervals were dispatched and says when the third began, UTC, ms.
-fn third_interval(client: &busbar_tests::http::Client) -> Result<i64> {
-    let mut starts: Vec<String> = Vec::new();
-    let three = wait(Duration::from_secs(120), || {
-        let dispatch = client.json("/api/v1/dispatch").unwrap_or_default();
-        for row in dispatch.as_array().into_iter().flatten() {
-            if let Some(start) = row["interval"].as_str()
-                && !starts.iter().any(|s| s == start)
-            {
-                starts.push(start.to_owned());
-            }
-        }
-        starts.len() >= 3
-    });
-    ensure!(
-        three,
-        "only these intervals were dispatched within 120 s: {starts:?}"
-    );
-    Ok(std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)?
-        .as_millis() as i64)
 }
 
 /// What everybody receives and pays comes to nothing, to the micro-unit.

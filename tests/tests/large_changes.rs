@@ -39,16 +39,21 @@ fn large_changes_stay_within_limits_on_the_way() -> Result<()> {
     let mut stack = Stack::start(Plan::for_test("large-changes", "noon")?)?;
     // The wind farm may rise as fast as its device can, ten times as fast as in the example.
     let site = fs::read_to_string(stack.site())?;
-    let fast = site.replace("ramp_w_per_s = 150000 ", "ramp_w_per_s = 1500000 ");
+    let fast = site.replace("ramp_w_per_s = 150000\n", "ramp_w_per_s = 1500000\n");
     ensure!(fast != site, "the example's wind farm has another ramp");
     fs::write(stack.site(), fast)?;
     stack.start_edge()?;
     let client = stack.login()?;
 
     // The first intervals find the feeder uncontrolled.
-    let mut starts = open_intervals(&client)?.split_off(2);
-    starts.truncate(ROUNDS);
-    ensure!(starts.len() == ROUNDS, "only {starts:?} are open");
+    let mut starts = Vec::new();
+    // Between a gate and the next start one less is open.
+    let enough = wait(Duration::from_secs(15), || {
+        starts = open_intervals(&client).unwrap_or_default();
+        starts.len() >= 2 + ROUNDS
+    });
+    ensure!(enough, "only {starts:?} are open");
+    let starts = &starts[2..2 + ROUNDS];
     for (k, start) in starts.iter().enumerate() {
         place(&client, start, TURNS[k % 2])?;
     }
@@ -61,7 +66,7 @@ fn large_changes_stay_within_limits_on_the_way() -> Result<()> {
     );
 
     let history = rows(&stack.control.json("/history")?);
-    for start in &starts {
+    for start in starts {
         let interval = find(&client, start)?;
         let wind = interval["awards"].as_array().into_iter().flatten();
         let wind = wind.clone().find(|a| a["unit"] == 101);
@@ -80,7 +85,7 @@ fn large_changes_stay_within_limits_on_the_way() -> Result<()> {
         );
         ensure!(at.loading_max <= 1.0, "a branch is overloaded: {at:?}");
     }
-    large_indeed(&client, &starts)
+    large_indeed(&client, starts)
 }
 
 /// The awards did turn over.
@@ -122,7 +127,6 @@ fn open_intervals(client: &Client) -> Result<Vec<String>> {
         .filter_map(|i| i["start"].as_str().map(str::to_owned))
         .collect();
     open.sort();
-    ensure!(open.len() > 2, "too few intervals are open: {open:?}");
     Ok(open)
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use busbar_tests::{
-    stack::{Plan, Stack, wait, workspace},
+    stack::{Plan, Stack, scenario_file, wait, workspace},
     truth::{Row, extremes, rows},
 };
 use clap::Args;
@@ -111,7 +111,7 @@ impl Demo {
         let target = std::env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| workspace().join("target"), Into::into);
         Plan {
-            scenario: self.scenario.clone(),
+            scenario: scenario_file(&self.scenario),
             ip: Ipv4Addr::LOCALHOST,
             web_ip: Ipv4Addr::LOCALHOST,
             web_port: self.port,

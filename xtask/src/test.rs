@@ -44,8 +44,9 @@ enum Step {
 }
 
 /// Tests of `tests/` that start the built programs.
-const SYSTEM: [&str; 6] = [
+const SYSTEM: [&str; 7] = [
     "bad_input",
+    "batteries_run_empty",
     "closed_loop",
     "large_changes",
     "left_alone",

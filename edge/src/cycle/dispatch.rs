@@ -15,14 +15,15 @@ use solver::{
         ActivePower, Authority, Control, Fallback, Power, Reading, Request, Setpoint, UnitControl,
         arbitrate, setpoint,
     },
-    market::{Product, Unit as MarketUnit, clearing::Award},
+    market::{Product, clearing::Award},
     network::Id,
 };
 
 use super::{
     alarms::{Alarms, Severity},
     path::Path,
-    verify::readback,
+    step::market_unit,
+    verify::{READ_TWICE, readback},
 };
 use crate::{
     clock::{US, rfc3339, rfc3339_s},
@@ -49,6 +50,18 @@ pub(super) enum Progress {
     Failed(&'static str),
 }
 
+impl Progress {
+    /// Since when the device has it.
+    pub(super) fn since_us(&self) -> Option<i64> {
+        match self {
+            Self::Done(since_us) | Self::Verified(since_us) | Self::Mismatch(since_us) => {
+                Some(*since_us)
+            }
+            Self::Pending | Self::Failed(_) => None,
+        }
+    }
+}
+
 /// A unit's setpoint.
 #[derive(Clone, Debug)]
 pub(super) struct InForce {
@@ -62,6 +75,8 @@ pub(super) struct InForce {
     lease_ends_us: i64,
     /// It is a stage on the way to another.
     under_way: bool,
+    /// The stage before, and since when the device has it: what may still be read.
+    pub(super) before: Option<(i64, Setpoint)>,
     pub(super) progress: Progress,
     pub(super) message: Option<String>,
     /// Readings in a row that differ, and the one last looked at.
@@ -84,22 +99,22 @@ pub(super) struct Asked<'a> {
     /// Start of the interval.
     pub(super) start: i64,
     pub(super) product: &'a Product,
-    /// Units with what they can do, and their awards.
-    pub(super) awards: &'a [(MarketUnit, Award)],
+    pub(super) awards: &'a [Award],
     /// The feeder is within its limits now.
     pub(super) safe: bool,
 }
 
 impl Dispatch {
-    /// What a unit can do and how it is commanded.
-    fn control(unit: &Unit, able: &MarketUnit, lease_s: f64) -> UnitControl {
+    /// What a unit can do and how it is commanded. A battery's charge bounds where the interval
+    /// leads to, not the way there: its nameplate alone does.
+    fn control(unit: &Unit, lease_s: f64) -> UnitControl {
         let power = |w| match unit.battery {
             Some(_) => ActivePower::Set(w),
             None => ActivePower::Limit(w),
         };
         UnitControl {
             unit: unit.id,
-            capability: able.capability,
+            capability: market_unit(unit).capability,
             control: match unit.battery {
                 Some(_) => Control::Set,
                 None => Control::Limit,
@@ -130,7 +145,7 @@ impl Dispatch {
         let lease_ends_us = product.start_us(start).saturating_add(lease);
         let lease_s = (lease_ends_us - now_us) as f64 / US as f64;
         let mut commands = Vec::new();
-        for (able, award) in asked.awards {
+        for award in asked.awards {
             let Some(unit) = site.units.iter().find(|unit| unit.id == award.unit) else {
                 continue;
             };
@@ -143,7 +158,7 @@ impl Dispatch {
                 q_var: stage.power.q_var,
                 ..*award
             };
-            let mut control = Self::control(unit, able, lease_s);
+            let mut control = Self::control(unit, lease_s);
             control.ramp_w_per_s = Some(stage.ramp_w_per_s);
             let setpoint = match setpoint(&staged, start, product, &control, now_us) {
                 Ok(setpoint) => setpoint,
@@ -215,14 +230,19 @@ impl Dispatch {
     ) -> InForce {
         let now_us = snapshot.now_us;
         let before = self.in_force.remove(&unit.id);
-        let renewed =
-            before.filter(|f| f.setpoint.interval == request.setpoint.interval && !f.under_way);
-        if let Some(f) = renewed {
-            return InForce {
-                setpoint: request.setpoint,
-                ..f
-            };
-        }
+        let before = before.filter(|f| f.setpoint.interval == request.setpoint.interval);
+        // Who does not listen on the way is known before its end.
+        let differs = before.as_ref().map_or(0, |f| f.differs);
+        let before = match before {
+            Some(f) if !f.under_way => {
+                return InForce {
+                    setpoint: request.setpoint,
+                    ..f
+                };
+            }
+            Some(f) => f.progress.since_us().map(|since| (since, f.setpoint)),
+            None => None,
+        };
         let p_w = snapshot.good(&PointId::new(&unit.device, "p"));
         InForce {
             setpoint: request.setpoint,
@@ -232,9 +252,10 @@ impl Dispatch {
             sent_us: now_us,
             lease_ends_us: now_us,
             under_way,
+            before,
             progress: Progress::Pending,
             message: None,
-            differs: 0,
+            differs,
             looked_at_us: now_us,
             from_w: p_w.unwrap_or_default(),
         }
@@ -280,10 +301,7 @@ impl Dispatch {
     /// Whether a unit does not do as told.
     pub(super) fn disobeys(&self, unit: Id) -> bool {
         self.in_force.get(&unit).is_some_and(|f| {
-            matches!(
-                f.progress,
-                Progress::Mismatch(_) | Progress::Failed("rejected")
-            )
+            f.differs >= READ_TWICE || matches!(f.progress, Progress::Failed("rejected"))
         })
     }
 
@@ -352,7 +370,7 @@ fn path(site: &Site, asked: &Asked<'_>, snapshot: &Snapshot) -> Path {
         true => f64::from(asked.product.length_s) / 2.0,
         false => 0.0,
     };
-    let awards = asked.awards.iter().filter_map(|(_, award)| {
+    let awards = asked.awards.iter().filter_map(|award| {
         let unit = site.units.iter().find(|unit| unit.id == award.unit)?;
         let good = |name| snapshot.good(&PointId::new(&unit.device, name));
         let from = good("p")

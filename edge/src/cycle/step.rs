@@ -306,17 +306,10 @@ impl Cycle {
         let Some(cleared) = self.book.begun(current) else {
             return Vec::new();
         };
-        let awards: Vec<_> = cleared
-            .case
-            .units
-            .iter()
-            .cloned()
-            .zip(cleared.clearing.awards.iter().copied())
-            .collect();
         let asked = Asked {
             start: current,
             product: &product,
-            awards: &awards,
+            awards: &cleared.clearing.awards,
             safe: self.feeder.within_limits(&self.site.limits),
         };
         let alarms = &mut self.alarms;

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A difference counts once it was read this often in a row.
-const READ_TWICE: u32 = 2;
+pub(super) const READ_TWICE: u32 = 2;
 /// A device gets this long beyond its ramp before its power is held against the setpoint.
 const RESPONSE_US: i64 = 3 * US;
 
@@ -49,19 +49,26 @@ impl Dispatch {
     }
 }
 
-/// What differs in a reading that was not looked at yet, and since when the device has its setpoint.
+/// What differs in a reading that was not looked at yet, and since when the device has the setpoint
+/// that it was compared with.
 fn compare(unit: &Unit, f: &mut InForce, snapshot: &Snapshot) -> Option<(i64, Vec<Mismatch>)> {
-    let (Progress::Done(since_us) | Progress::Verified(since_us) | Progress::Mismatch(since_us)) =
-        f.progress
-    else {
-        return None;
-    };
     let (read_us, registers) = readback(unit, snapshot)?;
-    if read_us <= since_us.max(f.looked_at_us) {
-        return None;
-    }
+    let looked_at_us = f.looked_at_us;
+    let later = |since_us: i64| read_us > since_us.max(looked_at_us);
+    let differs = |setpoint| verify_readback(setpoint, &registers, &tolerance(unit, 0.005));
+    let Some(since_us) = f.progress.since_us().filter(|since| later(*since)) else {
+        // On the way the stage before may be what was read.
+        let (since_us, before) = f.before.as_ref().filter(|(since, _)| later(*since))?;
+        let wrong = differs(before);
+        f.looked_at_us = read_us;
+        if wrong.is_empty() || differs(&f.setpoint).is_empty() {
+            f.differs = 0;
+            return None;
+        }
+        return Some((*since_us, wrong));
+    };
     f.looked_at_us = read_us;
-    let mut wrong = verify_readback(&f.setpoint, &registers, &tolerance(unit, 0.005));
+    let mut wrong = differs(&f.setpoint);
     if snapshot.now_us - f.first_sent_us > ramp_us(unit, f) + RESPONSE_US {
         let measured = Reading {
             p_w: snapshot.good(&PointId::new(&unit.device, "p")),

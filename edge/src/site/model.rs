@@ -205,6 +205,8 @@ pub struct Unit {
     pub fallback_p_w: f64,
     /// How fast it may move, W/s.
     pub ramp_w_per_s: f64,
+    /// Time constant with which its reactive power follows what it is told, s; 0: at once.
+    pub q_lag_s: f64,
 }
 
 /// What a battery adds to a unit.

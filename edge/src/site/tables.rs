@@ -21,6 +21,8 @@ use super::{
 
 /// Widest power, W or var; keeps a slip of a few zeros from passing.
 const MAX_POWER: f64 = 1e10;
+/// Longest time constant of a unit's reactive power, s.
+const MAX_LAG_S: f64 = 60.0;
 /// Widest price, currency per MWh.
 pub(super) const MAX_PRICE: f64 = 100_000.0;
 
@@ -295,6 +297,10 @@ impl Context<'_> {
         let sell_price = price(table, "sell_price_per_mwh");
         let fallback_p_w = table.number("fallback_p_w", -MAX_POWER..=MAX_POWER);
         let ramp_w_per_s = table.number("ramp_w_per_s", 1.0..=MAX_POWER);
+        let q_lag_s = match table.has("q_lag_s") {
+            true => table.number("q_lag_s", 0.0..=MAX_LAG_S),
+            false => Some(0.0),
+        };
         let is_battery = kind == Some(UnitKind::Battery);
         let battery = is_battery.then(|| read_battery(table, sell_price));
         table.finish();
@@ -328,6 +334,7 @@ impl Context<'_> {
             },
             fallback_p_w: fallback_p_w?,
             ramp_w_per_s: ramp_w_per_s?,
+            q_lag_s: q_lag_s?,
         })
     }
 

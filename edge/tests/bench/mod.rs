@@ -134,9 +134,21 @@ impl Bench {
                     ActivePower::Limit(w) => w.min(most),
                     ActivePower::Set(w) => w,
                 };
-                self.units.insert(unit.id, (p, setpoint.q_var));
+                let q = self.units.get(&unit.id).map_or(0.0, |(_, q)| *q);
+                self.units.insert(unit.id, (p, q));
                 self.told.insert(unit.id, (setpoint.p, setpoint.q_var));
             }
+        }
+        for (id, (_, told)) in &self.told {
+            let mut units = self.site.units.iter();
+            let lag_s = units.find(|u| u.id == *id).unwrap().q_lag_s;
+            let (_, q) = self.units.get_mut(id).unwrap();
+            *q += (told - *q)
+                * if lag_s > 0.0 {
+                    1.0 - (-1.0 / lag_s).exp()
+                } else {
+                    1.0
+                };
         }
         for (id, (p, _)) in &self.units {
             *self.energy_wh.entry(*id).or_default() += p.max(0.0) / 3600.0;

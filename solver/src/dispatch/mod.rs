@@ -10,7 +10,7 @@ mod setpoint;
 mod verify;
 
 pub use authority::{Arbitration, Authority, Request, arbitrate};
-pub use path::{Power, Way, common_time_s};
+pub use path::{Power, Way, shares};
 pub use setpoint::{
     ActivePower, Clamp, Control, DispatchError, Fallback, Quantity, Setpoint, UnitControl, setpoint,
 };

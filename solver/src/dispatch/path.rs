@@ -7,6 +7,11 @@
 //! is a mean of two that are known. Currents are nearly linear in what is injected and voltages
 //! nearly so (the network's losses are what they are off by), hence limits that hold at both ends hold in
 //! between (Boyd and Vandenberghe, Convex Optimization, 2.1.4: a convex set holds its segments).
+//!
+//! Active power moves at a ramp, reactive power follows what it is told with a lag of first order
+//! (VDE-AR-N 4110, 10.2.2.4: "PT1"). Told a stage's end, it would always be late: it is told as much
+//! more as brings it there in time, never beyond the award. Towards the end there is no more to be
+//! told, and all units come in as slowly as the slowest reactive power.
 
 /// What a unit delivers, generation-positive.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -26,44 +31,68 @@ pub struct Way {
     pub to: Power,
     /// How fast it may move, W/s; above 0.
     pub ramp_w_per_s: f64,
+    /// Time constant with which reactive power follows what it is told, s; 0: at once.
+    pub q_lag_s: f64,
 }
 
+/// Once no more of the way than this is left, it is done.
+const DONE: f64 = 0.05;
+
 impl Way {
-    /// Where the unit is to be when `share` (0 to 1) of the way is done.
+    /// What the unit is told for a stage that begins when the share `begin` (0 to 1) of the way is
+    /// done and is to end at the share `end`, `stage_s` later.
     #[must_use]
-    pub fn at(&self, share: f64) -> Power {
+    pub fn told(&self, (begin, end): (f64, f64), stage_s: f64) -> Power {
+        let Power { p_w, q_var } = self.from;
         // At the end exactly the award, whatever the rounding on the way.
-        if share >= 1.0 {
-            return self.to;
-        }
-        let between = |from: f64, to: f64| from + share.max(0.0) * (to - from);
+        let to = |from: f64, to: f64, share: f64| match share < 1.0 {
+            true => from + share.max(0.0) * (to - from),
+            false => to,
+        };
+        let ahead = begin + (end - begin) / follows(self.q_lag_s, stage_s);
         Power {
-            p_w: between(self.from.p_w, self.to.p_w),
-            q_var: between(self.from.q_var, self.to.q_var),
+            p_w: to(p_w, self.to.p_w, end),
+            q_var: to(q_var, self.to.q_var, ahead),
         }
     }
 
-    /// Time that the unit needs, s.
+    /// Time that the unit's active power needs, s.
     #[must_use]
     pub fn time_s(&self) -> f64 {
         (self.to.p_w - self.from.p_w).abs() / self.ramp_w_per_s
     }
-
-    /// How fast it moves when its way takes this time, W/s.
-    #[must_use]
-    pub fn rate_w_per_s(&self, time_s: f64) -> f64 {
-        (self.to.p_w - self.from.p_w).abs() / time_s
-    }
 }
 
-/// Time that all units take together, s: the slowest one's, at most `most_s` (what is slower then
-/// arrives later, by itself).
+/// The shares of the way done at the end of each stage of `stage_s`, s: the last is 1. As fast as
+/// the slowest unit's active power, in `most_s` at least (what is slower then arrives later, by itself),
+/// then as the slowest reactive power comes in.
 #[must_use]
-pub fn common_time_s<'a>(ways: impl IntoIterator<Item = &'a Way>, most_s: f64) -> f64 {
-    let times = ways.into_iter().map(Way::time_s);
-    // A way that is not a number has no say.
-    times
-        .filter(|t| t.is_finite())
-        .fold(0.0, f64::max)
-        .min(most_s)
+pub fn shares(ways: &[Way], stage_s: f64, most_s: f64) -> Vec<f64> {
+    let most = |values: &mut dyn Iterator<Item = f64>| {
+        // A way that is not a number has no say.
+        values.filter(|v| v.is_finite()).fold(0.0, f64::max)
+    };
+    let time_s = most(&mut ways.iter().map(Way::time_s)).min(most_s);
+    let lag_s = most(&mut ways.iter().map(|way| way.q_lag_s)).min(most_s);
+    let linear = (stage_s / time_s).min(1.0);
+    let last = follows(lag_s, stage_s);
+    let mut shares = Vec::new();
+    let mut done = 0.0;
+    while done < 1.0 {
+        done = (done + linear).min(done + (1.0 - done) * last);
+        if done > 1.0 - DONE {
+            done = 1.0;
+        }
+        shares.push(done);
+    }
+    shares
+}
+
+/// The share of a step that a lag of first order follows within `time_s`.
+fn follows(lag_s: f64, time_s: f64) -> f64 {
+    if lag_s > 0.0 {
+        1.0 - (-time_s / lag_s).exp()
+    } else {
+        1.0
+    }
 }
