@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use busbar_tests::{
-    stack::{self, Plan, Stack, wait},
+    stack::{self, Plan, Stack},
     truth::{extremes, rows},
 };
 use serde_json::Value;
