@@ -125,5 +125,6 @@ fn rank(reason: StatementReason) -> u8 {
         StatementReason::Reactive => 2,
         StatementReason::Short => 3,
         StatementReason::Long => 4,
+        StatementReason::Correction => 5,
     }
 }

@@ -1,21 +1,49 @@
 //! What the running loop shows to the outside, and what the outside may ask of it: the only seam
 //! between the loop and its servers (web now, SCADA later).
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::participants::{Change, Register};
 use crate::store::Ledger;
 use crate::web::api::{
     AlarmView, DeviceView, DispatchView, ExplanationView, IntervalView, NetworkState, NetworkView,
-    NewOrder, OrderView, PointView, Problem, Status,
+    NewOrder, OrderView, PointView, Problem, ReceiptView, Status,
 };
+
+/// Who asks for something that goes on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A user, by name.
+    User(String),
+    /// A participant's program.
+    Token {
+        /// Of which token.
+        id: String,
+        /// For whom it speaks; orders of others are not its to touch.
+        participant: String,
+    },
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(name) => write!(f, "user {name}"),
+            Self::Token { id, participant } => write!(f, "token {id} of {participant}"),
+        }
+    }
+}
 
 /// Everything shown, replaced as a whole after each cycle. Parts that did not change are shared.
 #[derive(Clone, Debug)]
 pub struct Published {
     /// Health and figures.
     pub status: Arc<Status>,
+    /// The network as built, and whose its units are.
+    pub network: Arc<NetworkView>,
+    /// Who takes part.
+    pub register: Arc<Register>,
     /// Connections.
     pub devices: Arc<Vec<DeviceView>>,
     /// All points, sorted by id.
@@ -39,6 +67,8 @@ pub enum Request {
     PlaceOrder {
         /// The order.
         order: NewOrder,
+        /// Who asks.
+        by: Asker,
         /// The accepted order, or why not.
         answer: oneshot::Sender<Result<OrderView, Problem>>,
     },
@@ -48,6 +78,8 @@ pub enum Request {
         id: u64,
         /// By what.
         order: NewOrder,
+        /// Who asks.
+        by: Asker,
         /// The order that stands now, or why not.
         answer: oneshot::Sender<Result<OrderView, Problem>>,
     },
@@ -55,8 +87,19 @@ pub enum Request {
     CancelOrder {
         /// Its number.
         id: u64,
+        /// Who asks.
+        by: Asker,
         /// The cancelled order, or why not.
         answer: oneshot::Sender<Result<OrderView, Problem>>,
+    },
+    /// Change who takes part.
+    Register {
+        /// What changes.
+        change: Change,
+        /// Who asks.
+        by: Asker,
+        /// Where it is on record, if it changed anything; or why not.
+        answer: oneshot::Sender<Result<Option<ReceiptView>, Problem>>,
     },
     /// Say why a unit was awarded what it was.
     Explain {
@@ -81,8 +124,6 @@ pub enum Request {
 /// A server's hold on the running loop.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    /// The network as built; never changes while running.
-    pub network: Arc<NetworkView>,
     /// The record, to read.
     pub ledger: Arc<Ledger>,
     /// The latest state.

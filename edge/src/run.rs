@@ -31,9 +31,10 @@ use crate::{
     clock::now_us,
     cycle::{Cycle, Decision, Input, Output},
     field::Field,
-    published::{Handle, Published, Request},
+    participants::Change,
+    published::{Asker, Handle, Published, Request},
     site::Site,
-    store::{Historian, Ledger, Record},
+    store::{Historian, Ledger, Receipt, Record},
     table::{Promise, Snapshot, Table},
     web::api::{AlarmView, OrderView, Problem, ReceiptView, Status},
 };
@@ -95,6 +96,9 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
         key: ledger.key()?.public(),
     };
     ledger.append(&[started], started_us, true)?;
+    for record in ledger.register()? {
+        cycle.restore(&record);
+    }
     for record in ledger.recent(REMEMBERED * i64::from(product.length_s))? {
         cycle.restore(&record);
     }
@@ -110,7 +114,6 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
         );
         cycle.alarm("historian_damaged", "historian", text, started_us);
     }
-    let network = Arc::new(cycle.network());
     let first = cycle.step(Input {
         snapshot: Arc::new(Snapshot {
             now_us: started_us,
@@ -141,7 +144,6 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
     };
     Ok(Running {
         handle: Handle {
-            network,
             ledger,
             published: watched,
             requests,
@@ -364,20 +366,34 @@ impl Loop {
     /// Answers a request. What is wrong with the request is its sender's; an error here is ours.
     async fn answer(&mut self, request: Request) -> anyhow::Result<()> {
         match request {
-            Request::PlaceOrder { order, answer } => {
+            Request::PlaceOrder { order, by, answer } => {
                 let decision = self.cycle.decide_order(order, now_us());
-                let answered = self.carry_out(decision).await?;
+                let answered = self.carry_out(decision, &by).await?;
                 let _ = answer.send(answered);
             }
-            Request::AmendOrder { id, order, answer } => {
-                let decision = self.cycle.decide_amend(id, order, now_us());
-                let answered = self.carry_out(decision).await?;
+            Request::AmendOrder {
+                id,
+                order,
+                by,
+                answer,
+            } => {
+                let touch = self.cycle.may_touch(id, &by);
+                let decision = touch.and_then(|()| self.cycle.decide_amend(id, order, now_us()));
+                let answered = self.carry_out(decision, &by).await?;
                 let _ = answer.send(answered);
             }
-            Request::CancelOrder { id, answer } => {
-                let decision = self.cycle.decide_cancel(id, now_us());
-                let answered = self.carry_out(decision).await?;
+            Request::CancelOrder { id, by, answer } => {
+                let touch = self.cycle.may_touch(id, &by);
+                let decision = touch.and_then(|()| self.cycle.decide_cancel(id, now_us()));
+                let answered = self.carry_out(decision, &by).await?;
                 let _ = answer.send(answered);
+            }
+            Request::Register { change, by, answer } => {
+                let answered = self.register(change, &by).await?;
+                // Who asked looks at what is published next: it shall be there.
+                self.republish();
+                let _ = answer.send(answered);
+                return Ok(());
             }
             Request::Explain {
                 interval,
@@ -392,32 +408,58 @@ impl Loop {
                 let _ = answer.send(self.cycle.acknowledge(id, &user));
             }
         }
+        self.republish();
+        Ok(())
+    }
+
+    fn republish(&mut self) {
         let before = Arc::clone(&self.published.borrow());
         let after = self.cycle.republish(&before, now_us());
         self.published.send_replace(Arc::new(after));
-        Ok(())
     }
 
     /// Makes a decision durable, then takes it over.
     async fn carry_out(
         &mut self,
         decision: Result<Decision, Problem>,
+        by: &Asker,
     ) -> anyhow::Result<Result<OrderView, Problem>> {
         let decision = match decision {
-            Ok(decision) => decision,
+            Ok(decision) => decision.asked_by(by),
             Err(problem) => return Ok(Err(problem)),
         };
-        let mut receipt = None;
-        if let Some(record) = decision.record.clone() {
-            let ledger = Arc::clone(&self.ledger);
-            let append = move || ledger.append(&[record], now_us(), false);
-            receipt = spawn_blocking(append).await??;
-        }
+        let receipt = match decision.record.clone() {
+            Some(record) => self.append(vec![record]).await?,
+            None => None,
+        };
         let settled = self.cycle.settle_decision(&decision);
         Ok(settled.map(|order| OrderView {
             receipt: receipt.map(ReceiptView::from),
             ..order
         }))
+    }
+
+    /// Changes who takes part, durably first.
+    async fn register(
+        &mut self,
+        change: Change,
+        by: &Asker,
+    ) -> anyhow::Result<Result<Option<ReceiptView>, Problem>> {
+        let at_us = now_us();
+        let record = match self.cycle.decide_change(change.clone(), by, at_us) {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(Ok(None)),
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let receipt = self.append(vec![record]).await?;
+        self.cycle.settle_change(&change, at_us);
+        Ok(Ok(receipt.map(ReceiptView::from)))
+    }
+
+    async fn append(&self, records: Vec<Record>) -> anyhow::Result<Option<Receipt>> {
+        let ledger = Arc::clone(&self.ledger);
+        let append = move || ledger.append(&records, now_us(), false);
+        Ok(spawn_blocking(append).await??)
     }
 }
 

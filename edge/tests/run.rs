@@ -3,13 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails here has failed")]
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+#[path = "bench/mod.rs"]
+mod bench;
 
+use std::{fs, path::Path, time::Duration};
+
+use bench::silent;
 use edge::{
     clock::{now_us, rfc3339_s},
-    published::{Handle, Request},
+    published::{Asker, Handle, Request},
     run::{Running, start},
-    site::{self, Site},
     web::api::{NewOrder, OrderKind, OrderStep, OrderView, Problem},
 };
 use tokio::{sync::oneshot, time::timeout};
@@ -17,26 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The example, with intervals long enough that the test's orders stay open, and with nobody at
-/// its devices' addresses: a closed port of ours.
-fn example(state_dir: &Path) -> Site {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
-    let mut site = site::load(&file).unwrap();
-    let nobody: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .unwrap();
-    for device in &mut site.devices {
-        device.address = nobody;
-    }
-    site.market.interval_s = 900;
-    site.state_dir = state_dir.to_owned();
-    site.estimation_period = Duration::from_millis(200);
-    site
-}
-
 fn run(state_dir: &Path) -> (Running, CancellationToken) {
     let stop = CancellationToken::new();
-    (start(example(state_dir), stop.clone()).unwrap(), stop)
+    (start(silent(state_dir), stop.clone()).unwrap(), stop)
 }
 
 fn order(client_id: &str, quantity_w: i64) -> NewOrder {
@@ -60,7 +46,8 @@ fn order(client_id: &str, quantity_w: i64) -> NewOrder {
 
 async fn place(handle: &Handle, order: NewOrder) -> Result<OrderView, Problem> {
     let (answer, answered) = oneshot::channel();
-    let request = Request::PlaceOrder { order, answer };
+    let by = Asker::User("ada".to_owned());
+    let request = Request::PlaceOrder { order, by, answer };
     handle.requests.send(request).await.unwrap();
     timeout(PATIENCE, answered).await.unwrap().unwrap()
 }
@@ -95,6 +82,7 @@ async fn a_flood_of_requests_does_not_hold_up_the_loop() {
                     let (answer, _) = oneshot::channel();
                     let request = Request::PlaceOrder {
                         order: order("negative", -1),
+                        by: Asker::User("eve".to_owned()),
                         answer,
                     };
                     if requests.send(request).await.is_err() {
@@ -183,7 +171,7 @@ async fn what_cannot_be_kept_is_not_begun() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("ledger.redb"), b"this is no ledger").unwrap();
     let stop = CancellationToken::new();
-    let error = start(example(dir.path()), stop.clone()).unwrap_err();
+    let error = start(silent(dir.path()), stop.clone()).unwrap_err();
     let text = format!("{error:#}");
     assert!(text.contains("ledger.redb"), "{text}");
     stop.cancel();

@@ -24,6 +24,7 @@ function interval(start: number, phase: string, priced = false): IntervalView {
     contracts: [],
     reactive: [],
     settlement: [],
+    corrections: [],
   };
 }
 

@@ -78,6 +78,7 @@ fn table(invoice: &Invoice) -> String {
             (StatementReason::Reactive, _) => "reactive power to",
             (StatementReason::Short, _) => "shortfall, from",
             (StatementReason::Long, _) => "surplus, to",
+            (StatementReason::Correction, _) => "correction, with",
         };
         let energy = match line.reason {
             StatementReason::GridFee | StatementReason::Reactive => String::new(),

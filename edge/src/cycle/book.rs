@@ -85,6 +85,8 @@ pub(super) struct Interval {
     gate: Option<Gate>,
     pub(super) contracts: Option<Contracts>,
     pub(super) settlement: Option<Settlement>,
+    /// What meters that say something else since have changed of it, oldest first.
+    pub(super) corrections: Vec<Settlement>,
     /// Rendered once it no longer changes within a phase.
     pub(super) view: Option<(Phase, Arc<IntervalView>)>,
 }
@@ -98,6 +100,7 @@ impl Interval {
             gate: None,
             contracts: None,
             settlement: None,
+            corrections: Vec::new(),
             view: None,
         }
     }
@@ -197,7 +200,10 @@ impl Book {
                 }
                 self.place(order.clone(), PlacedBy::Api);
             }
-            Record::Started { .. } | Record::Network { .. } | Record::Checkpoint { .. } => {}
+            Record::Started { .. }
+            | Record::Network { .. }
+            | Record::Registered { .. }
+            | Record::Checkpoint { .. } => {}
         }
     }
 
@@ -205,6 +211,13 @@ impl Book {
         match entry {
             LedgerEntry::OrderAccepted { order, .. } => self.place(order.clone(), PlacedBy::Api),
             LedgerEntry::OrderRejected { .. } | LedgerEntry::Metered { .. } => {}
+            LedgerEntry::Resettled { correction, .. } => {
+                // One long past is not shown any more.
+                if let Some(interval) = self.intervals.get_mut(&correction.interval) {
+                    interval.corrections.push(correction.clone());
+                    interval.view = None;
+                }
+            }
             LedgerEntry::GateClosed {
                 interval,
                 case,

@@ -23,10 +23,12 @@ mod meters;
 mod path;
 mod profile;
 mod publish;
+mod registration;
 mod requests;
 mod step;
 mod verify;
 mod view;
 
+pub use registration::not_yours;
 pub use requests::Decision;
 pub use step::{Cycle, Input, MAX_AGE_US, Output};

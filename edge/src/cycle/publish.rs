@@ -17,6 +17,8 @@ impl Cycle {
     #[must_use]
     pub fn republish(&mut self, before: &Published, now_us: i64) -> Published {
         Published {
+            network: Arc::clone(&self.network),
+            register: Arc::clone(&self.register),
             intervals: self.intervals(now_us),
             orders: Arc::new(self.orders()),
             alarms: Arc::new(self.alarms.view()),
@@ -29,6 +31,8 @@ impl Cycle {
         let now_us = snapshot.now_us;
         let points: Vec<PointView> = view::points(snapshot, &self.point_units);
         Published {
+            network: Arc::clone(&self.network),
+            register: Arc::clone(&self.register),
             devices: Arc::new(view::devices(&site, snapshot)),
             points: Arc::new(points),
             network_state: view::network_state(&site, &self.feeder, snapshot).map(Arc::new),

@@ -54,6 +54,7 @@ impl Cycle {
                 record: Some(Record::Market(LedgerEntry::OrderAccepted {
                     at_us: now_us,
                     order,
+                    by: None,
                 })),
             }),
             Ok(Accepted::Repeated(order)) => Ok(Decision {
@@ -126,6 +127,7 @@ impl Cycle {
                     at_us: now_us,
                     old: old.id,
                     order,
+                    by: None,
                 }),
             }),
             Err(rejection) => {
@@ -169,6 +171,7 @@ impl Cycle {
             record: Some(Record::OrderCancelled {
                 at_us: now_us,
                 order: placed.order.id,
+                by: None,
             }),
             order: id,
         })

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     clock::US,
+    participants::Register,
     published::Published,
     site::{Site, Unit},
     store::{Hash, Record},
@@ -77,6 +78,10 @@ pub struct Cycle {
     pub(super) stopwatch: fn() -> i64,
     pub(super) started_us: i64,
     pub(super) registry: Registry,
+    /// Who takes part.
+    pub(super) register: Arc<Register>,
+    /// The network as shown.
+    pub(super) network: Arc<NetworkView>,
     pub(super) bounds: Bounds,
     pub(super) node_of: BTreeMap<Id, Id>,
     pub(super) node_of_source: BTreeMap<Id, Id>,
@@ -118,6 +123,8 @@ impl Cycle {
         let feeder = Feeder::new(&site)?;
         Ok(Self {
             registry: Registry::new(nodes, units),
+            register: Arc::new(Register::new(&site)),
+            network: Arc::new(view::network(&site)),
             bounds: Bounds {
                 price_min: Price(-PRICE_BOUND),
                 price_max: Price(PRICE_BOUND),
@@ -149,12 +156,6 @@ impl Cycle {
         self.book.product
     }
 
-    /// The network as built.
-    #[must_use]
-    pub fn network(&self) -> NetworkView {
-        view::network(&self.site)
-    }
-
     /// Points that carry noise, for the table to tell frozen ones.
     #[must_use]
     pub fn noisy(&self) -> Vec<PointId> {
@@ -163,7 +164,10 @@ impl Cycle {
 
     /// Takes over what the ledger remembers.
     pub fn restore(&mut self, record: &Record) {
-        self.book.apply(record);
+        match record {
+            Record::Registered { at_us, change, .. } => self.settle_change(change, *at_us),
+            record => self.book.apply(record),
+        }
     }
 
     /// Takes over an alarm of an earlier run, the oldest first.

@@ -10,6 +10,7 @@ use protocols::{
 };
 use solver::{
     estimation::{Estimate, Kind, Origin, Quantity},
+    market::{Capability, Unit as MarketUnit},
     network::{Grid, Id},
 };
 
@@ -18,6 +19,7 @@ pub(super) use market::{interval, order};
 use super::feeder::{BadPoint, Estimated, Feeder};
 use crate::{
     clock::rfc3339,
+    participants::Member,
     site::{Site, profile::Access},
     table::Snapshot,
     web::api::{
@@ -101,6 +103,23 @@ fn built_units(site: &Site) -> Vec<UnitView> {
         q_rated_var: l.expected_q_var,
     });
     units.chain(loads).collect()
+}
+
+/// A registered unit as the market's rules take it.
+pub(super) fn market_member(of: &Member) -> MarketUnit {
+    let der = &of.der;
+    MarketUnit {
+        id: der.unit,
+        participant: der.participant.clone(),
+        node: der.node,
+        capability: Capability {
+            p_min_w: der.p_min_w,
+            p_max_w: der.p_max_w,
+            q_max_var: der.q_max_var,
+            s_max_va: Some(der.s_rated_va),
+        },
+        dispatchable: of.dispatchable,
+    }
 }
 
 pub(super) fn devices(site: &Site, snapshot: &Snapshot) -> Vec<DeviceView> {

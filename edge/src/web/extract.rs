@@ -10,7 +10,18 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{api::Role, app::App, problem::Refusal, session::Session};
+use super::{
+    api::Role,
+    app::App,
+    problem::{Refusal, too_many},
+    routes::Peer,
+    session::Session,
+};
+use crate::{
+    clock::now_us,
+    participants::{Secret, TokenFault},
+    published::Asker,
+};
 
 /// Name of the session cookie.
 pub(crate) const COOKIE: &str = "busbar_session";
@@ -26,6 +37,33 @@ pub(crate) struct Viewer(pub(crate) Session);
 /// An operator logged in.
 pub(crate) struct Operator(pub(crate) Session);
 
+/// Somebody logged in, or a participant's program. It sees and touches what [`Caller::sees`] says.
+pub(crate) enum Caller {
+    /// A user.
+    User(Session),
+    /// A program, by its token's id and participant.
+    Token { id: String, participant: String },
+}
+
+impl Caller {
+    /// Whether what is of a participant is for the caller to see.
+    pub(crate) fn sees(&self, of: &str) -> bool {
+        match self {
+            Self::User(_) => true,
+            Self::Token { participant, .. } => participant == of,
+        }
+    }
+
+    /// Who asks, if it may change anything.
+    pub(crate) fn acts(self) -> Result<Asker, Refusal> {
+        match self {
+            Self::User(session) if session.role < Role::Operator => Err(not_allowed(&session)),
+            Self::User(session) => Ok(Asker::User(session.user)),
+            Self::Token { id, participant } => Ok(Asker::Token { id, participant }),
+        }
+    }
+}
+
 /// Token in the request's cookie.
 pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
     headers
@@ -37,7 +75,63 @@ pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
         .find_map(|(name, value)| (name == COOKIE).then_some(value))
 }
 
+/// What follows `Bearer` in the request's header (RFC 6750, 2.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim_start())
+}
+
+/// The participant's program that presents this token.
+fn program(app: &App, parts: &Parts, presented: &str) -> Result<Caller, Refusal> {
+    let now = std::time::Instant::now();
+    let at_us = now_us();
+    let register = app.published().register.clone();
+    let token = match register.token(&Secret::presented(presented), at_us) {
+        Ok(token) => token,
+        Err(fault) => {
+            // Guessing is hopeless; it shall not be cheap either.
+            if let Some(Peer(peer)) = parts.extensions.get::<Peer>() {
+                app.throttle
+                    .attempt(peer.ip(), "bearer token", now)
+                    .map_err(too_many)?;
+            }
+            return Err(refused(fault));
+        }
+    };
+    app.throttle.used(&token.id, now).map_err(too_many)?;
+    app.handle.ledger.token_used(&token.id, at_us);
+    Ok(Caller::Token {
+        id: token.id.clone(),
+        participant: token.participant.clone(),
+    })
+}
+
+fn refused(fault: TokenFault) -> Refusal {
+    let (error, message) = match fault {
+        TokenFault::Unknown => ("wrong_token", "this is no token that was issued here"),
+        TokenFault::Revoked => ("revoked_token", "this token was revoked"),
+        TokenFault::Expired => ("expired_token", "this token has expired"),
+    };
+    Refusal::new(StatusCode::UNAUTHORIZED, error, message)
+        .accepted("a token that an operator has issued, not revoked and not expired")
+}
+
+fn call(app: &App, parts: &Parts) -> Result<Caller, Refusal> {
+    match bearer(&parts.headers) {
+        Some(presented) => program(app, parts, presented),
+        None => authorise(app, parts, Role::Viewer).map(Caller::User),
+    }
+}
+
 fn authorise(app: &App, parts: &Parts, needed: Role) -> Result<Session, Refusal> {
+    if let Some(presented) = bearer(&parts.headers) {
+        program(app, parts, presented)?;
+        let message = "a participant's token does not open this; it needs a user";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message));
+    }
     if !app.users.enrolled() {
         return Err(Refusal::new(
             StatusCode::FORBIDDEN,
@@ -69,6 +163,14 @@ impl FromRequestParts<App> for Viewer {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         authorise(app, parts, Role::Viewer).map(Self)
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        call(app, parts)
     }
 }
 
@@ -130,6 +232,15 @@ impl Segment {
 
     /// As the number of an order or alarm.
     pub(crate) fn number(&self) -> Result<u64, Refusal> {
+        self.parsed()
+    }
+
+    /// As the number of a unit.
+    pub(crate) fn unit(&self) -> Result<i32, Refusal> {
+        self.parsed()
+    }
+
+    fn parsed<T: std::str::FromStr>(&self) -> Result<T, Refusal> {
         self.0
             .parse()
             .map_err(|_| Refusal::invalid("invalid_path", format!("`{}` is not a number", self.0)))

@@ -1,7 +1,7 @@
 //! Errors of the HTTP API: every one, of whatever origin, is answered as a [`Problem`] with the
 //! status that fits its code. `error` is for programs and stays stable; `message` is for people.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Json,
@@ -70,6 +70,13 @@ impl Refusal {
     }
 }
 
+/// It came too often; `wait` is the time until it may come again.
+pub(crate) fn too_many(wait: Duration) -> Refusal {
+    let seconds = wait.as_secs() + 1;
+    let message = format!("too many attempts, try again in {seconds} s");
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message).retry_after(seconds)
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.problem)).into_response();
@@ -89,9 +96,11 @@ pub(crate) fn from_loop(problem: Problem, path_names: Option<&str>) -> Refusal {
     let status = match (problem.error.as_str(), path_names) {
         ("internal", _) => StatusCode::INTERNAL_SERVER_ERROR,
         ("not_durable" | "not_ready", _) => StatusCode::SERVICE_UNAVAILABLE,
-        ("unknown_order", _) => StatusCode::NOT_FOUND,
+        ("unknown_order" | "unknown_participant" | "unknown_token", _) => StatusCode::NOT_FOUND,
+        ("not_yours", _) => StatusCode::FORBIDDEN,
         (code, Some(missing)) if code == missing => StatusCode::NOT_FOUND,
-        ("gate" | "gate_closed" | "duplicate", _) | (_, Some(_)) => StatusCode::CONFLICT,
+        ("gate" | "gate_closed" | "duplicate" | "standing_order" | "token_count", _)
+        | (_, Some(_)) => StatusCode::CONFLICT,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Refusal {
@@ -224,4 +233,6 @@ refusals! {
     Replace = [EVERYONE, LOGGED_IN, BODY, NOT_FOUND, CONFLICT];
     /// How acting on one of several may be refused.
     Act = [EVERYONE, LOGGED_IN, NOT_FOUND, CONFLICT];
+    /// How what a participant's program may ask too, but not too often, may be refused besides.
+    Limited = [LIMITED];
 }

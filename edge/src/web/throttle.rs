@@ -1,5 +1,6 @@
 //! Limits attempts to log in or enrol: a token bucket per address, and a tighter one per user at
-//! that address. Nobody is ever locked out from another address. No clock inside.
+//! that address. Nobody is ever locked out from another address. And limits how often a participant's
+//! program may ask. No clock inside.
 
 use std::{
     collections::HashMap,
@@ -12,6 +13,8 @@ use std::{
 const PER_ADDRESS: (f64, f64) = (20.0, 6.0);
 /// Attempts on one user from one address at once, and the time it takes to earn another.
 const PER_USER: (f64, f64) = (5.0, 30.0);
+/// Requests that a participant's token may make at once, and the time it takes to earn another.
+const PER_TOKEN: (f64, f64) = (100.0, 0.1);
 /// Buckets kept; beyond, the one longest unused is forgotten.
 const MOST: usize = 4096;
 
@@ -20,9 +23,12 @@ struct Bucket {
     at: Instant,
 }
 
+/// Whose bucket it is: an address's, that of a user at an address, or that of a token anywhere.
+type Key = (Option<IpAddr>, Option<String>);
+
 /// All buckets.
 #[derive(Default)]
-pub(crate) struct Throttle(Mutex<HashMap<(IpAddr, Option<String>), Bucket>>);
+pub(crate) struct Throttle(Mutex<HashMap<Key, Bucket>>);
 
 impl Throttle {
     /// Counts an attempt on `user` from `address`; `Err` is the time to wait.
@@ -33,7 +39,7 @@ impl Throttle {
         now: Instant,
     ) -> Result<(), Duration> {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = network(address);
+        let address = Some(network(address));
         take(&mut buckets, (address, None), PER_ADDRESS, now)?;
         take(
             &mut buckets,
@@ -46,15 +52,19 @@ impl Throttle {
     /// Forgets the failures of a user who has proven to be one.
     pub(crate) fn succeeded(&self, address: IpAddr, user: &str) {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.remove(&(network(address), Some(user.to_owned())));
+        buckets.remove(&(Some(network(address)), Some(user.to_owned())));
+    }
+
+    /// Counts a request by a participant's token; `Err` is the time to wait.
+    pub(crate) fn used(&self, token: &str, now: Instant) -> Result<(), Duration> {
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        take(&mut buckets, (None, Some(token.to_owned())), PER_TOKEN, now)
     }
 }
 
-type Buckets = HashMap<(IpAddr, Option<String>), Bucket>;
-
 fn take(
-    buckets: &mut Buckets,
-    key: (IpAddr, Option<String>),
+    buckets: &mut HashMap<Key, Bucket>,
+    key: Key,
     (burst, refill_s): (f64, f64),
     now: Instant,
 ) -> Result<(), Duration> {
@@ -75,7 +85,7 @@ fn take(
     Ok(())
 }
 
-fn forget_oldest(buckets: &mut Buckets) {
+fn forget_oldest(buckets: &mut HashMap<Key, Bucket>) {
     let oldest = buckets
         .iter()
         .min_by_key(|(_, bucket)| bucket.at)
@@ -133,6 +143,19 @@ mod tests {
             throttle.succeeded(HERE, "ada");
         }
         assert!(throttle.attempt(HERE, "ada", start).is_err());
+    }
+
+    #[test]
+    fn a_token_is_slowed_down_wherever_it_comes_from_and_no_other_with_it() {
+        let throttle = Throttle::default();
+        let start = Instant::now();
+        for _ in 0..100 {
+            assert!(throttle.used("a", start).is_ok());
+        }
+        let wait = throttle.used("a", start).unwrap_err();
+        assert!(wait <= Duration::from_millis(100), "{wait:?}");
+        assert!(throttle.used("b", start).is_ok());
+        assert!(throttle.used("a", start + wait).is_ok());
     }
 
     #[test]

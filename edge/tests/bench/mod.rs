@@ -10,6 +10,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -37,6 +38,22 @@ pub(crate) const START: i64 = 1_800_000_000;
 
 pub(crate) fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml")
+}
+
+/// The example, with intervals long enough that a test's orders stay open, and with nobody at its
+/// devices' addresses: a closed port of ours.
+pub(crate) fn silent(state_dir: &Path) -> Site {
+    let mut site = site::load(&example()).unwrap();
+    let nobody: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .unwrap();
+    for device in &mut site.devices {
+        device.address = nobody;
+    }
+    site.market.interval_s = 900;
+    site.state_dir = state_dir.to_owned();
+    site.estimation_period = Duration::from_millis(200);
+    site
 }
 
 /// What to do to a point before it reaches the table.

@@ -1,8 +1,12 @@
 //! A server in front of a made-up loop: two devices, three nodes, one open interval.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use edge::{
+    participants::Register,
     published::{Handle, Published, Request},
     store::{Ledger, users::UserStore},
     web::{self, api::*},
@@ -45,7 +49,6 @@ impl Appliance {
         let (requests, asked) = mpsc::channel(8);
         let made_up_loop = tokio::spawn(answer(asked, published.clone()));
         let handle = Handle {
-            network: Arc::new(network()),
             ledger: Arc::new(Ledger::open(&directory).unwrap()),
             published: seen,
             requests,
@@ -137,10 +140,10 @@ fn problem<T>(error: &str) -> Result<T, Problem> {
 async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc<Published>>) {
     while let Some(request) = asked.recv().await {
         match request {
-            Request::PlaceOrder { order, answer } => {
+            Request::PlaceOrder { order, answer, .. } => {
                 let _ = answer.send(place(order, &published));
             }
-            Request::CancelOrder { id, answer } => {
+            Request::CancelOrder { id, answer, .. } => {
                 let order = published
                     .borrow()
                     .orders
@@ -149,7 +152,7 @@ async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc
                     .cloned();
                 let _ = answer.send(order.map_or(problem("unknown_order"), |order| {
                     if order.placed_by == "agent" {
-                        return problem("not_yours");
+                        return problem("not_placed");
                     }
                     Ok(OrderView {
                         state: "cancelled".to_owned(),
@@ -157,13 +160,22 @@ async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc
                     })
                 }));
             }
-            Request::AmendOrder { id, order, answer } => {
+            Request::AmendOrder {
+                id, order, answer, ..
+            } => {
                 let known = published.borrow().orders.iter().any(|known| known.id == id);
                 let answered = match known {
                     true => place(order, &published),
                     false => problem("unknown_order"),
                 };
                 let _ = answer.send(answered);
+            }
+            Request::Register { change, answer, .. } => {
+                let mut now = Published::clone(&published.borrow());
+                let checked = now.register.check(&change, edge::clock::now_us());
+                let done = checked.map(|()| Arc::make_mut(&mut now.register).apply(&change, 0));
+                published.send_replace(Arc::new(now));
+                let _ = answer.send(done.map(|()| None));
             }
             Request::Explain { unit, answer, .. } => {
                 let _ = answer.send(match unit {
@@ -258,6 +270,12 @@ fn explanation() -> ExplanationView {
     }
 }
 
+/// Who takes part, by the example's site file.
+fn register() -> Register {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    Register::new(&edge::site::load(&file).unwrap())
+}
+
 fn network() -> NetworkView {
     let node = |id: i32, source| NodeView {
         id,
@@ -344,6 +362,7 @@ pub(crate) fn interval(start: &str, phase: &str) -> IntervalView {
         contracts: vec![],
         reactive: vec![],
         settlement: vec![],
+        corrections: vec![],
     }
 }
 
@@ -438,6 +457,8 @@ fn state() -> Published {
     let interval = |start, phase| Arc::new(interval(start, phase));
     Published {
         status: Arc::new(status()),
+        network: Arc::new(network()),
+        register: Arc::new(register()),
         devices: Arc::new(vec![device("pv3"), device("pv33")]),
         points: Arc::new(vec![
             point("pv3/p", 1.0),

@@ -1,8 +1,12 @@
 //! Orders, alarms and filters.
 
+use edge::web::api::{AwardView, ContractView, ReactiveView, SettlementView};
 use serde_json::{Value, json};
 
-use super::appliance::{Appliance, START, order};
+use super::{
+    appliance::{Appliance, START, interval, order},
+    client::Client,
+};
 
 #[tokio::test]
 async fn an_order_is_placed_shown_and_cancelled() {
@@ -29,11 +33,93 @@ async fn an_order_is_placed_shown_and_cancelled() {
     client
         .delete("/api/v1/market/orders/1")
         .await
-        .refused(409, "not_yours");
+        .refused(409, "not_placed");
     client
         .delete("/api/v1/market/orders/-1")
         .await
         .refused(422, "invalid_path");
+}
+
+/// Prices are public; of all else a participant's program sees its own.
+#[tokio::test]
+async fn an_interval_shows_a_program_its_own() {
+    let appliance = Appliance::enrolled("redacted").await;
+    let token = json!({ "label": "robot" });
+    let path = "/api/v1/market/participants/prosumers/tokens";
+    let issued = appliance.client.post(path, &token).await.json();
+    let bearer = format!("Bearer {}", issued["token"].as_str().unwrap());
+    appliance.change(|now| {
+        let mut of = interval(START, "settled");
+        let award = |unit| AwardView {
+            unit,
+            p_w: 1e3,
+            q_var: 0.0,
+            offered_w: 1e3,
+            bid_w: 0.0,
+            energy_wh: 3,
+        };
+        let contract = |seller: &str, buyer: &str| ContractView {
+            seller: seller.to_owned(),
+            seller_unit: Some(101),
+            seller_node: 7,
+            buyer: buyer.to_owned(),
+            buyer_unit: None,
+            buyer_node: 1,
+            energy_wh: 3,
+            seller_price_per_mwh: 50.0,
+            buyer_price_per_mwh: 50.0,
+            received_micro: 150,
+            paid_micro: 150,
+            fee_micro: 0,
+            distance_pu: None,
+            bilateral: false,
+        };
+        let row = |account: &str| SettlementView {
+            account: account.to_owned(),
+            unit: None,
+            contracted_wh: 3,
+            metered_wh: 3,
+            reactive_varh: 0,
+            quality: "metered".to_owned(),
+            amount_micro: 150,
+        };
+        of.awards = vec![award(93), award(101)];
+        of.contracts = vec![
+            contract("windpark", "upstream"),
+            contract("windpark", "prosumers"),
+            contract("prosumers", "upstream"),
+        ];
+        of.reactive = vec![ReactiveView {
+            account: "windpark".to_owned(),
+            unit: Some(101),
+            node: 7,
+            varh: 3,
+            price_per_mvarh: 1.0,
+            received_micro: 3,
+        }];
+        of.settlement = vec![row("windpark"), row("prosumers"), row("network")];
+        of.corrections = vec![row("windpark"), row("network")];
+        now.intervals = std::sync::Arc::new(vec![std::sync::Arc::new(of)]);
+    });
+    let one = format!("/api/v1/market/intervals/{START}");
+    let whole = appliance.client.get(&one).await.json();
+    assert_eq!(whole["contracts"].as_array().unwrap().len(), 3);
+    let stranger = Client::new(appliance.client.server);
+    for path in [&*one, "/api/v1/market/intervals"] {
+        let headers = [("authorization", &*bearer)];
+        let seen = stranger.send("GET", path, &headers, "").await.json();
+        let seen = if seen.is_array() { &seen[0] } else { &seen };
+        assert_eq!(seen["prices"], whole["prices"]);
+        assert_eq!(seen["awards"], json!([whole["awards"][0]]));
+        let own = json!([whole["contracts"][1], whole["contracts"][2]]);
+        assert_eq!(seen["contracts"], own);
+        assert_eq!(seen["reactive"], json!([]));
+        assert_eq!(seen["settlement"], json!([whole["settlement"][1]]));
+        assert_eq!(seen["corrections"], json!([]));
+        for hidden in ["cost_per_h", "import_w", "import_var"] {
+            assert_eq!(seen[hidden], Value::Null, "{hidden}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -32,6 +32,9 @@ pub enum LedgerEntry {
         at_us: i64,
         /// It.
         order: Order,
+        /// Who placed it: a user or a participant's token; none on records of early builds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// An order was refused.
     OrderRejected {
@@ -103,4 +106,11 @@ pub enum LedgerEntry {
     },
     /// The interval was settled.
     Settled(Settlement),
+    /// A settled interval's meters say something else now: what that changes.
+    Resettled {
+        /// What they say now: those that changed, each in place of the one of its party, unit and node.
+        meters: Vec<Meter>,
+        /// Only what changes, to be added to what was settled before.
+        correction: Settlement,
+    },
 }

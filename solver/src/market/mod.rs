@@ -32,7 +32,8 @@ pub use order::{Direction, Money, NewOrder, Order, OrderId, Price, Step};
 pub use pricing::Pricing;
 pub use rules::{Accepted, Bounds, Rejection};
 pub use settlement::{
-    Imbalance, Meter, MeterQuality, Settlement, Statement, StatementLine, StatementReason, settle,
+    Imbalance, Meter, MeterQuality, Settlement, Statement, StatementLine, StatementReason, correct,
+    settle,
 };
 pub use terms::{Call, Kind, PPM, Storage, Terms, Window};
 pub use unit::{Capability, Registry, Unit};

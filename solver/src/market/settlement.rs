@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 use super::{Contracts, Money, Party, Place, Price, ReactiveContract, contract::amount};
 use crate::network::Id;
 
-/// How far a meter's energy can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// How far a meter's energy can be trusted, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MeterQuality {
     /// Measured over the whole interval: settled as it is.
     Metered,
+    /// A value that the meter's operator put in the place of a measured one: settled as it is, and
+    /// marked.
+    Replaced,
     /// Replaced by an estimate: settled as it is, and marked.
     Estimated,
     /// No value: settled as if delivered as contracted, and marked.
@@ -63,6 +66,8 @@ pub enum StatementReason {
     Short,
     /// More delivered, or less taken, than contracted.
     Long,
+    /// A deviation taken back, or put in its place, since its meter says something else now.
+    Correction,
 }
 
 /// A line of a statement.
@@ -203,6 +208,55 @@ fn reactive_line(of: &ReactiveContract) -> StatementLine {
     }
 }
 
+/// What changes in an interval's settlement where meters say something else than they said `before`:
+/// each deviation that is another one now is taken back, and the one in its place is put in. `after` has
+/// every meter of `before`. The settlement that was made stays as it is; with this one added, all
+/// accounts are as if meters had said so from the start, and the sum is nothing again.
+#[must_use]
+pub fn correct(
+    interval: i64,
+    contracts: &Contracts,
+    (before, after): (&[Meter], &[Meter]),
+    imbalance: &Imbalance,
+) -> Settlement {
+    let mut contracted: BTreeMap<Place, i64> = BTreeMap::new();
+    for contract in &contracts.contracts {
+        for place in [&contract.seller, &contract.buyer] {
+            let at = contracted.entry(place.clone()).or_default();
+            *at = at.saturating_add(contract.delivered_wh(place));
+        }
+    }
+    contracted.retain(|place, _| place.party != Party::Network);
+    let mut lines: BTreeMap<Party, Vec<StatementLine>> = BTreeMap::new();
+    let now = metered(&contracted, after);
+    let mut then = metered(&contracted, before);
+    for (place, delivered) in now {
+        let was = then.remove(&place);
+        if was == Some(delivered) {
+            continue;
+        }
+        let as_contracted = contracted.get(&place).copied().unwrap_or(0);
+        let line = |(delivered_wh, quality): (i64, MeterQuality)| {
+            let deviation = delivered_wh.saturating_sub(as_contracted);
+            deviation_line(&place, deviation, quality, imbalance)
+        };
+        let taken_back = was.and_then(line).map(|line| StatementLine {
+            energy_wh: line.energy_wh.saturating_neg(),
+            received: -line.received,
+            ..line
+        });
+        for line in taken_back.into_iter().chain(line(delivered)) {
+            let reason = StatementReason::Correction;
+            let own = lines.entry(place.party.clone()).or_default();
+            own.push(StatementLine { reason, ..line });
+        }
+    }
+    Settlement {
+        interval,
+        statements: statements(lines),
+    }
+}
+
 /// Energy per place: the sum of its meters, with the worst of their qualities.
 fn metered(
     contracted: &BTreeMap<Place, i64>,
@@ -217,19 +271,12 @@ fn metered(
         };
         let as_contracted = contracted.get(&place).copied().unwrap_or(0);
         let entry = at.entry(place).or_insert((0, MeterQuality::Metered));
-        *entry = match (entry.1, meter.quality) {
-            (_, MeterQuality::Missing) | (MeterQuality::Missing, _) => {
-                (as_contracted, MeterQuality::Missing)
-            }
-            (MeterQuality::Metered, MeterQuality::Metered) => (
-                entry.0.saturating_add(meter.delivered_wh),
-                MeterQuality::Metered,
-            ),
-            _ => (
-                entry.0.saturating_add(meter.delivered_wh),
-                MeterQuality::Estimated,
-            ),
+        let quality = entry.1.max(meter.quality);
+        let energy_wh = match quality {
+            MeterQuality::Missing => as_contracted,
+            _ => entry.0.saturating_add(meter.delivered_wh),
         };
+        *entry = (energy_wh, quality);
     }
     for (place, &as_contracted) in contracted {
         at.entry(place.clone())

@@ -93,6 +93,7 @@ pub(in crate::cycle) fn interval(
         contracts: of.contracts.as_ref().map(contracts).unwrap_or_default(),
         reactive: of.contracts.as_ref().map(reactive).unwrap_or_default(),
         settlement: of.settlement.as_ref().map(settlement).unwrap_or_default(),
+        corrections: of.corrections.iter().flat_map(settlement).collect(),
     };
     match &of.outcome {
         Outcome::Pending => {}
@@ -252,6 +253,7 @@ fn settlement(settlement: &Settlement) -> Vec<SettlementView> {
             if let Some(quality) = line.quality {
                 row.quality = match quality {
                     MeterQuality::Metered => "metered",
+                    MeterQuality::Replaced => "replaced",
                     MeterQuality::Estimated => "estimated",
                     MeterQuality::Missing => "missing",
                 }

@@ -16,7 +16,9 @@ use redb::{
 use solver::market::LedgerEntry;
 
 use super::{
-    Fault, Hash, Key, LedgerError, Receipt, Record, Report, Verifier, chain::checkpoint_message,
+    Fault, Hash, Key, LedgerError, Receipt, Record, Report, Verifier,
+    chain::checkpoint_message,
+    index::{Index, Uses},
     write_export,
 };
 use crate::store::database;
@@ -28,7 +30,7 @@ const RECORD_MOST: usize = 64 << 20;
 /// The format written here.
 const FORMAT: u64 = 2;
 
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chained");
 /// Digest of a network to the number of its record.
 const NETWORKS: TableDefinition<'_, &[u8], u64> = TableDefinition::new("networks");
@@ -91,8 +93,9 @@ impl Row {
 /// See the module.
 #[derive(Debug)]
 pub struct Ledger {
-    db: Database,
+    pub(super) db: Database,
     file: String,
+    pub(super) uses: Uses,
     /// None where it is only looked at and there is no key.
     key: Option<Key>,
 }
@@ -110,8 +113,15 @@ impl Ledger {
             Err(error) => return Err(not_opened(file, &error)),
         };
         let key = Some(Key::open(directory)?);
-        let ledger = Self { db, file, key };
+        let uses = Uses::read(&db).map_err(|e| storage_of(&file, &e))?;
+        let ledger = Self {
+            db,
+            file,
+            uses,
+            key,
+        };
         ledger.prepare()?;
+        ledger.catch_up()?;
         // A file that was just begun survives a power cut only if its directory knows it.
         let known = fs::File::open(directory).and_then(|directory| directory.sync_all());
         known.map_err(|e| ledger.storage(&e))?;
@@ -130,14 +140,22 @@ impl Ledger {
             true => Some(Key::open(directory)?),
             false => None,
         };
-        let ledger = Self { db, file, key };
+        let ledger = Self {
+            db,
+            file,
+            uses: Uses::default(),
+            key,
+        };
         let read = ledger.db.begin_read().map_err(|e| ledger.storage(&e))?;
         let format = match read.open_table(META) {
             Ok(meta) => meta.get("format").map_err(|e| ledger.storage(&e))?,
             Err(_) => None,
         };
         match format.map(|format| format.value()) {
-            Some(FORMAT) => Ok(ledger),
+            Some(FORMAT) => {
+                ledger.catch_up()?;
+                Ok(ledger)
+            }
             Some(found) => Err(ledger.newer(found)),
             None => Err(ledger.storage(
                 &"it is of a Busbar before the chain; start the appliance once, which takes it over",
@@ -236,12 +254,16 @@ impl Ledger {
             let open = |e: redb::TableError| self.storage(&e);
             let mut rows = transaction.open_table(ROWS).map_err(open)?;
             let mut networks = transaction.open_table(NETWORKS).map_err(open)?;
+            let mut index = Index::open(&transaction).map_err(|e| self.storage(&e))?;
             let (mut chain, at_checkpoint) = self.end(&rows)?;
             let mut insert = |chain: &mut (u64, Hash), record: &Record| {
                 let json = serde_json::to_string(record).map_err(|e| self.storage(&e))?;
                 let row = link(chain, at_us, json);
                 let bytes = row.bytes();
                 rows.insert(row.number, bytes.as_slice())
+                    .map_err(|e| self.storage(&e))?;
+                index
+                    .note(row.number, record)
                     .map_err(|e| self.storage(&e))?;
                 let (number, hash) = (row.number, row.hash);
                 Ok(Receipt { number, hash })
@@ -266,6 +288,9 @@ impl Ledger {
                 };
                 insert(&mut chain, &checkpoint)?;
             }
+            index
+                .finish(chain.0, &self.uses)
+                .map_err(|e| self.storage(&e))?;
         }
         transaction.commit().map_err(|e| self.storage(&e))?;
         Ok(receipt)
@@ -378,11 +403,7 @@ impl Ledger {
         for row in table.iter().map_err(|e| self.storage(&e))?.rev() {
             let (number, bytes) = row.map_err(|e| self.storage(&e))?;
             let row = Row::read(number.value(), bytes.value()).map_err(|f| self.damaged(f))?;
-            let record = row.record().map_err(|reason| LedgerError::Record {
-                file: self.file.clone(),
-                number: row.number,
-                reason,
-            })?;
+            let record = self.record(&row)?;
             if let Some(interval) = gate_closed(&record) {
                 before |= interval < *oldest.get_or_insert(interval - lookback_s);
             }
@@ -404,18 +425,31 @@ impl Ledger {
         }
     }
 
-    fn damaged(&self, fault: Fault) -> LedgerError {
+    pub(super) fn damaged(&self, fault: Fault) -> LedgerError {
         LedgerError::Damaged {
             file: self.file.clone(),
             fault,
         }
     }
 
-    fn storage(&self, error: &dyn fmt::Display) -> LedgerError {
-        LedgerError::Storage {
+    pub(super) fn storage(&self, error: &dyn fmt::Display) -> LedgerError {
+        storage_of(&self.file, error)
+    }
+
+    /// The record of a row.
+    pub(super) fn record(&self, row: &Row) -> Result<Record, LedgerError> {
+        row.record().map_err(|reason| LedgerError::Record {
             file: self.file.clone(),
-            reason: error.to_string(),
-        }
+            number: row.number,
+            reason,
+        })
+    }
+}
+
+fn storage_of(file: &str, error: &dyn fmt::Display) -> LedgerError {
+    LedgerError::Storage {
+        file: file.to_owned(),
+        reason: error.to_string(),
     }
 }
 

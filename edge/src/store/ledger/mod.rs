@@ -1,13 +1,15 @@
 //! The ledger: an append-only, hash-chained and signed sequence of [`Record`]s in `ledger.redb`.
 //! What is appended is on disk before anybody is told.
 //!
-//! [`chain`] says how records are hashed and signed, [`file`] how they are kept, [`export`] how
+//! [`chain`] says how records are hashed and signed, [`file`] how they are kept, [`index`] how those of
+//! a kind are found, [`export`] how
 //! they are handed to an auditor (`docs/ledger.md` describes that format), [`verify`] checks all
 //! three.
 
 mod chain;
 mod export;
 mod file;
+mod index;
 mod key;
 mod record;
 #[cfg(test)]

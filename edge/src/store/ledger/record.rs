@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use solver::market::{LedgerEntry, Order, OrderId};
 
 use super::{Fault, Hash, PublicKey};
+use crate::participants::Change;
 
 /// One entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub enum Record {
         at_us: i64,
         /// Which.
         order: OrderId,
+        /// By whom; none on records of early builds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// An order was replaced before its gate closed.
     OrderAmended {
@@ -26,6 +30,18 @@ pub enum Record {
         old: OrderId,
         /// By what; with the same number where it keeps its place in time.
         order: Order,
+        /// By whom; none on records of early builds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// Who takes part has changed.
+    Registered {
+        /// When, UTC, µs since 1970.
+        at_us: i64,
+        /// Who has changed it.
+        by: String,
+        /// What has changed.
+        change: Change,
     },
     /// The appliance started.
     Started {

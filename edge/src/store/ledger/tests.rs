@@ -22,6 +22,7 @@ fn order(id: u64) -> Record {
                 price: Price(20_000_000),
             }],
         },
+        by: None,
     })
 }
 
@@ -31,6 +32,7 @@ fn what_was_appended_is_there_after_a_restart() {
     let cancelled = Record::OrderCancelled {
         at_us: 18,
         order: OrderId(1),
+        by: Some("user ada".to_owned()),
     };
     {
         let ledger = Ledger::open(dir.path()).unwrap();

@@ -44,6 +44,8 @@ pub struct IntervalView {
     pub reactive: Vec<ReactiveView>,
     /// Who paid whom, once settled.
     pub settlement: Vec<SettlementView>,
+    /// What was settled otherwise since, to be added: meters that say something else now.
+    pub corrections: Vec<SettlementView>,
 }
 
 /// Price at a node: cost of one more unit of load there.
@@ -169,7 +171,7 @@ pub struct SettlementView {
     pub contracted_wh: i64,
     /// Metered energy, generation-positive, Wh.
     pub metered_wh: i64,
-    /// `metered`, `estimated` or `missing`.
+    /// `metered`, `replaced`, `estimated` or `missing`.
     pub quality: String,
     /// Reactive power that was ordered, injected, varh; negative where absorbed.
     pub reactive_varh: i64,

@@ -13,6 +13,7 @@ mod explain;
 mod market;
 mod network;
 mod operation;
+mod participants;
 
 pub use account::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount};
 pub use explain::{ExplanationView, LimitPartView, PricePartsView, ReliefView, StepView};
@@ -26,6 +27,11 @@ pub use network::{
 };
 pub use operation::{
     AlarmView, DeviceView, DispatchView, Health, Metrics, PointValue, PointView, Status,
+};
+
+pub use participants::{
+    MemberView, MeterView, NewDer, NewMeter, NewParticipant, NewToken, ParticipantView,
+    TokenIssued, TokenView,
 };
 
 /// What is wrong with a request.

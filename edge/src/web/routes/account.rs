@@ -13,7 +13,7 @@ use super::super::{
     api::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount},
     app::App,
     extract::{Body, COOKIE, Operator, Segment, Viewer, not_allowed, token},
-    problem::{Act, Change, Create, Entry, Public, Read, Refusal},
+    problem::{Act, Change, Create, Entry, Public, Read, Refusal, too_many},
 };
 use crate::store::users::{self, UserError, random_text};
 
@@ -229,12 +229,7 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 
 fn attempt(app: &App, peer: SocketAddr, user: &str) -> Result<(), Refusal> {
     let attempt = app.throttle.attempt(peer.ip(), user, Instant::now());
-    attempt.map_err(|wait| {
-        let seconds = wait.as_secs() + 1;
-        let message = format!("too many attempts, try again in {seconds} s");
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message)
-            .retry_after(seconds)
-    })
+    attempt.map_err(too_many)
 }
 
 /// Begins a session and gives its token.

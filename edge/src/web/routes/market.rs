@@ -11,35 +11,69 @@ use super::{
     super::{
         api::{ExplanationView, IntervalView, NewOrder, OrderView},
         app::App,
-        extract::{Body, Filter, Operator, Segment, Segments, Viewer, time_of},
-        problem::{Act, Create, Read, ReadOne, Refusal, Replace},
+        extract::{Body, Caller, Filter, Segment, Segments, time_of},
+        problem::{Act, Create, Limited, Read, ReadOne, Refusal, Replace, from_loop},
     },
     operation::Newest,
 };
-use crate::published::Request;
+use crate::{
+    cycle::not_yours,
+    participants::Register,
+    published::{Asker, Request},
+};
 
 /// The market's intervals: open ones, the current one and the recent past.
 #[utoipa::path(
-    get, path = "/api/v1/market/intervals", tag = "market", security(("session" = [])),
+    get, path = "/api/v1/market/intervals", tag = "market", security(("session" = []), ("token" = [])),
     params(Newest),
-    responses((status = 200, description = "Newest first.", body = Vec<IntervalView>), Read)
+    responses((status = 200, description = "Newest first.", body = Vec<IntervalView>), Read, Limited)
 )]
 pub(super) async fn intervals(
-    _: Viewer,
+    caller: Caller,
     State(app): State<App>,
     Filter(newest): Filter<Newest>,
-) -> Json<Arc<Vec<Arc<IntervalView>>>> {
-    Json(newest.of(&app.published().intervals))
+) -> Json<Vec<Arc<IntervalView>>> {
+    let published = app.published();
+    let intervals = newest.of(&published.intervals);
+    let seen = intervals
+        .iter()
+        .map(|of| seen_by(&caller, &published.register, of));
+    Json(seen.collect())
+}
+
+/// An interval as the caller may see it: a participant's program sees prices, and of awards, contracts
+/// and settlements its own.
+fn seen_by(
+    caller: &Caller,
+    register: &Register,
+    interval: &Arc<IntervalView>,
+) -> Arc<IntervalView> {
+    let Caller::Token { participant, .. } = caller else {
+        return Arc::clone(interval);
+    };
+    let own = |unit: i32| {
+        let member = register.units.get(&unit);
+        member.is_some_and(|member| member.der.participant == *participant)
+    };
+    let mut view = IntervalView::clone(interval);
+    view.awards.retain(|of| own(of.unit));
+    view.contracts
+        .retain(|of| caller.sees(&of.seller) || caller.sees(&of.buyer));
+    view.reactive.retain(|of| caller.sees(&of.account));
+    view.settlement.retain(|of| caller.sees(&of.account));
+    view.corrections.retain(|of| caller.sees(&of.account));
+    (view.cost_per_h, view.import_w, view.import_var) = (None, None, None);
+    Arc::new(view)
 }
 
 /// One interval.
 #[utoipa::path(
-    get, path = "/api/v1/market/intervals/{start}", tag = "market", security(("session" = [])),
+    get, path = "/api/v1/market/intervals/{start}", tag = "market", security(("session" = []), ("token" = [])),
     params(("start" = String, Path, description = "Its start.", example = "2026-06-21T12:00:00Z")),
-    responses((status = 200, description = "The interval.", body = IntervalView), ReadOne)
+    responses((status = 200, description = "The interval.", body = IntervalView), ReadOne, Limited)
 )]
 pub(super) async fn interval(
-    _: Viewer,
+    caller: Caller,
     State(app): State<App>,
     start: Segment,
 ) -> Result<Json<Arc<IntervalView>>, Refusal> {
@@ -47,7 +81,8 @@ pub(super) async fn interval(
     let published = app.published();
     let mut intervals = published.intervals.iter();
     let found = intervals.find(|interval| is(&interval.start, start));
-    found.cloned().map(Json).ok_or_else(|| {
+    let seen = found.map(|found| seen_by(&caller, &published.register, found));
+    seen.map(Json).ok_or_else(|| {
         let message = format!("no interval that is kept here starts at {start}");
         Refusal::not_found("unknown_interval", message)
     })
@@ -63,18 +98,26 @@ pub(super) struct OfUnit {
 /// orders, the limits that bind with what they rest on, and what more room would be worth.
 #[utoipa::path(
     get, path = "/api/v1/market/intervals/{start}/explain/{unit}", tag = "market",
-    security(("session" = [])),
+    security(("session" = []), ("token" = [])),
     params(
         ("start" = String, Path, description = "The interval's start.", example = "2026-06-21T12:00:00Z"),
         ("unit" = i32, Path, description = "The unit.", example = 101)
     ),
-    responses((status = 200, description = "The explanation.", body = ExplanationView), ReadOne)
+    responses((status = 200, description = "The explanation.", body = ExplanationView), ReadOne, Limited)
 )]
 pub(super) async fn explanation(
-    _: Viewer,
+    caller: Caller,
     State(app): State<App>,
     Segments(OfUnit { start, unit }): Segments<OfUnit>,
 ) -> Result<Json<ExplanationView>, Refusal> {
+    if let Caller::Token { participant, .. } = &caller {
+        let published = app.published();
+        let member = published.register.units.get(&unit);
+        if !member.is_some_and(|member| caller.sees(&member.der.participant)) {
+            let problem = not_yours(participant, &format!("unit {unit} is another's"));
+            return Err(from_loop(problem, None));
+        }
+    }
     let interval = time_of(&start)?.unix_timestamp();
     let explain = |answer| Request::Explain {
         interval,
@@ -101,18 +144,20 @@ pub(super) struct OfInterval {
 
 /// Orders of the published intervals, those of the built-in agents included.
 #[utoipa::path(
-    get, path = "/api/v1/market/orders", tag = "market", security(("session" = [])),
+    get, path = "/api/v1/market/orders", tag = "market", security(("session" = []), ("token" = [])),
     params(OfInterval),
-    responses((status = 200, description = "Newest first.", body = Vec<OrderView>), Read)
+    responses((status = 200, description = "Newest first.", body = Vec<OrderView>), Read, Limited)
 )]
 pub(super) async fn orders(
-    _: Viewer,
+    caller: Caller,
     State(app): State<App>,
     Filter(filter): Filter<OfInterval>,
 ) -> Result<Json<Vec<OrderView>>, Refusal> {
     let start = filter.interval.as_deref().map(time_of).transpose()?;
     let published = app.published();
-    let wanted = |order: &&OrderView| start.is_none_or(|start| is(&order.interval, start));
+    let wanted = |order: &&OrderView| {
+        caller.sees(&order.participant) && start.is_none_or(|start| is(&order.interval, start))
+    };
     let orders = published.orders.iter().filter(wanted);
     let limit = filter.limit.unwrap_or(usize::MAX);
     Ok(Json(orders.take(limit).cloned().collect()))
@@ -121,18 +166,30 @@ pub(super) async fn orders(
 /// Places an order. It is durable once answered; sending it again with the same `client_id`
 /// changes nothing and answers with the order as first accepted.
 #[utoipa::path(
-    post, path = "/api/v1/market/orders", tag = "market", security(("session" = [])),
+    post, path = "/api/v1/market/orders", tag = "market", security(("session" = []), ("token" = [])),
     request_body = NewOrder,
-    responses((status = 201, description = "The accepted order.", body = OrderView), Create)
+    responses((status = 201, description = "The accepted order.", body = OrderView), Create, Limited)
 )]
 pub(super) async fn place_order(
-    _: Operator,
+    caller: Caller,
     State(app): State<App>,
     Filter(Nothing {}): Filter<Nothing>,
     Body(order): Body<NewOrder>,
 ) -> Result<(StatusCode, Json<OrderView>), Refusal> {
-    let accepted = app.ask(None, |answer| Request::PlaceOrder { order, answer });
+    let by = for_itself(caller, &order)?;
+    let accepted = app.ask(None, |answer| Request::PlaceOrder { order, by, answer });
     Ok((StatusCode::CREATED, Json(accepted.await?)))
+}
+
+/// Operators place orders for anybody; a participant's program for its participant.
+fn for_itself(caller: Caller, order: &NewOrder) -> Result<Asker, Refusal> {
+    match caller.acts()? {
+        Asker::Token { participant, .. } if participant != order.participant => {
+            let message = "the order is for another participant";
+            Err(from_loop(not_yours(&participant, message), None))
+        }
+        by => Ok(by),
+    }
 }
 
 #[derive(Deserialize)]
@@ -143,34 +200,41 @@ pub(super) struct Nothing {}
 /// direction. It keeps its number, and so its place in time, where no step asks for more or at a
 /// better price for it; else it takes a new one, and the old one is cancelled.
 #[utoipa::path(
-    put, path = "/api/v1/market/orders/{id}", tag = "market", security(("session" = [])),
+    put, path = "/api/v1/market/orders/{id}", tag = "market", security(("session" = []), ("token" = [])),
     params(("id" = u64, Path, description = "Number of the order.")),
     request_body = NewOrder,
-    responses((status = 200, description = "The order that stands now.", body = OrderView), Replace)
+    responses((status = 200, description = "The order that stands now.", body = OrderView), Replace, Limited)
 )]
 pub(super) async fn amend_order(
-    _: Operator,
+    caller: Caller,
     State(app): State<App>,
     id: Segment,
     Body(order): Body<NewOrder>,
 ) -> Result<Json<OrderView>, Refusal> {
     let id = id.number()?;
-    let amend = |answer| Request::AmendOrder { id, order, answer };
+    let by = for_itself(caller, &order)?;
+    let amend = |answer| Request::AmendOrder {
+        id,
+        order,
+        by,
+        answer,
+    };
     app.ask(None, amend).await.map(Json)
 }
 
 /// Cancels an order before its gate closes.
 #[utoipa::path(
-    delete, path = "/api/v1/market/orders/{id}", tag = "market", security(("session" = [])),
+    delete, path = "/api/v1/market/orders/{id}", tag = "market", security(("session" = []), ("token" = [])),
     params(("id" = u64, Path, description = "Number of the order.")),
-    responses((status = 200, description = "The order, cancelled.", body = OrderView), Act)
+    responses((status = 200, description = "The order, cancelled.", body = OrderView), Act, Limited)
 )]
 pub(super) async fn cancel_order(
-    _: Operator,
+    caller: Caller,
     State(app): State<App>,
     id: Segment,
 ) -> Result<Json<OrderView>, Refusal> {
     let id = id.number()?;
-    let cancel = |answer| Request::CancelOrder { id, answer };
+    let by = caller.acts()?;
+    let cancel = |answer| Request::CancelOrder { id, by, answer };
     app.ask(Some("unknown_order"), cancel).await.map(Json)
 }

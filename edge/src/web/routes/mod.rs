@@ -12,13 +12,13 @@ use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
         RefOr, Schema,
-        security::{ApiKey, ApiKeyValue, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    api::{Events, NewOrder, NewPassword, Problem},
+    api::{Events, NewDer, NewOrder, NewParticipant, NewPassword, NewToken, Problem},
     app::App,
     events,
     extract::COOKIE,
@@ -41,6 +41,7 @@ mod market;
     reason = "utoipa's `params` qualifies what it generates"
 )]
 mod operation;
+mod participants;
 
 pub(crate) use account::Peer;
 
@@ -55,23 +56,26 @@ pub(crate) use account::Peer;
             Every error is a `Problem`. Unknown keys in queries and bodies are refused."
     ),
     components(schemas(Events, Problem)),
-    modifiers(&Cookie),
+    modifiers(&Security),
     tags(
         (name = "operation", description = "What the appliance and the feeder are doing"),
-        (name = "market", description = "Intervals and orders"),
+        (name = "market", description = "Intervals, orders, participants, meters, accounts"),
         (name = "account", description = "Enrolment, sessions, users"),
     )
 )]
 struct Frame;
 
-struct Cookie;
+struct Security;
 
-impl Modify for Cookie {
+impl Modify for Security {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let cookie = ApiKeyValue::with_description(COOKIE, "Set by logging in.");
         let scheme = SecurityScheme::ApiKey(ApiKey::Cookie(cookie));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("session", scheme);
+        let mut bearer = Http::new(HttpAuthScheme::Bearer);
+        bearer.description = Some("A participant's token, issued by an operator.".to_owned());
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
     }
 }
 
@@ -89,6 +93,16 @@ pub(crate) fn document() -> OpenApiRouter<App> {
         .routes(routes!(market::interval))
         .routes(routes!(market::explanation))
         .routes(routes!(market::amend_order, market::cancel_order))
+        .routes(routes!(participants::participants))
+        .routes(routes!(
+            participants::participant,
+            participants::register_participant
+        ))
+        .routes(routes!(participants::issue_token))
+        .routes(routes!(participants::revoke_token))
+        .routes(routes!(participants::register_der))
+        .routes(routes!(participants::meters))
+        .routes(routes!(participants::register_meter))
         .routes(routes!(account::session))
         .routes(routes!(account::enrol))
         .routes(routes!(account::login))
@@ -113,7 +127,14 @@ pub(crate) fn document() -> OpenApiRouter<App> {
 /// An answer carries every field, `null` where there is no value; utoipa takes every `Option` for
 /// a field that may be left out, which is true only of what clients send.
 fn require_what_is_always_there(document: &mut utoipa::openapi::OpenApi) {
-    let may_lack: [&str; 3] = [&NewOrder::name(), &NewPassword::name(), &Problem::name()];
+    let may_lack: [&str; 6] = [
+        &NewOrder::name(),
+        &NewPassword::name(),
+        &NewParticipant::name(),
+        &NewDer::name(),
+        &NewToken::name(),
+        &Problem::name(),
+    ];
     let components = document.components.get_or_insert_default();
     for (name, schema) in &mut components.schemas {
         if let RefOr::T(Schema::Object(object)) = schema

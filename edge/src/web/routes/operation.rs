@@ -56,7 +56,7 @@ pub(super) async fn devices(_: Viewer, State(app): State<App>) -> Json<Arc<Vec<D
     responses((status = 200, description = "Never changes while running.", body = NetworkView), Read)
 )]
 pub(super) async fn network(_: Viewer, State(app): State<App>) -> Json<Arc<NetworkView>> {
-    Json(app.handle.network.clone())
+    Json(app.published().network.clone())
 }
 
 /// The feeder's state as estimated.

@@ -1,0 +1,471 @@
+//! The register: what the site file says and what changed since.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use solver::network::{Id, pgm_json};
+
+use super::{Change, Der, ParticipantRole, Secret, Token};
+use crate::{
+    clock::{US, rfc3339},
+    site::Site,
+    store::Hash,
+    web::api::Problem,
+};
+
+/// Longest name of a participant, unit, label or meter, characters.
+const NAME_MOST: usize = 64;
+/// Most participants, and most units.
+const MOST: usize = 10_000;
+/// Most tokens of a participant that are good at once.
+const TOKENS_MOST: usize = 20;
+/// A token is good for at most ten years.
+const TOKEN_LIFE_MOST_US: i64 = 3653 * 86_400 * US;
+/// Names that accounts of others go by.
+const RESERVED: [&str; 3] = ["network", "upstream", "residual"];
+
+/// A participant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participant {
+    /// What it is.
+    pub role: ParticipantRole,
+    /// Whether the site file names it.
+    pub of_site: bool,
+}
+
+/// A unit or load in somebody's portfolio.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Whose, and what it is.
+    pub der: Der,
+    /// Whether it takes setpoints, so that there may be orders of it.
+    pub dispatchable: bool,
+    /// Whether it is in the site file.
+    pub of_site: bool,
+}
+
+/// A token that was issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// It.
+    pub token: Token,
+    /// When, UTC, µs since 1970.
+    pub at_us: i64,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
+/// Why a token is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// Nobody has issued it.
+    Unknown,
+    /// It was revoked.
+    Revoked,
+    /// Its time is over.
+    Expired,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Register {
+    /// By name.
+    pub participants: BTreeMap<String, Participant>,
+    /// By number.
+    pub units: BTreeMap<Id, Member>,
+    /// Unit or load of each meter.
+    pub meters: BTreeMap<String, Id>,
+    /// By the hash of their secret.
+    tokens: BTreeMap<Hash, Issued>,
+    nodes: BTreeSet<Id>,
+    /// Numbers that appliances, branches and nodes of the network have.
+    taken: BTreeSet<Id>,
+}
+
+impl Register {
+    /// What the site file says.
+    #[must_use]
+    pub fn new(site: &Site) -> Self {
+        let mut register = Self {
+            nodes: site.network.node.iter().map(|node| node.id).collect(),
+            taken: taken(site),
+            ..Self::default()
+        };
+        for unit in &site.units {
+            let p_min_w = match unit.battery {
+                Some(_) => -unit.p_rated_w,
+                None => 0.0,
+            };
+            let der = Der {
+                unit: unit.id,
+                participant: unit.participant.clone(),
+                name: unit.name.clone(),
+                kind: unit.kind.as_str().to_owned(),
+                node: unit.node,
+                phase: None,
+                p_rated_w: unit.p_rated_w,
+                s_rated_va: unit.p_rated_w.hypot(unit.q_rated_var),
+                p_min_w,
+                p_max_w: unit.p_rated_w,
+                q_max_var: unit.q_rated_var,
+            };
+            register.member_of_site(der, true);
+        }
+        for load in &site.loads {
+            let der = Der {
+                unit: load.id,
+                participant: load.participant.clone(),
+                name: load.name.clone(),
+                kind: "load".to_owned(),
+                node: load.node,
+                phase: None,
+                p_rated_w: load.expected_p_w,
+                s_rated_va: load.expected_p_w.hypot(load.expected_q_var),
+                p_min_w: -load.expected_p_w,
+                p_max_w: 0.0,
+                q_max_var: 0.0,
+            };
+            register.member_of_site(der, false);
+        }
+        register
+    }
+
+    /// A participant of the site file takes what its portfolio takes: loads, units, or both.
+    fn member_of_site(&mut self, der: Der, dispatchable: bool) {
+        let role = match dispatchable {
+            true => ParticipantRole::Producer,
+            false => ParticipantRole::Consumer,
+        };
+        let participant = Participant {
+            role,
+            of_site: true,
+        };
+        let known = self.participants.entry(der.participant.clone());
+        let known = known.or_insert(participant);
+        if known.role != role {
+            known.role = ParticipantRole::Prosumer;
+        }
+        let member = Member {
+            der,
+            dispatchable,
+            of_site: true,
+        };
+        self.units.insert(member.der.unit, member);
+    }
+
+    /// Whether a change would change anything.
+    #[must_use]
+    pub fn changes(&self, change: &Change) -> bool {
+        match change {
+            Change::Participant { name, role } => {
+                self.participants.get(name).is_none_or(|p| p.role != *role)
+            }
+            Change::Der(der) => {
+                let known = self.units.get(&der.unit);
+                known.is_none_or(|known| known.der != *der)
+            }
+            Change::Assigned { participant, units } => {
+                let own = |unit| self.units.get(unit).map(|of| &of.der.participant);
+                units.iter().any(|unit| own(unit) != Some(participant))
+            }
+            Change::Meter { meter, unit } => self.meters.get(meter) != Some(unit),
+            Change::TokenIssued(_) => true,
+            Change::TokenRevoked { id } => self.issued(id).is_some_and(|of| !of.revoked),
+        }
+    }
+
+    /// Whether a change may be.
+    ///
+    /// # Errors
+    /// Why not, and what would be accepted.
+    pub fn check(&self, change: &Change, now_us: i64) -> Result<(), Problem> {
+        match change {
+            Change::Participant { name, .. } => self.check_name(name),
+            Change::Der(der) => self.check_der(der),
+            Change::Assigned { participant, units } => {
+                self.check_participant(participant)?;
+                units.iter().try_for_each(|&unit| self.check_unit(unit))
+            }
+            Change::Meter { meter, unit } => {
+                if !fit(meter) || !meter.bytes().all(|b| b.is_ascii_graphic() && b != b',') {
+                    return Err(problem(
+                        "meter",
+                        format!("`{}` is no name of a meter", shown(meter)),
+                        "1 to 64 printable ASCII characters without blanks and commas",
+                    ));
+                }
+                self.check_unit(*unit)
+            }
+            Change::TokenIssued(token) => self.check_token(token, now_us),
+            Change::TokenRevoked { id } => match self.issued(id) {
+                Some(_) => Ok(()),
+                None => Err(problem(
+                    "unknown_token",
+                    format!("there is no token {}", shown(id)),
+                    "the id of a token that was issued",
+                )),
+            },
+        }
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), Problem> {
+        let reserved = RESERVED.iter().any(|word| name.starts_with(word));
+        if !fit(name) || (reserved && !self.participants.contains_key(name)) {
+            return Err(problem(
+                "participant",
+                format!("`{}` is no name of a participant", shown(name)),
+                "1 to 64 characters, none of them a control character, none a blank at either end, \
+                 and not beginning with network, upstream or residual, which are others' accounts",
+            ));
+        }
+        room(&self.participants, &name.to_owned())
+    }
+
+    /// The participant exists.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check_participant(&self, name: &str) -> Result<(), Problem> {
+        match self.participants.contains_key(name) {
+            true => Ok(()),
+            false => Err(problem(
+                "unknown_participant",
+                format!("there is no participant `{}`", shown(name)),
+                "the name of a participant that is registered",
+            )),
+        }
+    }
+
+    fn check_unit(&self, unit: Id) -> Result<(), Problem> {
+        match self.units.contains_key(&unit) {
+            true => Ok(()),
+            false => Err(problem(
+                "unit",
+                format!("there is no unit or load {unit}"),
+                "a unit or load of the site file, or one that was registered",
+            )),
+        }
+    }
+
+    fn check_der(&self, der: &Der) -> Result<(), Problem> {
+        self.check_participant(&der.participant)?;
+        if self.taken.contains(&der.unit) {
+            return Err(problem(
+                "unit",
+                format!("{} is a number that the network has given", der.unit),
+                "a number that nothing of the network has; what has a device is the site file's to say",
+            ));
+        }
+        if !self.nodes.contains(&der.node) {
+            return Err(problem(
+                "node",
+                format!("there is no node {}", der.node),
+                "a node of the network",
+            ));
+        }
+        if !fit(&der.name) || !fit(&der.kind) {
+            return Err(problem(
+                "name",
+                format!(
+                    "`{}` or `{}` is no name",
+                    shown(&der.name),
+                    shown(&der.kind)
+                ),
+                "1 to 64 characters, none of them a control character, none a blank at either end",
+            ));
+        }
+        let phase = der.phase.as_deref();
+        if phase.is_some_and(|phase| !["a", "b", "c"].contains(&phase)) {
+            return Err(problem(
+                "phase",
+                format!("`{}` is no phase", shown(phase.unwrap_or_default())),
+                "a, b or c, or none where it has three",
+            ));
+        }
+        if !plausible(der) {
+            return Err(problem(
+                "capability",
+                "the capability is not within the nameplate".to_owned(),
+                "0 < p_rated_w <= s_rated_va, -p_rated_w <= p_min_w <= p_max_w <= p_rated_w and \
+                 0 <= q_max_var <= s_rated_va, all finite",
+            ));
+        }
+        room(&self.units, &der.unit)
+    }
+
+    fn check_token(&self, token: &Token, now_us: i64) -> Result<(), Problem> {
+        self.check_participant(&token.participant)?;
+        if !fit(&token.label) {
+            return Err(problem(
+                "label",
+                format!("`{}` is no label", shown(&token.label)),
+                "1 to 64 characters, none of them a control character, none a blank at either end",
+            ));
+        }
+        if token.expires_us <= now_us || token.expires_us - now_us > TOKEN_LIFE_MOST_US {
+            return Err(problem(
+                "expires",
+                format!("the token would expire {}", rfc3339(token.expires_us)),
+                "a moment in the next ten years",
+            ));
+        }
+        let good = self.tokens_of(&token.participant);
+        let good = good.filter(|of| !of.revoked && of.token.expires_us > now_us);
+        if good.count() >= TOKENS_MOST {
+            return Err(problem(
+                "token_count",
+                format!("`{}` has {TOKENS_MOST} tokens already", token.participant),
+                "another one once one of them is revoked",
+            ));
+        }
+        match self.tokens.contains_key(&token.hash) || self.issued(&token.id).is_some() {
+            false => Ok(()),
+            true => Err(problem(
+                "duplicate",
+                "a token of this secret or id exists".to_owned(),
+                "another secret",
+            )),
+        }
+    }
+
+    /// Takes a change over that is on record. In the order of the record, any of its last ones may be
+    /// applied a second time.
+    pub fn apply(&mut self, change: &Change, at_us: i64) {
+        match change {
+            Change::Participant { name, role } => {
+                let of_site = self.participants.get(name).is_some_and(|p| p.of_site);
+                let participant = Participant {
+                    role: *role,
+                    of_site,
+                };
+                self.participants.insert(name.clone(), participant);
+            }
+            Change::Der(der) => {
+                let member = Member {
+                    der: der.clone(),
+                    dispatchable: false,
+                    of_site: false,
+                };
+                // What the site file has come to name since is the site file's.
+                let known = self.units.entry(der.unit).or_insert_with(|| member.clone());
+                if !known.of_site {
+                    *known = member;
+                }
+            }
+            Change::Assigned { participant, units } => {
+                for unit in units {
+                    if let Some(member) = self.units.get_mut(unit) {
+                        member.der.participant.clone_from(participant);
+                    }
+                }
+            }
+            Change::Meter { meter, unit } => {
+                self.meters.retain(|_, of| of != unit);
+                self.meters.insert(meter.clone(), *unit);
+            }
+            Change::TokenIssued(token) => {
+                let issued = Issued {
+                    token: token.clone(),
+                    at_us,
+                    revoked: false,
+                };
+                self.tokens.insert(token.hash, issued);
+            }
+            Change::TokenRevoked { id } => {
+                for of in self.tokens.values_mut().filter(|of| of.token.id == *id) {
+                    of.revoked = true;
+                }
+            }
+        }
+    }
+
+    /// The token of a secret.
+    ///
+    /// # Errors
+    /// It is not taken.
+    pub fn token(&self, secret: &Secret, now_us: i64) -> Result<&Token, TokenFault> {
+        let issued = self.tokens.get(&secret.hash());
+        match issued.ok_or(TokenFault::Unknown)? {
+            of if of.revoked => Err(TokenFault::Revoked),
+            of if of.token.expires_us <= now_us => Err(TokenFault::Expired),
+            of => Ok(&of.token),
+        }
+    }
+
+    /// A token by its id.
+    #[must_use]
+    pub fn issued(&self, id: &str) -> Option<&Issued> {
+        self.tokens.values().find(|of| of.token.id == id)
+    }
+
+    /// Tokens that were issued to a participant.
+    pub fn tokens_of(&self, participant: &str) -> impl Iterator<Item = &Issued> {
+        let tokens = self.tokens.values();
+        tokens.filter(move |of| of.token.participant == participant)
+    }
+
+    /// What a participant's portfolio holds.
+    pub fn portfolio(&self, participant: &str) -> impl Iterator<Item = &Member> {
+        let units = self.units.values();
+        units.filter(move |of| of.der.participant == participant)
+    }
+}
+
+/// Every number in the network, of whatever kind of component: as its own format lists them.
+fn taken(site: &Site) -> BTreeSet<Id> {
+    let json: Value = serde_json::from_str(&pgm_json::write(&site.network)).unwrap_or_default();
+    let tables = json["data"].as_object().into_iter().flatten();
+    let rows = tables.flat_map(|(_, rows)| rows.as_array().into_iter().flatten());
+    let ids = rows.filter_map(|row| row["id"].as_i64());
+    ids.filter_map(|id| Id::try_from(id).ok()).collect()
+}
+
+fn plausible(der: &Der) -> bool {
+    let Der {
+        p_rated_w,
+        s_rated_va,
+        p_min_w,
+        p_max_w,
+        q_max_var,
+        ..
+    } = *der;
+    // False for what is not a number.
+    0.0 < p_rated_w
+        && p_rated_w <= s_rated_va
+        && s_rated_va.is_finite()
+        && -p_rated_w <= p_min_w
+        && p_min_w <= p_max_w
+        && p_max_w <= p_rated_w
+        && 0.0 <= q_max_var
+        && q_max_var <= s_rated_va
+}
+
+fn fit(name: &str) -> bool {
+    let blank = name.trim() != name || name.is_empty();
+    !blank && name.chars().count() <= NAME_MOST && !name.chars().any(char::is_control)
+}
+
+/// Whether there is room for one more, if it is one more.
+fn room<K: Ord, V>(known: &BTreeMap<K, V>, key: &K) -> Result<(), Problem> {
+    match known.len() < MOST || known.contains_key(key) {
+        true => Ok(()),
+        false => Err(problem(
+            "too_many",
+            format!("{MOST} are registered already"),
+            "a change of one of them",
+        )),
+    }
+}
+
+/// What somebody took for a name, as far as it is worth showing.
+fn shown(name: &str) -> String {
+    name.chars().take(NAME_MOST).collect()
+}
+
+fn problem(error: &str, message: String, accepted: &str) -> Problem {
+    Problem {
+        error: error.to_owned(),
+        message,
+        accepted: Some(accepted.to_owned()),
+    }
+}
