@@ -279,12 +279,12 @@ fn harm(network: &Network, case: &Case, awards: &[Award]) -> f64 {
 /// helps, so that it never does more harm than no awards at all.
 #[test]
 fn a_search_cut_short_does_no_more_harm_than_no_awards() {
-    let options = Options {
-        max_iterations: 1,
-        ..Options::default()
-    };
     let (mut curtailed, mut safe_only_by_curtailment) = (0, 0);
-    for seed in 0..200 {
+    for seed in 0..400 {
+        let options = Options {
+            max_iterations: 1 + (seed / 200) as u32,
+            ..Options::default()
+        };
         let (network, mut case) = sample(seed);
         if seed % 2 == 1 {
             harden(&mut case, &network, &mut StdRng::seed_from_u64(!seed));

@@ -1,9 +1,11 @@
-//! `cargo xtask bench solver`: the solver beside power-grid-model (and OpenDSS), in one run.
+//! `cargo xtask bench`: the market (see there), and here `solver`: power flow and estimation beside
+//! power-grid-model (and OpenDSS), in one run.
 //!
 //! Both read the same JSON and solve the same scenarios to the same tolerance, each in one thread,
 //! taking turns; what counts is the time its thread was on the processor, per scenario. On either
 //! side the fastest method that reaches the same answer counts.
 
+mod market;
 mod measure;
 mod table;
 mod worker;
@@ -49,6 +51,8 @@ pub(crate) struct Bench {
 enum What {
     /// Power flow and state estimation beside power-grid-model and OpenDSS; peers come from PyPI. Exit status 1 when answers disagree.
     Solver(Solver),
+    /// The market's clearing beside HiGHS and pandapower; peers come from PyPI. Exit status 1 when answers disagree.
+    Market(market::Market),
 }
 
 #[derive(Args)]
@@ -79,25 +83,24 @@ impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         match self.what {
             What::Solver(solver) => solver.run(),
+            What::Market(market) => market.run(),
         }
     }
+}
+
+/// Builds a program of the bench; the target folder that it is in.
+fn built(program: &str) -> Result<PathBuf> {
+    let mut build = cargo();
+    build.args(["build", "--release", "-p", "busbar-tests"]);
+    run(build.args(["--features", "grids", "--bin", program]))?;
+    Ok(std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace().join("target"), PathBuf::from))
 }
 
 impl Solver {
     fn run(self) -> Result<()> {
         let python = tools::venv("bench", &PEERS)?;
-        run(cargo().args([
-            "build",
-            "--release",
-            "-p",
-            "busbar-tests",
-            "--features",
-            "grids",
-            "--bin",
-            "solver_bench",
-        ]))?;
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| workspace().join("target"), PathBuf::from);
+        let target = built("solver_bench")?;
         let dir = target.join("bench");
         fs::create_dir_all(&dir)?;
         let peer = |script: &str| {

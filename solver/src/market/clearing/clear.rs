@@ -1,5 +1,7 @@
 //! Clearing a case: search, check, tighten, and what is left when nothing holds every limit.
 
+use std::collections::BTreeMap;
+
 use num_complex::Complex64;
 
 use super::{
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     market::{Direction, Kind, Order},
-    network::{Grid, S_BASE_VA},
+    network::{Grid, Id, S_BASE_VA},
     powerflow::PowerFlowError,
 };
 
@@ -45,8 +47,18 @@ const SNAP: f64 = 1e-5;
 /// # Errors
 /// The case contradicts itself or the network, or has no AC power flow to start from.
 pub fn clear(grid: &Grid, case: &Case, options: &Options) -> Result<Clearing, ClearingError> {
+    clear_near(grid, case, options, None)
+}
+
+/// The same, begun at what came of a case much like it.
+pub(super) fn clear_near(
+    grid: &Grid,
+    case: &Case,
+    options: &Options,
+    near: Option<&Clearing>,
+) -> Result<Clearing, ClearingError> {
     if case.controls.are_none() {
-        clear_in_place(grid, case, options)
+        clear_in_place(grid, case, options, near)
     } else {
         discrete::clear(grid, case, options)
     }
@@ -57,11 +69,16 @@ pub(super) fn clear_in_place(
     grid: &Grid,
     case: &Case,
     options: &Options,
+    near: Option<&Clearing>,
 ) -> Result<Clearing, ClearingError> {
     let mut problem = Problem::new(grid, case)?;
     let mut physics = Physics::new(grid);
-    let start = starting_point(&problem, &mut physics)?;
-    let mut search = Search::new(&mut problem, &mut physics, start);
+    let started = near.and_then(|near| point_near(&problem, &mut physics, near));
+    let (start, prices) = match started {
+        Some((point, prices)) => (point, Some(prices)),
+        None => (starting_point(&problem, &mut physics)?, None),
+    };
+    let mut search = Search::new(&mut problem, &mut physics, start, prices);
     let mut tightened: Vec<Tightened> = Vec::new();
     let mut ended = search.run(options);
     let mut found = finish(&mut search);
@@ -162,6 +179,39 @@ fn starting_point(problem: &Problem<'_>, physics: &mut Physics) -> Result<Point,
     }
     let reason = reason.map_or_else(String::new, |error| error.to_string());
     Err(ClearingError::NoOperatingPoint { reason })
+}
+
+/// What the case's orders come to at the prices of another clearing of the same network, with those
+/// prices at each balance; nothing where that has no power flow.
+fn point_near(
+    problem: &Problem<'_>,
+    physics: &mut Physics,
+    near: &Clearing,
+) -> Option<(Point, Vec<Complex64>)> {
+    if near.prices.len() != problem.equations.row.len() {
+        return None;
+    }
+    let mut row = vec![Complex64::ZERO; problem.equations.rows];
+    for (at, price) in problem.equations.row.iter().zip(&near.prices) {
+        if let Some(at) = *at {
+            row[at] = Complex64::new(price.p_per_mwh, -price.q_per_mvarh);
+        }
+    }
+    let undecided = 1e-3 * problem.price_scale;
+    let blocks = problem.blocks.iter().map(|block| {
+        let worth = (row[block.row].conj() * block.direction().conj()).re;
+        let share = 0.5 * ((worth - block.cost()) / undecided).clamp(-1.0, 1.0) + 0.5;
+        share * block.cap
+    });
+    let given: BTreeMap<Id, f64> = near.awards.iter().map(|of| (of.unit, of.q_var)).collect();
+    let q = problem.units.iter().map(|unit| {
+        let id = problem.case.units[unit.index].id;
+        let q = given.get(&id).map_or(0.0, |q| q / S_BASE_VA);
+        q.clamp(-unit.q_max, unit.q_max)
+    });
+    let (fill, q) = (blocks.collect(), q.collect());
+    let point = physics.point(problem, fill, q, Some(&near.u)).ok()?;
+    Some((point, row))
 }
 
 /// Rounds the search's point to what is awarded, and checks that from a flat start.
@@ -320,30 +370,39 @@ fn is_reactive(order: &Order) -> bool {
 /// power, and the cost where the prices are equal (a rule forbids those that cross), stay.
 fn netted(case: &Case, orders: &[f64]) -> Vec<f64> {
     let mut quantities = orders.to_vec();
-    let units = case.units.iter();
-    for (unit, reactive) in units.flat_map(|unit| [(unit, false), (unit, true)]) {
-        let own = |direction: Direction| {
-            let mut of: Vec<usize> = (0..orders.len())
-                .filter(|&k| case.orders[k].unit == unit.id)
-                .filter(|&k| case.orders[k].direction == direction)
-                .filter(|&k| is_reactive(&case.orders[k]) == reactive)
-                .collect();
-            of.sort_by_key(|&k| case.orders[k].id);
-            of
+    for own in orders_of_units(case).values() {
+        let total = |direction: Direction| -> f64 {
+            let own = own.iter();
+            let of = own.filter(|&&k| case.orders[k].direction == direction);
+            of.map(|&k| orders[k]).sum()
         };
-        let (sells, buys) = (own(Direction::Sell), own(Direction::Buy));
-        let total = |of: &[usize]| of.iter().map(|&k| orders[k]).sum::<f64>();
-        let both = total(&sells).min(total(&buys));
+        let (sold, bought) = (total(Direction::Sell), total(Direction::Buy));
+        let both = sold.min(bought);
         if both > 0.0 {
-            for of in [sells, buys] {
-                let keep = 1.0 - both / total(&of);
-                for k in of {
-                    quantities[k] *= keep;
-                }
+            for &k in own {
+                let of = match case.orders[k].direction {
+                    Direction::Sell => sold,
+                    Direction::Buy => bought,
+                };
+                quantities[k] *= 1.0 - both / of;
             }
         }
     }
     quantities
+}
+
+/// Orders of each unit, those of reactive power apart, by number: sums over them do not depend on the
+/// sequence of orders.
+fn orders_of_units(case: &Case) -> BTreeMap<(Id, bool), Vec<usize>> {
+    let mut by_id: Vec<usize> = (0..case.orders.len()).collect();
+    by_id.sort_by_key(|&k| case.orders[k].id);
+    let mut of: BTreeMap<(Id, bool), Vec<usize>> = BTreeMap::new();
+    for k in by_id {
+        let order = &case.orders[k];
+        let key = (order.unit, is_reactive(order));
+        of.entry(key).or_default().push(k);
+    }
+    of
 }
 
 fn fills(case: &Case, quantities: &[f64]) -> Vec<Fill> {
@@ -358,28 +417,25 @@ fn fills(case: &Case, quantities: &[f64]) -> Vec<Fill> {
 
 fn awards(problem: &Problem<'_>, quantities: &[f64], q: &[f64]) -> Vec<Award> {
     let case = problem.case;
-    let mut by_id: Vec<usize> = (0..case.orders.len()).collect();
-    // Sums in a fixed order, so that the sequence of orders makes no difference.
-    by_id.sort_by_key(|&k| case.orders[k].id);
+    let orders = orders_of_units(case);
     let power = |unit, reactive| {
-        let own = by_id
-            .iter()
-            .filter(|&&k| case.orders[k].unit == unit && is_reactive(&case.orders[k]) == reactive);
+        let own = orders.get(&(unit, reactive)).into_iter().flatten();
         let signed = own.map(|&k| match case.orders[k].direction {
             Direction::Sell => quantities[k],
             Direction::Buy => -quantities[k],
         });
         signed.fold(0.0, |sum, quantity| sum + quantity)
     };
-    let units = case.units.iter().enumerate();
+    let mut given = vec![0.0; case.units.len()];
+    for (unit, q) in problem.units.iter().zip(q) {
+        given[unit.index] = *q;
+    }
+    let units = case.units.iter().zip(given);
     units
-        .map(|(index, unit)| {
-            let at = problem.units.iter().position(|of| of.index == index);
-            Award {
-                unit: unit.id,
-                p_w: power(unit.id, false) * S_BASE_VA,
-                q_var: (at.map_or(0.0, |k| q[k]) + power(unit.id, true)) * S_BASE_VA,
-            }
+        .map(|(unit, given)| Award {
+            unit: unit.id,
+            p_w: power(unit.id, false) * S_BASE_VA,
+            q_var: (given + power(unit.id, true)) * S_BASE_VA,
         })
         .collect()
 }

@@ -166,7 +166,7 @@ pub(super) fn clear(
 ) -> Result<Clearing, ClearingError> {
     let controls = controls(grid, case)?;
     let here: Vec<i8> = controls.iter().map(|of| of.now).collect();
-    let clearing = clear_in_place(grid, case, options);
+    let clearing = clear_in_place(grid, case, options, None);
     if let Err(error) = &clearing
         && !matches!(error, ClearingError::NoOperatingPoint { .. })
     {
@@ -225,7 +225,7 @@ impl Moves<'_> {
     /// Clears at some positions; says whether they are the best so far.
     fn attempt(&mut self, positions: Vec<i8>) -> Result<bool, ClearingError> {
         let grid = self.moved(&positions)?;
-        let clearing = clear_in_place(&grid, self.case, self.options);
+        let clearing = clear_in_place(&grid, self.case, self.options, None);
         self.tried += 1;
         self.iterations += clearing.as_ref().map_or(0, |of| of.iterations);
         let tried = Tried {

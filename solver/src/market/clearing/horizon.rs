@@ -9,7 +9,8 @@
 //! "Optimal Distributed Voltage Regulation", 2012.) The first interval is the one that binds.
 
 use super::{
-    Case, Clearing, ClearingError, Options, Status, clear,
+    Case, Clearing, ClearingError, Options, Status,
+    clear::clear_near,
     look_ahead::{LookAhead, look_ahead},
     schedule::{Schedule, Store, Task, stores, tasks},
 };
@@ -22,6 +23,9 @@ use serde::{Deserialize, Serialize};
 
 /// Intervals at most.
 pub const MOST_INTERVALS: usize = 96;
+
+/// A round that changes the cost by less, relatively, is the last one.
+const PROGRESS: f64 = 1e-5;
 
 /// Programmes over the horizon at most.
 const ROUNDS: u32 = 8;
@@ -148,12 +152,18 @@ impl Search<'_> {
                 break;
             }
             let candidate = self.clear(schedule, Some(&best))?;
+            let saved = best.cost - candidate.cost;
             let is_better = candidate.harm < best.harm - 1e-9
                 || (candidate.harm <= best.harm && candidate.cost < best.cost - 0.1 * enough);
+            let was_without_harm = best.harm == 0.0;
             if is_better {
                 best = candidate;
             } else {
                 trust *= 0.25;
+            }
+            // Losses are not linear, so that the programme promises more than there is.
+            if was_without_harm && saved.abs() <= PROGRESS * best.cost.abs() {
+                break;
             }
         }
         Ok(self.result(best, values, gap, rounds))
@@ -173,15 +183,13 @@ impl Search<'_> {
     ) -> Result<Cleared, ClearingError> {
         let (mut cases, mut intervals) = (Vec::new(), Vec::new());
         for (t, case) in self.cases.iter().enumerate() {
-            let mut case = schedule.fixed_in(case, t, &self.stores, &self.tasks);
-            let last = intervals.last().map(|of: &Clearing| of.u.clone());
+            let case = schedule.fixed_in(case, t, &self.stores, &self.tasks);
             let known = before.filter(|of| of.schedule.is_as(&schedule, t));
             let clearing = match known {
                 Some(before) => before.intervals[t].clone(),
                 None => {
-                    let start = before.map(|of| of.intervals[t].u.clone()).or(last);
-                    case.start = case.start.take().or(start);
-                    clear(self.grid, &case, self.options)?
+                    let near = before.map(|of| &of.intervals[t]).or(intervals.last());
+                    clear_near(self.grid, &case, self.options, near)?
                 }
             };
             intervals.push(clearing);

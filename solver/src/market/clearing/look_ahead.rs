@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use clarabel::solver::{DefaultSolver, IPSolver, SolverStatus, SupportedConeT::ZeroConeT};
+use clarabel::solver::SupportedConeT::ZeroConeT;
 use num_complex::Complex64;
 
 use super::{
@@ -14,7 +14,8 @@ use super::{
     discrete::positioned,
     horizon::hours,
     problem::Problem,
-    programme::{Entry, Rows, TIE_BREAK, csc, settings},
+    programme::{FINE, TIE_BREAK, interior_point},
+    rows::{Entry, Rows, csc},
     schedule::{Schedule, Store, Task},
     sensitivity::Adjoint,
 };
@@ -58,8 +59,11 @@ struct Interval<'a> {
 }
 
 /// Nearness of a limit that is looked at, over its norm.
-const NEAR_VOLTAGE: f64 = -0.03;
-const NEAR_RATING: f64 = -0.4;
+const NEAR_VOLTAGE: f64 = -0.01;
+const NEAR_RATING: f64 = -0.2;
+
+/// Answers below this, pu per pu, are those of another feeder behind an ideal source: rounding.
+const LEAST_ANSWER: f64 = 1e-9;
 
 /// The best schedule by the linearised intervals; nothing where the programme fails.
 pub(super) fn look_ahead(at: &LookAhead<'_>) -> Result<Option<Found>, ClearingError> {
@@ -120,7 +124,14 @@ impl<'a> Interval<'a> {
             if excess > near {
                 let gradient = adjoint.of_limit(limit.on);
                 let answer = adjoint.by_load(&gradient).into_iter();
-                limits.push((k, excess, answer.map(|d| d / limit.norm).collect()));
+                let answer = answer.map(|d| {
+                    if d.norm() < LEAST_ANSWER {
+                        Complex64::ZERO
+                    } else {
+                        d / limit.norm
+                    }
+                });
+                limits.push((k, excess, answer.collect()));
             }
         }
         drop(adjoint);
@@ -411,19 +422,8 @@ impl<'a, 'b> Programme<'a, 'b> {
 
     fn solve(self) -> Option<Found> {
         let p = csc(self.len, self.len, &self.square);
-        let a = self.rows.matrix(self.len);
-        let (b, cones) = (&self.rows.b, &self.rows.cones);
-        let mut solver = DefaultSolver::new(&p, &self.cost, &a, b, cones, settings()).ok()?;
-        solver.solve();
-        let solution = &solver.solution;
-        let is_solved = matches!(
-            solution.status,
-            SolverStatus::Solved | SolverStatus::AlmostSolved
-        );
+        let solution = interior_point(&p, &self.cost, &self.rows, FINE)?;
         let (x, z) = (&solution.x, &solution.z);
-        if !is_solved || x.iter().chain(z).any(|v| !v.is_finite()) {
-            return None;
-        }
         let count = self.intervals.len();
         let power = |k: usize, t: usize| {
             let [charge, discharge, _] = self.of_store(k, t);

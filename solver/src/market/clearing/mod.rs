@@ -24,6 +24,7 @@ mod price;
 mod problem;
 mod programme;
 mod result;
+mod rows;
 mod schedule;
 mod search;
 mod sensitivity;

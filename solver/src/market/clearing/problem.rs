@@ -67,6 +67,18 @@ pub(super) struct UnitAt {
     pub(super) q_max: f64,
     /// Apparent power, pu.
     pub(super) s_max: Option<f64>,
+    /// Index into [`Problem::reactive`], if any of it is free.
+    pub(super) reactive: Option<usize>,
+}
+
+/// Reactive power that is free at a node, of all its units together: they share it in proportion to what
+/// each can do. A unit whose reactive power takes from its active power has it for itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reactive {
+    /// Balance.
+    pub(super) row: usize,
+    /// Either sign, pu.
+    pub(super) most: f64,
 }
 
 /// Prices at a source.
@@ -90,6 +102,7 @@ pub(super) struct Problem<'a> {
     pub(super) fixed: Vec<Complex64>,
     /// By id, those at energised nodes.
     pub(super) units: Vec<UnitAt>,
+    pub(super) reactive: Vec<Reactive>,
     /// By place, direction and price.
     pub(super) blocks: Vec<Block>,
     /// As `equations.sources`.
@@ -111,7 +124,8 @@ impl<'a> Problem<'a> {
                 fixed[row] += Complex64::new(power.p_w, power.q_var) / S_BASE_VA;
             }
         }
-        let units = units(grid, case, &equations)?;
+        let mut units = units(grid, case, &equations)?;
+        let reactive = reactive(&mut units);
         let blocks = blocks(case, &units);
         let limits = limit_rows(grid, case, &equations, &sources)?;
         let prices = blocks.iter().map(|block| block.price);
@@ -123,6 +137,7 @@ impl<'a> Problem<'a> {
             equations,
             fixed,
             units,
+            reactive,
             blocks,
             sources,
             limits,
@@ -169,6 +184,15 @@ impl<'a> Problem<'a> {
         orders + exchange
     }
 
+    /// Reactive power of each unit, of what is given at each node.
+    pub(super) fn reactive_of_units(&self, given: &[f64]) -> Vec<f64> {
+        let of_unit = |unit: &UnitAt| {
+            unit.reactive
+                .map_or(0.0, |k| given[k] * (unit.q_max / self.reactive[k].most))
+        };
+        self.units.iter().map(of_unit).collect()
+    }
+
     /// Power taken of each order, pu.
     pub(super) fn order_fill(&self, fill: &[f64]) -> Vec<f64> {
         let mut taken = vec![0.0; self.case.orders.len()];
@@ -184,9 +208,7 @@ impl<'a> Problem<'a> {
 }
 
 fn node_index(grid: &Grid, what: &str, node: Id) -> Result<usize, ClearingError> {
-    grid.node_id
-        .iter()
-        .position(|&id| id == node)
+    grid.index_of_node(node)
         .ok_or_else(|| ClearingError::UnknownNode {
             what: what.to_owned(),
             node,
@@ -195,6 +217,10 @@ fn node_index(grid: &Grid, what: &str, node: Id) -> Result<usize, ClearingError>
 
 fn units(grid: &Grid, case: &Case, equations: &Equations) -> Result<Vec<UnitAt>, ClearingError> {
     let mut by_id: BTreeMap<Id, UnitAt> = BTreeMap::new();
+    let of_reactive = |order: &&Order| order.terms.kind == Kind::Reactive;
+    let sells_reactive: BTreeSet<Id> = (case.orders.iter().filter(of_reactive))
+        .map(|order| order.unit)
+        .collect();
     for (index, unit) in case.units.iter().enumerate() {
         let node = node_index(grid, &format!("unit {}", unit.id), unit.node)?;
         let Some(row) = equations.row[node] else {
@@ -205,25 +231,39 @@ fn units(grid: &Grid, case: &Case, equations: &Equations) -> Result<Vec<UnitAt>,
             row,
             // One that takes no setpoints cannot be asked for reactive power; one that has a price
             // for it gives what is ordered of it.
-            q_max: if unit.dispatchable
-                && !case
-                    .orders
-                    .iter()
-                    .any(|order| sells_reactive(order, unit.id))
-            {
+            q_max: if unit.dispatchable && !sells_reactive.contains(&unit.id) {
                 unit.capability.q_max_var / S_BASE_VA
             } else {
                 0.0
             },
             s_max: unit.capability.s_max_va.map(|s| s / S_BASE_VA),
+            reactive: None,
         };
         by_id.insert(unit.id, at);
     }
     Ok(by_id.into_values().collect())
 }
 
-fn sells_reactive(order: &Order, unit: Id) -> bool {
-    order.unit == unit && order.terms.kind == Kind::Reactive
+/// What is free at each node, and each unit's place in it.
+fn reactive(units: &mut [UnitAt]) -> Vec<Reactive> {
+    let mut shared: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut reactive: Vec<Reactive> = Vec::new();
+    for unit in units.iter_mut().filter(|unit| unit.q_max > 0.0) {
+        let next = reactive.len();
+        let at = match unit.s_max {
+            Some(_) => next,
+            None => *shared.entry(unit.row).or_insert(next),
+        };
+        if at == next {
+            reactive.push(Reactive {
+                row: unit.row,
+                most: 0.0,
+            });
+        }
+        reactive[at].most += unit.q_max;
+        unit.reactive = Some(at);
+    }
+    reactive
 }
 
 /// What is asked of a unit at one price: unit, whether it is of reactive power, whether it buys

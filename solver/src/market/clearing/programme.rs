@@ -1,14 +1,15 @@
 //! One convex programme: the network linearised at an operating point, with the curvature of its
 //! Lagrangian, exact cones for highest voltages, currents and apparent powers.
 //!
-//! Variables: change of voltages; quantity of each block; reactive power of each unit; power of
-//! each source; excess over each watched limit, at a penalty, so that there always is a solution.
+//! Variables: change of voltages; quantity of each block; reactive power at each node; power of
+//! each source. Where limits are soft also the excess over each watched one, at a penalty, so that there
+//! always is a solution; without it the interior-point method takes a third of the iterations.
 
 use clarabel::{
     algebra::CscMatrix,
     solver::{
-        DefaultSettings, DefaultSolver, IPSolver, SolverStatus, SupportedConeT,
-        SupportedConeT::{NonnegativeConeT, SecondOrderConeT, ZeroConeT},
+        DefaultSettings, DefaultSolution, DefaultSolver, IPSolver, SolverStatus,
+        SupportedConeT::{SecondOrderConeT, ZeroConeT},
     },
 };
 use num_complex::Complex64;
@@ -17,6 +18,7 @@ use super::{
     limits::{LimitRow, On},
     physics::Curvature,
     problem::Problem,
+    rows::{Entry, Rows, csc},
 };
 
 /// Cost of a full block, relative to the price scale, that makes equal choices unequal: ties over
@@ -40,10 +42,12 @@ pub(super) struct At<'a> {
     pub(super) multipliers: &'a Multipliers,
     /// Whether each limit is in the programme.
     pub(super) watched: &'a [bool],
-    /// Cost of an excess of 1.
-    pub(super) penalty: f64,
+    /// Cost of an excess of 1; none: limits are kept.
+    pub(super) penalty: Option<f64>,
     /// Most change of a voltage's real and imaginary part, pu.
     pub(super) trust: Option<f64>,
+    /// Whether a rough answer will do.
+    pub(super) rough: bool,
 }
 
 /// The programme's answer.
@@ -64,7 +68,8 @@ pub(super) struct Answer {
     pub(super) shadow: Vec<f64>,
 }
 
-/// Solves the programme at a point; nothing where the interior-point method fails.
+/// Solves the programme at a point; nothing where the interior-point method fails, or limits that are to
+/// be kept cannot be.
 pub(super) fn solve(problem: &Problem<'_>, at: At<'_>) -> Option<Answer> {
     let mut rows = Rows::default();
     let layout = Layout::new(problem, &at);
@@ -74,40 +79,58 @@ pub(super) fn solve(problem: &Problem<'_>, at: At<'_>) -> Option<Answer> {
     capability_cones(problem, &layout, &mut rows);
     let (p, curvature) = quadratic(problem, &at, &layout);
     let q = linear(problem, &at, &layout);
-    let a = rows.matrix(layout.len);
-    let mut solver = DefaultSolver::new(&p, &q, &a, &rows.b, &rows.cones, settings()).ok()?;
-    solver.solve();
-    let solution = &solver.solution;
-    let is_usable = match solution.status {
-        SolverStatus::Solved | SolverStatus::AlmostSolved => true,
-        // Stalled close to the solution; the power flow judges the step.
-        SolverStatus::InsufficientProgress => solution.r_prim < 1e-5 && solution.r_dual < 1e-4,
-        _ => false,
-    };
-    if !is_usable || solution.x.iter().chain(&solution.z).any(|v| !v.is_finite()) {
-        return None;
-    }
-    Some(layout.read(
-        problem,
-        &at,
-        &place,
-        &curvature,
-        &q,
-        &solution.x,
-        &solution.z,
-    ))
+    let solution = interior_point(&p, &q, &rows, if at.rough { ROUGH } else { FINE })?;
+    let (x, z) = (&solution.x, &solution.z);
+    Some(layout.read(problem, &at, &place, &curvature, &q, x, z))
 }
 
-/// Of the interior-point method.
-pub(super) fn settings() -> DefaultSettings<f64> {
+/// Tolerances of the interior-point method.
+const ROUGH: f64 = 1e-5;
+pub(super) const FINE: f64 = 1e-8;
+
+/// The minimum of `x p x / 2 + q x` within rows; nothing where the interior-point method fails.
+///
+/// Refining each step's solution takes longer than all else together and is hardly ever needed, so it
+/// is done only where the method fails without.
+pub(super) fn interior_point(
+    p: &CscMatrix<f64>,
+    q: &[f64],
+    rows: &Rows,
+    tolerance: f64,
+) -> Option<DefaultSolution<f64>> {
+    let a = rows.matrix(q.len());
+    for refined in [false, true] {
+        let settings = settings(tolerance, refined);
+        let mut solver = DefaultSolver::new(p, q, &a, &rows.b, &rows.cones, settings).ok()?;
+        solver.solve();
+        let solution = solver.solution;
+        let is_usable = match solution.status {
+            SolverStatus::Solved | SolverStatus::AlmostSolved => true,
+            SolverStatus::PrimalInfeasible | SolverStatus::DualInfeasible => return None,
+            // Stalled close to the solution; the power flow judges the step.
+            SolverStatus::InsufficientProgress => {
+                refined && solution.r_prim < 1e-5 && solution.r_dual < 1e-4
+            }
+            _ => false,
+        };
+        let mut all = solution.x.iter().chain(&solution.z);
+        if is_usable && all.all(|v| v.is_finite()) {
+            return Some(solution);
+        }
+    }
+    None
+}
+
+fn settings(tolerance: f64, refined: bool) -> DefaultSettings<f64> {
     DefaultSettings {
         verbose: false,
         max_iter: 100,
         max_threads: 1,
         presolve_enable: false,
-        tol_gap_abs: 1e-9,
-        tol_gap_rel: 1e-9,
-        tol_feas: 1e-9,
+        tol_gap_abs: tolerance,
+        tol_gap_rel: tolerance,
+        tol_feas: tolerance,
+        iterative_refinement_enable: refined,
         ..DefaultSettings::default()
     }
 }
@@ -126,7 +149,7 @@ impl Layout {
     fn new(problem: &Problem<'_>, at: &At<'_>) -> Self {
         let block = 2 * problem.equations.variables;
         let q = block + problem.blocks.len();
-        let source = q + problem.units.len();
+        let source = q + problem.reactive.len();
         let mut len = source + 2 * problem.sources.len();
         let mut next = |wanted: bool| {
             wanted.then(|| {
@@ -136,7 +159,9 @@ impl Layout {
         };
         let spread = |of: &super::problem::SourcePrice| of.import > of.export;
         let import = problem.sources.iter().map(|of| next(spread(of))).collect();
-        let excess = at.watched.iter().map(|&watched| next(watched)).collect();
+        let soft = at.penalty.is_some();
+        let watched = at.watched.iter();
+        let excess = watched.map(|&watched| next(soft && watched)).collect();
         Self {
             block,
             q,
@@ -188,7 +213,7 @@ impl Layout {
         debug_assert_eq!(at.watched.len(), problem.limits.len());
         Answer {
             fill: x[self.block..self.q].to_vec(),
-            q: x[self.q..self.source].to_vec(),
+            q: problem.reactive_of_units(&x[self.q..self.source]),
             step: x[..self.block]
                 .iter()
                 .fold(0.0, |most, d| d.abs().max(most)),
@@ -200,68 +225,6 @@ impl Layout {
             multipliers: Multipliers { row, end },
             shadow,
         }
-    }
-}
-
-/// An entry of a sparse matrix.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) row: usize,
-    pub(super) column: usize,
-    pub(super) value: f64,
-}
-
-pub(super) fn csc(rows: usize, columns: usize, entries: &[Entry]) -> CscMatrix<f64> {
-    CscMatrix::new_from_triplets(
-        rows,
-        columns,
-        entries.iter().map(|e| e.row).collect(),
-        entries.iter().map(|e| e.column).collect(),
-        entries.iter().map(|e| e.value).collect(),
-    )
-}
-
-/// Constraint rows `a x + s = b` with `s` in a cone.
-#[derive(Default)]
-pub(super) struct Rows {
-    entries: Vec<Entry>,
-    pub(super) b: Vec<f64>,
-    pub(super) cones: Vec<SupportedConeT<f64>>,
-}
-
-impl Rows {
-    /// Adds `b - (coefficients) x` to the cone being filled, and says where it is.
-    pub(super) fn push(
-        &mut self,
-        b: f64,
-        coefficients: impl IntoIterator<Item = (usize, f64)>,
-    ) -> usize {
-        let row = self.b.len();
-        self.b.push(b);
-        for (column, value) in coefficients {
-            if value != 0.0 {
-                self.entries.push(Entry { row, column, value });
-            }
-        }
-        row
-    }
-
-    /// `b - (coefficients) x >= 0`.
-    pub(super) fn push_not_negative(
-        &mut self,
-        b: f64,
-        coefficients: impl IntoIterator<Item = (usize, f64)>,
-    ) -> usize {
-        if let Some(NonnegativeConeT(len)) = self.cones.last_mut() {
-            *len += 1;
-        } else {
-            self.cones.push(NonnegativeConeT(1));
-        }
-        self.push(b, coefficients)
-    }
-
-    pub(super) fn matrix(&self, columns: usize) -> CscMatrix<f64> {
-        csc(self.b.len(), columns, &self.entries)
     }
 }
 
@@ -309,15 +272,6 @@ fn balances(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows
         rows.push(fixed.re, []);
         rows.push(fixed.im, []);
     }
-    // A range of nothing has no inside for an interior-point method.
-    let idle = problem
-        .units
-        .iter()
-        .enumerate()
-        .filter(|(_, of)| of.q_max == 0.0);
-    for (k, _) in idle {
-        rows.push(0.0, [(layout.q + k, 1.0)]);
-    }
     rows.cones.push(ZeroConeT(rows.b.len()));
     let mut add = |row: usize, column: usize, value: f64| {
         if value != 0.0 {
@@ -337,8 +291,8 @@ fn balances(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows
         let row = 2 * block.row + usize::from(block.reactive);
         add(row, layout.block + k, -block.sign);
     }
-    for (k, unit) in problem.units.iter().enumerate() {
-        add(2 * unit.row + 1, layout.q + k, -1.0);
+    for (k, of) in problem.reactive.iter().enumerate() {
+        add(2 * of.row + 1, layout.q + k, -1.0);
     }
     for (k, source) in equations.sources.iter().enumerate() {
         let node = equations.row[source.node].expect("a connected source energises its node");
@@ -360,10 +314,8 @@ fn bounds(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows) 
     for (k, block) in problem.blocks.iter().enumerate() {
         within(layout.block + k, 0.0, block.cap);
     }
-    for (k, unit) in problem.units.iter().enumerate() {
-        if unit.q_max > 0.0 {
-            within(layout.q + k, -unit.q_max, unit.q_max);
-        }
+    for (k, of) in problem.reactive.iter().enumerate() {
+        within(layout.q + k, -of.most, of.most);
     }
     if let Some(radius) = at.trust {
         for column in 0..layout.block {
@@ -391,9 +343,10 @@ fn limits(
     // Half spaces before cones, so that they share one cone.
     for is_cone in [false, true] {
         for (k, limit) in problem.limits.iter().enumerate() {
-            let Some(excess) = layout.excess[k] else {
+            if !at.watched[k] {
                 continue;
-            };
+            }
+            let excess = layout.excess[k];
             let cone = matches!(limit.on, On::UMax(_) | On::Current(..) | On::Apparent(..));
             if cone == is_cone {
                 place[k] = Some(limit_row(problem, at, layout, limit, excess, rows));
@@ -408,15 +361,16 @@ fn limit_row(
     at: &At<'_>,
     layout: &Layout,
     limit: &LimitRow,
-    excess: usize,
+    excess: Option<usize>,
     rows: &mut Rows,
 ) -> usize {
     let equations = &problem.equations;
     let target = limit.target() / limit.norm;
+    let slack = excess.map(|excess| (excess, -1.0));
     let source = |k: usize, sign: f64| (layout.source + 2 * k, sign / limit.norm);
     match limit.on {
-        On::Import(k) => rows.push_not_negative(target, [source(k, 1.0), (excess, -1.0)]),
-        On::Export(k) => rows.push_not_negative(target, [source(k, -1.0), (excess, -1.0)]),
+        On::Import(k) => rows.push_not_negative(target, [source(k, 1.0)].into_iter().chain(slack)),
+        On::Export(k) => rows.push_not_negative(target, [source(k, -1.0)].into_iter().chain(slack)),
         On::UMin(bus) => {
             // The feasible side of |u| >= u_min is not convex; its tangent at u is inside it.
             let u = at.u[bus];
@@ -424,7 +378,7 @@ fn limit_row(
             let variable = equations.variable[bus].into_iter();
             let gradient =
                 variable.flat_map(|v| [(2 * v, -direction.re), (2 * v + 1, -direction.im)]);
-            rows.push_not_negative(u.norm() - limit.target(), gradient.chain([(excess, -1.0)]))
+            rows.push_not_negative(u.norm() - limit.target(), gradient.chain(slack))
         }
         On::UMax(bus) => {
             let u = at.u[bus];
@@ -462,13 +416,13 @@ fn limit_row(
 fn cone(
     rows: &mut Rows,
     target: f64,
-    excess: usize,
+    excess: Option<usize>,
     value: Complex64,
     gradient: impl Iterator<Item = (usize, Complex64)>,
 ) -> usize {
     let gradient: Vec<(usize, Complex64)> = gradient.collect();
     rows.cones.push(SecondOrderConeT(3));
-    let first = rows.push(target, [(excess, -1.0)]);
+    let first = rows.push(target, excess.map(|excess| (excess, -1.0)));
     rows.push(
         value.re,
         gradient.iter().map(|&(column, d)| (column, -d.re)),
@@ -492,7 +446,8 @@ fn capability_cones(problem: &Problem<'_>, layout: &Layout, rows: &mut Rows) {
             own.map(|(b, block)| (layout.block + b, -block.sign))
         };
         rows.push(0.0, own(false));
-        rows.push(0.0, own(true).chain([(layout.q + k, -1.0)]));
+        let q = unit.reactive.map(|q| (layout.q + q, -1.0));
+        rows.push(0.0, own(true).chain(q));
     }
 }
 
@@ -511,10 +466,8 @@ fn quadratic(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> (CscMatrix<
     for (k, block) in problem.blocks.iter().enumerate() {
         diagonal(layout.block + k, tie / block.cap);
     }
-    for (k, unit) in problem.units.iter().enumerate() {
-        if unit.q_max > 0.0 {
-            diagonal(layout.q + k, tie / unit.q_max);
-        }
+    for (k, of) in problem.reactive.iter().enumerate() {
+        diagonal(layout.q + k, tie / of.most);
     }
     (csc(layout.len, layout.len, &entries), curvature)
 }
@@ -579,8 +532,8 @@ fn linear(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> Vec<f64> {
         }
     }
     for (limit, excess) in problem.limits.iter().zip(&layout.excess) {
-        if let Some(excess) = *excess {
-            q[excess] = at.penalty * limit.weight;
+        if let (Some(excess), Some(penalty)) = (*excess, at.penalty) {
+            q[excess] = penalty * limit.weight;
         }
     }
     q

@@ -96,12 +96,16 @@ pub(super) struct Search<'a, 'b> {
     /// Weighted sum of excesses that the last programme could not avoid.
     pub(super) unavoidable: f64,
     pub(super) penalty: f64,
+    /// Whether limits may be exceeded at the penalty: once they could not be kept.
+    soft: bool,
     /// What harm counts in comparing points. Above every multiplier, so that the optimum is the
     /// least of it; not far above, or else the curvature of a limit forbids all but tiny steps
     /// along it (Maratos).
     price_of_harm: f64,
     pub(super) iterations: u32,
     watched: Vec<bool>,
+    /// Whether the next programme is far from the answer anyway.
+    rough: bool,
 }
 
 /// Smallest radius worth a programme, pu.
@@ -112,14 +116,19 @@ impl<'a, 'b> Search<'a, 'b> {
         problem: &'b mut Problem<'a>,
         physics: &'b mut Physics,
         point: Point,
+        prices: Option<Vec<Complex64>>,
     ) -> Self {
+        let rough = prices.is_none();
         // Energy from the first source everywhere, reactive power for nothing: close enough for
         // the curvature of losses.
-        let price = Complex64::new(problem.sources[0].import, 0.0);
-        let mut row = vec![Complex64::ZERO; problem.equations.rows];
-        for &at in problem.equations.row.iter().flatten() {
-            row[at] = price;
-        }
+        let row = prices.unwrap_or_else(|| {
+            let price = Complex64::new(problem.sources[0].import, 0.0);
+            let mut row = vec![Complex64::ZERO; problem.equations.rows];
+            for &at in problem.equations.row.iter().flatten() {
+                row[at] = price;
+            }
+            row
+        });
         Self {
             multipliers: Multipliers {
                 row,
@@ -129,9 +138,11 @@ impl<'a, 'b> Search<'a, 'b> {
             expected: point.source.clone(),
             unavoidable: 0.0,
             penalty: 100.0 * problem.price_scale * problem.size(),
+            soft: false,
             price_of_harm: 0.0,
             iterations: 0,
             watched: vec![false; problem.limits.len()],
+            rough,
             problem,
             physics,
             point,
@@ -157,7 +168,7 @@ impl<'a, 'b> Search<'a, 'b> {
         let mut is_new = false;
         for (limit, watched) in self.problem.limits.iter().zip(&mut self.watched) {
             let value = limit.value(&self.problem.equations, u, source);
-            let near = if limit.is_voltage() { -0.02 } else { -0.3 };
+            let near = if limit.is_voltage() { -0.01 } else { -0.15 };
             if !*watched && limit.excess(value, limit.target()) > near {
                 *watched = true;
                 is_new = true;
@@ -178,10 +189,16 @@ impl<'a, 'b> Search<'a, 'b> {
                 u: &self.point.u,
                 multipliers: &self.multipliers,
                 watched: &self.watched,
-                penalty: self.penalty,
+                penalty: self.soft.then_some(self.penalty),
                 trust,
+                rough: self.rough,
             };
+            let was_rough = std::mem::replace(&mut self.rough, false);
             let Some(answer) = programme::solve(self.problem, at) else {
+                if !self.soft {
+                    self.soft = true;
+                    continue;
+                }
                 let radius = trust.map_or(0.05, |radius| 0.25 * radius);
                 if radius < LEAST_TRUST {
                     break;
@@ -195,6 +212,9 @@ impl<'a, 'b> Search<'a, 'b> {
             // Where harm cannot be avoided it dwarfs the cost, and so do its last digits.
             let size = self.point.cost.abs() + self.price_of_harm * self.harm(&self.point);
             let enough = options.tolerance * (size + self.problem.price_scale);
+            if was_rough && promised <= enough {
+                continue;
+            }
             let last = promised <= enough;
             let step = answer.step;
             match self.follow(answer, merit, promised) {
