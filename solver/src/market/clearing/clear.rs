@@ -10,7 +10,7 @@ use super::{
     check::Checked,
     discrete,
     limits::On,
-    problem::{Problem, SourcePrice},
+    problem::{Block, Problem, SourcePrice},
     search::{Ended, Physics, Point, Search},
 };
 use crate::{
@@ -74,11 +74,23 @@ pub(super) fn clear_in_place(
     let mut problem = Problem::new(grid, case)?;
     let mut physics = Physics::new(grid);
     let started = near.and_then(|near| point_near(&problem, &mut physics, near));
-    let (start, prices) = match started {
-        Some((point, prices)) => (point, Some(prices)),
-        None => (starting_point(&problem, &mut physics)?, None),
+    let mut search = match started {
+        Some((point, prices)) => Search::new(&mut problem, &mut physics, point, prices),
+        None => {
+            let idle = starting_point(&problem, &mut physics)?;
+            // Energy from the first source everywhere, reactive power for nothing: close enough for
+            // the curvature of losses, and for what limits there will be.
+            let prices = prices_everywhere(&problem, problem.sources[0].import);
+            let fill = at_prices(&problem, &prices);
+            let q = vec![0.0; problem.units.len()];
+            let eager = physics.point(&problem, fill, q, Some(&idle.u[..grid.node_id.len()]));
+            let mut search = Search::new(&mut problem, &mut physics, idle, prices);
+            if let Ok(eager) = eager {
+                search.consider(eager);
+            }
+            search
+        }
     };
-    let mut search = Search::new(&mut problem, &mut physics, start, prices);
     let mut tightened: Vec<Tightened> = Vec::new();
     let mut ended = search.run(options);
     let mut found = finish(&mut search);
@@ -197,21 +209,35 @@ fn point_near(
             row[at] = Complex64::new(price.p_per_mwh, -price.q_per_mvarh);
         }
     }
-    let undecided = 1e-3 * problem.price_scale;
-    let blocks = problem.blocks.iter().map(|block| {
-        let worth = (row[block.row].conj() * block.direction().conj()).re;
-        let share = 0.5 * ((worth - block.cost()) / undecided).clamp(-1.0, 1.0) + 0.5;
-        share * block.cap
-    });
+    let fill = at_prices(problem, &row);
     let given: BTreeMap<Id, f64> = near.awards.iter().map(|of| (of.unit, of.q_var)).collect();
     let q = problem.units.iter().map(|unit| {
         let id = problem.case.units[unit.index].id;
         let q = given.get(&id).map_or(0.0, |q| q / S_BASE_VA);
         q.clamp(-unit.q_max, unit.q_max)
     });
-    let (fill, q) = (blocks.collect(), q.collect());
-    let point = physics.point(problem, fill, q, Some(&near.u)).ok()?;
-    Some((point, row))
+    let point = physics.point(problem, fill, q.collect(), Some(&near.u));
+    Some((point.ok()?, row))
+}
+
+/// The same price of active power at every node, none of reactive power.
+fn prices_everywhere(problem: &Problem<'_>, price: f64) -> Vec<Complex64> {
+    let mut row = vec![Complex64::ZERO; problem.equations.rows];
+    for &at in problem.equations.row.iter().flatten() {
+        row[at] = Complex64::new(price, 0.0);
+    }
+    row
+}
+
+/// What orders come to at prices at each balance.
+fn at_prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<f64> {
+    let undecided = 1e-3 * problem.price_scale;
+    let taken = |block: &Block| {
+        let worth = (row[block.row] * block.direction()).re;
+        let share = 0.5 * ((worth - block.cost()) / undecided).clamp(-1.0, 1.0) + 0.5;
+        share * block.cap
+    };
+    problem.blocks.iter().map(taken).collect()
 }
 
 /// Rounds the search's point to what is awarded, and checks that from a flat start.

@@ -14,7 +14,7 @@ use super::{
     discrete::positioned,
     horizon::hours,
     problem::Problem,
-    programme::{FINE, TIE_BREAK, interior_point},
+    programme::{TIE_BREAK, interior_point},
     rows::{Entry, Rows, csc},
     schedule::{Schedule, Store, Task},
     sensitivity::Adjoint,
@@ -422,7 +422,7 @@ impl<'a, 'b> Programme<'a, 'b> {
 
     fn solve(self) -> Option<Found> {
         let p = csc(self.len, self.len, &self.square);
-        let solution = interior_point(&p, &self.cost, &self.rows, FINE)?;
+        let solution = interior_point(&p, &self.cost, &self.rows)?;
         let (x, z) = (&solution.x, &solution.z);
         let count = self.intervals.len();
         let power = |k: usize, t: usize| {

@@ -46,8 +46,6 @@ pub(super) struct At<'a> {
     pub(super) penalty: Option<f64>,
     /// Most change of a voltage's real and imaginary part, pu.
     pub(super) trust: Option<f64>,
-    /// Whether a rough answer will do.
-    pub(super) rough: bool,
 }
 
 /// The programme's answer.
@@ -79,14 +77,13 @@ pub(super) fn solve(problem: &Problem<'_>, at: At<'_>) -> Option<Answer> {
     capability_cones(problem, &layout, &mut rows);
     let (p, curvature) = quadratic(problem, &at, &layout);
     let q = linear(problem, &at, &layout);
-    let solution = interior_point(&p, &q, &rows, if at.rough { ROUGH } else { FINE })?;
+    let solution = interior_point(&p, &q, &rows)?;
     let (x, z) = (&solution.x, &solution.z);
     Some(layout.read(problem, &at, &place, &curvature, &q, x, z))
 }
 
-/// Tolerances of the interior-point method.
-const ROUGH: f64 = 1e-5;
-pub(super) const FINE: f64 = 1e-8;
+/// Tolerance of the interior-point method.
+const TOLERANCE: f64 = 1e-8;
 
 /// The minimum of `x p x / 2 + q x` within rows; nothing where the interior-point method fails.
 ///
@@ -96,11 +93,10 @@ pub(super) fn interior_point(
     p: &CscMatrix<f64>,
     q: &[f64],
     rows: &Rows,
-    tolerance: f64,
 ) -> Option<DefaultSolution<f64>> {
     let a = rows.matrix(q.len());
     for refined in [false, true] {
-        let settings = settings(tolerance, refined);
+        let settings = settings(refined);
         let mut solver = DefaultSolver::new(p, q, &a, &rows.b, &rows.cones, settings).ok()?;
         solver.solve();
         let solution = solver.solution;
@@ -121,15 +117,15 @@ pub(super) fn interior_point(
     None
 }
 
-fn settings(tolerance: f64, refined: bool) -> DefaultSettings<f64> {
+fn settings(refined: bool) -> DefaultSettings<f64> {
     DefaultSettings {
         verbose: false,
         max_iter: 100,
         max_threads: 1,
         presolve_enable: false,
-        tol_gap_abs: tolerance,
-        tol_gap_rel: tolerance,
-        tol_feas: tolerance,
+        tol_gap_abs: TOLERANCE,
+        tol_gap_rel: TOLERANCE,
+        tol_feas: TOLERANCE,
         iterative_refinement_enable: refined,
         ..DefaultSettings::default()
     }

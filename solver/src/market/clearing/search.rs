@@ -104,31 +104,19 @@ pub(super) struct Search<'a, 'b> {
     price_of_harm: f64,
     pub(super) iterations: u32,
     watched: Vec<bool>,
-    /// Whether the next programme is far from the answer anyway.
-    rough: bool,
 }
 
 /// Smallest radius worth a programme, pu.
 const LEAST_TRUST: f64 = 1e-7;
 
 impl<'a, 'b> Search<'a, 'b> {
+    /// From a point, with what prices are thought to be at each balance.
     pub(super) fn new(
         problem: &'b mut Problem<'a>,
         physics: &'b mut Physics,
         point: Point,
-        prices: Option<Vec<Complex64>>,
+        row: Vec<Complex64>,
     ) -> Self {
-        let rough = prices.is_none();
-        // Energy from the first source everywhere, reactive power for nothing: close enough for
-        // the curvature of losses.
-        let row = prices.unwrap_or_else(|| {
-            let price = Complex64::new(problem.sources[0].import, 0.0);
-            let mut row = vec![Complex64::ZERO; problem.equations.rows];
-            for &at in problem.equations.row.iter().flatten() {
-                row[at] = price;
-            }
-            row
-        });
         Self {
             multipliers: Multipliers {
                 row,
@@ -142,7 +130,6 @@ impl<'a, 'b> Search<'a, 'b> {
             price_of_harm: 0.0,
             iterations: 0,
             watched: vec![false; problem.limits.len()],
-            rough,
             problem,
             physics,
             point,
@@ -161,6 +148,14 @@ impl<'a, 'b> Search<'a, 'b> {
 
     fn merit(&self, point: &Point) -> f64 {
         point.cost + self.price_of_harm * self.harm(point)
+    }
+
+    /// Watches the limits that a point comes near, and goes there if it exceeds none.
+    pub(super) fn consider(&mut self, point: Point) {
+        self.watch(&point.u, &point.source);
+        if self.harm(&point) == 0.0 {
+            self.point = point;
+        }
     }
 
     /// Watches the limits that a point comes near. Says whether there are new ones.
@@ -191,9 +186,7 @@ impl<'a, 'b> Search<'a, 'b> {
                 watched: &self.watched,
                 penalty: self.soft.then_some(self.penalty),
                 trust,
-                rough: self.rough,
             };
-            let was_rough = std::mem::replace(&mut self.rough, false);
             let Some(answer) = programme::solve(self.problem, at) else {
                 if !self.soft {
                     self.soft = true;
@@ -212,9 +205,6 @@ impl<'a, 'b> Search<'a, 'b> {
             // Where harm cannot be avoided it dwarfs the cost, and so do its last digits.
             let size = self.point.cost.abs() + self.price_of_harm * self.harm(&self.point);
             let enough = options.tolerance * (size + self.problem.price_scale);
-            if was_rough && promised <= enough {
-                continue;
-            }
             let last = promised <= enough;
             let step = answer.step;
             match self.follow(answer, merit, promised) {
