@@ -10,9 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use solver::{
     market::{
-        Contracts, LedgerEntry, Meter, Pair, Rulebook,
-        clearing::{Case, Clearing, clear},
-        contracts, settle,
+        Auction, Contracts, LedgerEntry, LookedAhead, Meter, Rulebook, clearing::Clearing, settle,
     },
     network::{Grid, pgm_json},
 };
@@ -52,12 +50,14 @@ pub struct Replay {
     pub differences: Vec<Difference>,
 }
 
+/// What a clearing found.
+type Cleared = (Clearing, Option<LookedAhead>);
+
 #[derive(Debug)]
 struct Gate {
-    case: Case,
+    auction: Auction,
     rulebook: Option<Rulebook>,
     network: String,
-    pairs: Vec<Pair>,
     cleared: Option<Clearing>,
     contracts: Option<Contracts>,
     meters: Option<Vec<Meter>>,
@@ -98,21 +98,30 @@ impl Replay {
                 network,
                 rulebook,
                 pairs,
+                ahead,
                 case,
             } if (self.from..self.to).contains(&interval) => {
                 let gate = Gate {
-                    case: *case,
+                    auction: Auction {
+                        case: *case,
+                        pairs,
+                        ahead: ahead.map(|ahead| *ahead),
+                    },
                     rulebook: rulebook.map(|rulebook| *rulebook),
                     network,
-                    pairs,
                     cleared: None,
                     contracts: None,
                     meters: None,
                 };
                 self.gates.insert(interval, gate);
             }
-            LedgerEntry::Cleared { interval, clearing } => {
-                self.clearing(number, interval, Ok(*clearing));
+            LedgerEntry::Cleared {
+                interval,
+                clearing,
+                looked,
+            } => {
+                let looked = looked.map(|looked| *looked);
+                self.clearing(number, interval, Ok((*clearing, looked)));
             }
             LedgerEntry::ClearingFailed { interval, reason } => {
                 self.clearing(number, interval, Err(reason));
@@ -148,7 +157,7 @@ impl Replay {
     }
 
     /// An interval that failed without its gate having closed has nothing to be computed from.
-    fn clearing(&mut self, number: u64, interval: i64, on_record: Result<Clearing, String>) {
+    fn clearing(&mut self, number: u64, interval: i64, on_record: Result<Cleared, String>) {
         let Some(mut gate) = self.gates.remove(&interval) else {
             return;
         };
@@ -160,12 +169,12 @@ impl Replay {
                 self.differ(number, interval, "clearing", text.to_owned());
             }
             (Ok(grid), Some(rulebook)) => {
-                let now = clear(grid, &gate.case, &rulebook.clearing);
+                let now = gate.auction.clear(grid, &rulebook.clearing);
                 let now = now.map_err(|error| error.to_string());
                 self.compare(number, interval, "clearing", &on_record, &now);
             }
         }
-        gate.cleared = on_record.ok();
+        gate.cleared = on_record.ok().map(|(clearing, _)| clearing);
         self.gates.insert(interval, gate);
     }
 
@@ -176,7 +185,7 @@ impl Replay {
         if let (Some(clearing), Some(rulebook), Ok(grid)) =
             (&gate.cleared, &gate.rulebook, self.grid(&gate.network))
         {
-            let now = contracts(grid, &gate.case, clearing, &gate.pairs, rulebook);
+            let now = gate.auction.contracts(grid, clearing, rulebook);
             self.contracts += 1;
             self.compare(number, interval, "contracts", &on_record, &now);
         }

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::now_us,
-    cycle::{Cycle, Decision, Input, Output},
+    cycle::{Cycle, Decision, Input, Output, RECENT},
     field::Field,
     participants::Change,
     published::{Asker, Handle, Published, Request},
@@ -43,9 +43,9 @@ use crate::{
 const EVENTS: usize = 1024;
 /// Requests that may wait for the loop.
 const REQUESTS: usize = 64;
-/// A restart looks back on this many intervals: the ones that are still shown, and as long before
-/// as orders for them were taken.
-const REMEMBERED: i64 = 120;
+/// A restart looks back on this many intervals besides those that take orders: the ones that are
+/// still shown, and as long before as their network went on record.
+const REMEMBERED: i64 = RECENT + 70;
 
 /// A running appliance.
 #[derive(Debug)]
@@ -99,7 +99,8 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
     for record in ledger.register()? {
         cycle.restore(&record);
     }
-    for record in ledger.recent(REMEMBERED * i64::from(product.length_s))? {
+    let remembered = REMEMBERED + i64::from(product.horizon);
+    for record in ledger.recent(remembered * i64::from(product.length_s))? {
         cycle.restore(&record);
     }
     let (historian, aside) = Historian::open(&site.state_dir, site.history, started_us)?;

@@ -170,11 +170,13 @@ fn interval(draws: &mut Draws, grid: &Grid, network: Hash, start: i64, number: u
             network: network.to_string(),
             rulebook: Some(Box::new(rulebook)),
             pairs: Vec::new(),
+            ahead: None,
             case: Box::new(case),
         },
         LedgerEntry::Cleared {
             interval: start,
             clearing: Box::new(clearing),
+            looked: None,
         },
         LedgerEntry::Contracted {
             interval: start,

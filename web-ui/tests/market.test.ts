@@ -22,6 +22,7 @@ function interval(start: number, phase: string, priced = false): IntervalView {
     binding: [],
     awards: [],
     contracts: [],
+    ahead: null,
     reactive: [],
     settlement: [],
     corrections: [],

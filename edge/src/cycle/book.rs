@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use solver::{
     market::{
-        Contracts, Kind, LedgerEntry, Order, OrderId, Pair, Phase, Product, Rulebook, Settlement,
-        clearing::{Case, Clearing, PriceParts},
+        Auction, Contracts, Direction, Kind, LedgerEntry, LookedAhead, Order, OrderId, Phase,
+        Product, Rulebook, Settlement, Window,
+        clearing::{Case, Clearing},
+        energy_wh,
     },
     network::Id,
 };
@@ -14,7 +16,7 @@ use solver::{
 use crate::{store::Record, web::api::IntervalView};
 
 /// How many intervals that have ended are kept to be looked at.
-const RECENT: i64 = 90;
+pub(crate) const RECENT: i64 = 90;
 
 /// Who placed an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +31,52 @@ pub(super) struct Placed {
     pub(super) order: Order,
     pub(super) by: PlacedBy,
     pub(super) cancelled: bool,
-    /// W, once cleared.
+    /// W, once cleared; of a window, in the interval cleared last.
     pub(super) awarded_w: Option<f64>,
+    /// Of a window: energy awarded in each interval, Wh.
+    taken_wh: BTreeMap<i64, i64>,
+}
+
+impl Placed {
+    fn window(&self) -> Option<Window> {
+        match self.order.terms.kind {
+            Kind::Window(window) => Some(window),
+            _ => None,
+        }
+    }
+
+    /// Of a window: energy awarded up to now, Wh.
+    pub(super) fn taken_wh(&self) -> Option<i64> {
+        let sum = || self.taken_wh.values().sum();
+        self.window().map(|_| sum())
+    }
+
+    /// Start of the last interval that it is about, or of the one after.
+    fn last(&self) -> i64 {
+        self.window().map_or(self.order.interval, |of| of.end)
+    }
+
+    /// Whether it is about an interval.
+    fn is_about(&self, start: i64) -> bool {
+        match self.window() {
+            Some(of) => {
+                let left = self.taken_wh().is_none_or(|taken| taken < of.energy_wh);
+                (self.order.interval..of.end).contains(&start) && left
+            }
+            None => self.order.interval == start,
+        }
+    }
+
+    /// The order as it enters an interval's auction: of a window, what is left of it.
+    pub(super) fn due(&self, start: i64) -> Order {
+        let mut order = self.order.clone();
+        if let Kind::Window(of) = &mut order.terms.kind {
+            let before = self.taken_wh.range(..start);
+            of.energy_wh -= before.map(|(_, wh)| wh).sum::<i64>();
+            order.interval = start;
+        }
+        order
+    }
 }
 
 /// How the clearing of an interval ended.
@@ -58,22 +104,26 @@ pub(super) enum Delivery {
 /// A cleared interval.
 #[derive(Clone, Debug)]
 pub(super) struct Cleared {
-    pub(super) case: Case,
-    /// None: by an early build.
-    pub(super) rulebook: Option<Box<Rulebook>>,
+    pub(super) gate: Gate,
     pub(super) clearing: Clearing,
+    pub(super) looked: Option<Box<LookedAhead>>,
     pub(super) took_us: i64,
-    /// What its prices are made of; none: by an earlier run.
-    pub(super) parts: Option<Arc<Vec<PriceParts>>>,
+}
+
+impl Cleared {
+    pub(super) fn case(&self) -> &Case {
+        &self.gate.auction.case
+    }
 }
 
 /// What an interval is cleared from.
 #[derive(Clone, Debug)]
-struct Gate {
-    case: Case,
+pub(super) struct Gate {
+    pub(super) auction: Auction,
     /// None: by an early build.
-    rulebook: Option<Box<Rulebook>>,
-    pairs: Vec<Pair>,
+    pub(super) rulebook: Option<Box<Rulebook>>,
+    /// Digest.
+    pub(super) network: String,
 }
 
 /// An interval.
@@ -161,6 +211,11 @@ impl Book {
         }
     }
 
+    /// What an interval that is not cleared yet was closed with.
+    pub(super) fn closed(&self, start: i64) -> Option<&Gate> {
+        self.intervals.get(&start)?.gate.as_ref()
+    }
+
     /// Orders of participants, for the rules to look at: those that stand, and those that were
     /// cancelled.
     pub(super) fn placed(&self) -> (Vec<&Order>, Vec<&Order>) {
@@ -179,7 +234,7 @@ impl Book {
     pub(super) fn orders_of(&self, start: i64) -> impl Iterator<Item = &Placed> {
         self.orders
             .values()
-            .filter(move |placed| placed.order.interval == start && !placed.cancelled)
+            .filter(move |placed| placed.is_about(start) && !placed.cancelled)
     }
 
     /// Takes over what a record says. Used for what happens now and for what the ledger remembers.
@@ -223,13 +278,18 @@ impl Book {
                 case,
                 rulebook,
                 pairs,
-                ..
+                ahead,
+                network,
             } => {
                 let is_leg = |id| {
                     pairs
                         .iter()
                         .any(|pair| pair.seller == id || pair.buyer == id)
                 };
+                let expected = ahead.iter().flat_map(|ahead| &ahead.expected);
+                for order in expected {
+                    self.next_order = self.next_order.max(order.id.0 + 1);
+                }
                 for order in case.orders.iter().chain(must_serve(case)) {
                     self.next_order = self.next_order.max(order.id.0 + 1);
                     if is_leg(order.id) {
@@ -240,14 +300,20 @@ impl Book {
                     }
                 }
                 self.interval(*interval).gate = Some(Gate {
-                    case: (**case).clone(),
+                    auction: Auction {
+                        case: (**case).clone(),
+                        pairs: pairs.clone(),
+                        ahead: ahead.as_deref().cloned(),
+                    },
                     rulebook: rulebook.clone(),
-                    pairs: pairs.clone(),
+                    network: network.clone(),
                 });
             }
-            LedgerEntry::Cleared { interval, clearing } => {
-                self.cleared_now(*interval, (**clearing).clone(), 0);
-            }
+            LedgerEntry::Cleared {
+                interval,
+                clearing,
+                looked,
+            } => self.cleared_now(*interval, clearing, looked.clone()),
             LedgerEntry::ClearingFailed { interval, reason } => {
                 let interval = self.interval(*interval);
                 interval.outcome = Outcome::Failed(reason.clone());
@@ -272,21 +338,20 @@ impl Book {
     }
 
     fn void(&mut self, start: i64, reason: &str) {
-        let of_it = |placed: &&mut Placed| placed.order.interval == start;
-        for placed in self.orders.values_mut().filter(of_it) {
-            placed.awarded_w = Some(0.0);
+        for placed in self.orders.values_mut() {
+            if placed.taken_wh.remove(&start).is_some() || placed.order.interval == start {
+                placed.awarded_w = Some(0.0);
+            }
         }
         let interval = self.interval(start);
         interval.delivery = Delivery::Void(reason.to_owned());
         interval.view = None;
     }
 
-    /// Notes how long the clearing took and what its prices are made of, which no record says.
-    pub(super) fn timed(&mut self, start: i64, took_us: i64, parts: Option<Arc<Vec<PriceParts>>>) {
+    /// Notes how long the clearing took, which no record says.
+    pub(super) fn timed(&mut self, start: i64, took_us: i64) {
         if let Outcome::Cleared(cleared) = &mut self.interval(start).outcome {
-            let cleared = Arc::make_mut(cleared);
-            cleared.took_us = took_us;
-            cleared.parts = parts;
+            Arc::make_mut(cleared).took_us = took_us;
         }
     }
 
@@ -300,52 +365,52 @@ impl Book {
                 by,
                 cancelled: false,
                 awarded_w: None,
+                taken_wh: BTreeMap::new(),
             },
         );
     }
 
-    fn cleared_now(&mut self, start: i64, clearing: Clearing, took_us: i64) {
+    fn cleared_now(&mut self, start: i64, clearing: &Clearing, looked: Option<Box<LookedAhead>>) {
         for placed in self.orders.values_mut() {
             if placed.order.interval == start {
                 placed.awarded_w = Some(0.0);
             }
         }
+        let interval = self.interval(start);
+        interval.view = None;
+        let Some(gate) = interval.gate.take() else {
+            return;
+        };
+        let Auction { case, pairs, .. } = &gate.auction;
         for fill in &clearing.fills {
             if let Some(placed) = self.orders.get_mut(&fill.order.0) {
                 placed.awarded_w = Some(fill.quantity_w);
-            }
-        }
-        let interval = self.interval(start);
-        interval.view = None;
-        if let Some(gate) = interval.gate.take() {
-            let Gate {
-                case,
-                rulebook,
-                pairs,
-            } = gate;
-            for pair in &pairs {
-                for (leg, order) in [(pair.seller, pair.sale), (pair.buyer, pair.purchase)] {
-                    let fill = clearing.fills.iter().find(|fill| fill.order == leg);
-                    if let (Some(fill), Some(placed)) = (fill, self.orders.get_mut(&order.0)) {
-                        *placed.awarded_w.get_or_insert(0.0) += fill.quantity_w;
-                    }
+                if placed.window().is_some() {
+                    let wh = energy_wh(fill.quantity_w, case.duration_s);
+                    placed.taken_wh.insert(start, wh);
                 }
             }
-            for order in must_serve(&case) {
-                if let Some(placed) = self.orders.get_mut(&order.id.0) {
-                    let asked = order.steps.iter().map(|step| step.quantity_w);
-                    placed.awarded_w = Some(asked.sum::<i64>() as f64);
+        }
+        for pair in pairs {
+            for (leg, order) in [(pair.seller, pair.sale), (pair.buyer, pair.purchase)] {
+                let fill = clearing.fills.iter().find(|fill| fill.order == leg);
+                if let (Some(fill), Some(placed)) = (fill, self.orders.get_mut(&order.0)) {
+                    *placed.awarded_w.get_or_insert(0.0) += fill.quantity_w;
                 }
             }
-            let interval = self.interval(start);
-            interval.outcome = Outcome::Cleared(Arc::new(Cleared {
-                case,
-                rulebook,
-                clearing,
-                took_us,
-                parts: None,
-            }));
         }
+        for order in must_serve(case) {
+            if let Some(placed) = self.orders.get_mut(&order.id.0) {
+                let asked = order.steps.iter().map(|step| step.quantity_w);
+                placed.awarded_w = Some(asked.sum::<i64>() as f64);
+            }
+        }
+        self.interval(start).outcome = Outcome::Cleared(Arc::new(Cleared {
+            gate,
+            clearing: clearing.clone(),
+            looked,
+            took_us: 0,
+        }));
     }
 
     /// Opens the intervals that take orders now and forgets those long past.
@@ -359,17 +424,19 @@ impl Book {
         // After a long stop there may be older ones that somebody is owed for.
         self.intervals
             .retain(|&start, interval| start >= oldest || interval.owed().is_some());
-        self.orders
-            .retain(|_, placed| placed.order.interval >= oldest);
+        self.orders.retain(|_, placed| placed.last() >= oldest);
     }
 
     /// Power that orders of a unit offer and bid for in an interval, W.
     pub(super) fn asked_w(case: &Case, unit: Id) -> (f64, f64) {
-        use solver::market::Direction;
         let mut asked = (0.0, 0.0);
         let is_active = |order: &&Order| order.terms.kind != Kind::Reactive;
         let own = case.orders.iter().filter(|order| order.unit == unit);
         for order in own.filter(is_active) {
+            if let Kind::Storage(_) = order.terms.kind {
+                let of = case.units.iter().find(|of| of.id == unit);
+                return of.map_or(asked, |of| (of.capability.p_max_w, -of.capability.p_min_w));
+            }
             let sum: i64 = order.steps.iter().map(|step| step.quantity_w).sum();
             match order.direction {
                 Direction::Sell => asked.0 += sum as f64,

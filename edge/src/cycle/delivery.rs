@@ -54,7 +54,7 @@ impl Cycle {
         let over = |interval: &Interval| -> Option<(i64, i64)> {
             let cleared = interval.owed()?;
             // The site's intervals may have had another length before a restart.
-            let length_s = cleared.case.duration_s;
+            let length_s = cleared.case().duration_s;
             let own = Product {
                 length_s,
                 ..product
@@ -72,8 +72,8 @@ impl Cycle {
                 continue;
             };
             let over = (product.start_us(start), end_us);
-            let meters = self.meters.read(&cleared.case, &self.node_of_source, over);
-            let rulebook = cleared.rulebook.as_deref().cloned();
+            let meters = self.meters.read(cleared.case(), &self.node_of_source, over);
+            let rulebook = cleared.gate.rulebook.as_deref().cloned();
             let rulebook = rulebook.unwrap_or_else(|| self.rulebook());
             let settlement = settle(start, &contracts, &meters, &rulebook.imbalance);
             self.record(

@@ -1,14 +1,11 @@
 //! Why a unit was awarded what it was: the clearing's own account in the site's names, and what each
 //! limit rests on.
 
-use std::sync::Arc;
-
 use solver::{
     market::{
         Direction,
         clearing::{
-            Case, Clearing, Explanation, Limit, Names, PriceParts, Relief, Verdict, explain,
-            price_parts,
+            Case, Clearing, Explanation, Limit, Names, Relief, Verdict, explain, price_parts,
         },
     },
     network::{Grid, Id, Side},
@@ -21,16 +18,11 @@ use crate::{
     web::api::{ExplanationView, LimitPartView, PricePartsView, Problem, ReliefView, StepView},
 };
 
-/// What the clearing's prices are made of, kept with it; without sound parts there is none.
-pub(super) fn parts(grid: &Grid, case: &Case, clearing: &Clearing) -> Option<Arc<Vec<PriceParts>>> {
-    price_parts(grid, case, clearing).ok().map(Arc::new)
-}
-
 impl Cycle {
     /// Why a unit was awarded what it was in an interval.
     ///
     /// # Errors
-    /// There is no such clearing or unit, or the clearing is from before the last start.
+    /// There is no such clearing or unit.
     pub fn explain(&self, interval: i64, unit: Id) -> Result<ExplanationView, Problem> {
         let start = rfc3339_s(interval);
         let refuse = |message: String, accepted: &str| Problem {
@@ -43,18 +35,19 @@ impl Cycle {
             let message = format!("the interval that starts at {start} is not cleared");
             return Err(refuse(message, "an interval that is cleared and kept here"));
         };
-        let Some(parts) = &cleared.parts else {
-            let message = format!("the interval that starts at {start} was cleared by another run");
-            let accepted = "an interval cleared since the appliance last started";
-            return Err(refuse(message, accepted));
+        let (case, clearing) = (cleared.case(), &cleared.clearing);
+        // From the record, so that it is the same after a restart.
+        let grid = self.networks.grid(&cleared.gate.network);
+        let parts = grid.and_then(|grid| {
+            let parts = price_parts(&grid, case, clearing).ok()?;
+            Some((parts, grid))
+        });
+        let Some((parts, grid)) = parts else {
+            let message = format!("the network of the interval that starts at {start} is not kept");
+            return Err(refuse(message, "a later interval"));
         };
-        let names = names(
-            &self.site,
-            &self.feeder.grid,
-            &cleared.case,
-            &cleared.clearing,
-        );
-        let explained = explain(&cleared.case, &cleared.clearing, parts, unit, &names);
+        let names = names(&self.site, &grid, case, clearing);
+        let explained = explain(case, clearing, &parts, unit, &names);
         let explained = explained.ok_or_else(|| {
             let message =
                 format!("unit {unit} took no part in the interval that starts at {start}");

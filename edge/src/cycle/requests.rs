@@ -1,18 +1,17 @@
 //! What is asked of the loop: decided first, on record next, taken over last.
 
-use solver::market::{
-    Accepted, Direction, Kind, LedgerEntry, NewOrder, Phase, Price, Step, Terms, rules,
-};
+use solver::market::{Accepted, LedgerEntry, NewOrder, Order, Phase, rules};
 
 use super::{
     book::{Placed, PlacedBy},
+    order,
     step::Cycle,
     view,
 };
 use crate::{
-    clock::parse_rfc3339_s,
+    clock::rfc3339,
     store::Record,
-    web::api::{self, AlarmView, OrderKind, OrderView, Problem},
+    web::api::{self, AlarmView, OrderView, Problem},
 };
 
 /// Refusals of one step that go on record; who sends more is not worth the space.
@@ -37,17 +36,9 @@ impl Cycle {
         request: api::NewOrder,
         now_us: i64,
     ) -> Result<Decision, Problem> {
-        let request = new_order(request)?;
+        let request = order::new_order(request)?;
         let (standing, cancelled) = self.book.placed();
-        let context = rules::Context {
-            registry: &self.registry,
-            product: &self.book.product,
-            bounds: &self.bounds,
-            standing: &standing,
-            cancelled: &cancelled,
-            now_us,
-            next_id: self.book.next_order(),
-        };
+        let context = self.context(&standing, &cancelled, now_us);
         match rules::accept(&request, &context) {
             Ok(Accepted::New(order)) => Ok(Decision {
                 order: order.id.0,
@@ -61,22 +52,38 @@ impl Cycle {
                 order: order.id.0,
                 record: None,
             }),
-            Err(rejection) => {
-                self.refuse(request, rejection.clone(), now_us);
-                Err(Problem {
-                    error: rejection.rule,
-                    message: rejection.message,
-                    accepted: Some(rejection.accepted),
-                })
-            }
+            Err(rejection) => Err(self.refuse(request, rejection, now_us)),
+        }
+    }
+
+    /// What the rules look at.
+    pub(super) fn context<'a>(
+        &'a self,
+        standing: &'a [&'a Order],
+        cancelled: &'a [&'a Order],
+        now_us: i64,
+    ) -> rules::Context<'a> {
+        rules::Context {
+            registry: &self.registry,
+            product: &self.book.product,
+            bounds: &self.bounds,
+            standing,
+            cancelled,
+            now_us,
+            next_id: self.book.next_order(),
         }
     }
 
     /// Notes a refusal for the record, with the next step: it changes nothing, so nobody waits for it.
-    fn refuse(&mut self, request: NewOrder, rejection: rules::Rejection, at_us: i64) {
+    fn refuse(&mut self, request: NewOrder, rejection: rules::Rejection, at_us: i64) -> Problem {
+        let problem = Problem {
+            error: rejection.rule.clone(),
+            message: rejection.message.clone(),
+            accepted: Some(rejection.accepted.clone()),
+        };
         if self.refused.len() >= REFUSED_MOST {
             tracing::warn!(participant = request.participant, %rejection, "refusal not on record");
-            return;
+            return problem;
         }
         self.refused
             .push(Record::Market(LedgerEntry::OrderRejected {
@@ -84,6 +91,7 @@ impl Cycle {
                 request: Box::new(request),
                 rejection,
             }));
+        problem
     }
 
     /// Decides on replacing an order; nothing changes yet.
@@ -96,7 +104,7 @@ impl Cycle {
         request: api::NewOrder,
         now_us: i64,
     ) -> Result<Decision, Problem> {
-        let request = new_order(request)?;
+        let request = order::new_order(request)?;
         let placed = self.book.orders.get(&id);
         let placed = placed.filter(|p| p.by == PlacedBy::Api && !p.cancelled);
         let Some(old) = placed.map(|placed| placed.order.clone()) else {
@@ -107,15 +115,7 @@ impl Cycle {
             });
         };
         let (standing, cancelled) = self.book.placed();
-        let context = rules::Context {
-            registry: &self.registry,
-            product: &self.book.product,
-            bounds: &self.bounds,
-            standing: &standing,
-            cancelled: &cancelled,
-            now_us,
-            next_id: self.book.next_order(),
-        };
+        let context = self.context(&standing, &cancelled, now_us);
         match rules::amend(&request, &old, &context) {
             Ok(order) if order == old => Ok(Decision {
                 record: None,
@@ -130,14 +130,7 @@ impl Cycle {
                     by: None,
                 }),
             }),
-            Err(rejection) => {
-                self.refuse(request, rejection.clone(), now_us);
-                Err(Problem {
-                    error: rejection.rule,
-                    message: rejection.message,
-                    accepted: Some(rejection.accepted),
-                })
-            }
+            Err(rejection) => Err(self.refuse(request, rejection, now_us)),
         }
     }
 
@@ -163,8 +156,11 @@ impl Cycle {
         }
         if self.book.product.phase(placed.order.interval, now_us) != Phase::Open {
             return Err(problem(
-                "gate",
-                format!("the gate of order {id}'s interval has closed"),
+                "late",
+                format!(
+                    "the gate of order {id}'s interval closed at {}",
+                    rfc3339(self.book.product.gate_closure_us(placed.order.interval))
+                ),
             ));
         }
         Ok(Decision {
@@ -212,64 +208,4 @@ impl Cycle {
             accepted: Some("the id of an alarm that is listed".to_owned()),
         })
     }
-}
-
-/// An order as the market's rules take it.
-fn new_order(order: api::NewOrder) -> Result<NewOrder, Problem> {
-    let problem = |error: &str, message: String, accepted: &str| Problem {
-        error: error.to_owned(),
-        message,
-        accepted: Some(accepted.to_owned()),
-    };
-    let Some(interval) = parse_rfc3339_s(&order.interval) else {
-        return Err(problem(
-            "interval",
-            format!("`{}` is no start of an interval", order.interval),
-            "a moment in RFC 3339, e.g. 2027-01-15T08:00:00Z",
-        ));
-    };
-    let direction = match order.direction.as_str() {
-        "sell" => Direction::Sell,
-        "buy" => Direction::Buy,
-        other => {
-            return Err(problem(
-                "direction",
-                format!("`{other}` is no direction"),
-                "sell or buy",
-            ));
-        }
-    };
-    let mut steps = Vec::new();
-    for step in &order.steps {
-        let micro = step.price_per_mwh * 1e6;
-        // The bounds proper are the rules' to say; this keeps the conversion exact.
-        if micro.is_nan() || micro.abs() >= 1e15 {
-            return Err(problem(
-                "price_bounds",
-                format!("{} per MWh is no price", step.price_per_mwh),
-                "a price within the market's bounds",
-            ));
-        }
-        steps.push(Step {
-            quantity_w: step.quantity_w,
-            price: Price(micro.round() as i64),
-        });
-    }
-    Ok(NewOrder {
-        client_id: order.client_id,
-        participant: order.participant,
-        node: order.node,
-        unit: order.unit,
-        interval,
-        direction,
-        steps,
-        terms: Terms {
-            must: order.must,
-            counterparty: order.counterparty,
-            kind: match order.kind {
-                OrderKind::Energy => Kind::Energy,
-                OrderKind::Reactive => Kind::Reactive,
-            },
-        },
-    })
 }

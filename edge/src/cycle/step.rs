@@ -1,7 +1,7 @@
 //! The loop's state, and one step of it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -20,6 +20,7 @@ use super::{
     dispatch::{Asked, Dispatch},
     feeder::Feeder,
     meters::Meters,
+    networks::Networks,
     view,
 };
 use crate::{
@@ -27,15 +28,13 @@ use crate::{
     participants::Register,
     published::Published,
     site::{Site, Unit},
-    store::{Hash, Record},
+    store::Record,
     table::Snapshot,
     web::api::{AlarmView, NetworkView},
 };
 
 /// Oldest estimate that a clearing may rest on, µs.
 pub const MAX_AGE_US: i64 = 3 * US;
-/// Intervals beyond the running one that take orders.
-const HORIZON: u32 = 6;
 /// Meters have this long after an interval's end.
 const SETTLE_DELAY_S: u32 = 2;
 /// Widest price of an order, currency per MWh.
@@ -91,8 +90,7 @@ pub struct Cycle {
     pub(super) dispatch: Dispatch,
     pub(super) meters: Meters,
     pub(super) alarms: Alarms,
-    /// Digests of the networks that went on record.
-    pub(super) networks: BTreeSet<Hash>,
+    pub(super) networks: Networks,
     /// Refused orders that are not on record yet.
     pub(super) refused: Vec<Record>,
     pub(super) estimation_us: VecDeque<i64>,
@@ -116,7 +114,7 @@ impl Cycle {
             // Late enough for a second try, early enough to be sent on time.
             publish_lead_s: market.gate_s.min(1),
             settle_delay_s: SETTLE_DELAY_S,
-            horizon: HORIZON,
+            horizon: market.horizon,
         };
         let units = site.units.iter().map(market_unit);
         let nodes = site.network.node.iter().map(|node| node.id);
@@ -139,7 +137,7 @@ impl Cycle {
             dispatch: Dispatch::default(),
             meters: Meters::new(market.interval_s),
             alarms: Alarms::new(now_us),
-            networks: BTreeSet::new(),
+            networks: Networks::default(),
             refused: Vec::new(),
             estimation_us: VecDeque::new(),
             clearing_us: VecDeque::new(),
@@ -164,6 +162,7 @@ impl Cycle {
 
     /// Takes over what the ledger remembers.
     pub fn restore(&mut self, record: &Record) {
+        self.networks.restore(record);
         match record {
             Record::Registered { at_us, change, .. } => self.settle_change(change, *at_us),
             record => self.book.apply(record),

@@ -9,6 +9,7 @@ mod parse;
 pub mod profile;
 mod read;
 mod tables;
+mod timeline;
 
 pub use model::{
     Battery, Bay, BayOf, Device, Limits, Load, Market, NodePlace, Site, Unit, UnitKind,

@@ -64,6 +64,11 @@ pub struct Market {
     pub interval_s: u32,
     /// The gate closes this long before the interval starts, s.
     pub gate_s: u32,
+    /// How many intervals beyond the running one take orders, and are looked ahead at for stores and
+    /// windows.
+    pub horizon: u32,
+    /// Most convex programmes to solve in looking ahead.
+    pub look_ahead_programmes: u32,
     /// Price of energy from the grid above.
     pub import_price: Price,
     /// Price of energy to the grid above.

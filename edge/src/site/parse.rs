@@ -16,6 +16,7 @@ use super::{
     model::{Limits, Market, Site},
     read::{Problem, Source, Table},
     tables::{Context, MAX_PRICE, price, seconds},
+    timeline,
 };
 use crate::store::Retention;
 
@@ -168,35 +169,9 @@ fn read_market(table: &Table<'_, '_>, period: Option<Duration>) -> (Option<Marke
         }
         fit
     });
-    let interval = table.integer("interval_s", 5..=3600);
-    let gate = table.integer("gate_s", 1..=3600);
+    let times = timeline::read(table, period);
     let import = price(table, "import_price_per_mwh");
     let export = price(table, "export_price_per_mwh");
-    if let (Some(interval), Some(gate)) = (interval, gate) {
-        if 86_400 % interval != 0 {
-            table.problem(
-                "interval_s",
-                format!("{interval} s do not divide a day of 86400 s"),
-            );
-        }
-        if gate >= interval {
-            table.problem(
-                "gate_s",
-                format!("must be below interval_s, which is {interval}"),
-            );
-        }
-    }
-    if let (Some(gate), Some(period)) = (gate, period)
-        && gate as f64 <= period.as_secs_f64()
-    {
-        table.problem(
-            "gate_s",
-            format!(
-                "must be above estimation.period_s, which is {}: a step has to come between gate closure and delivery",
-                period.as_secs_f64()
-            ),
-        );
-    }
     if let (Some(import), Some(export)) = (import, export)
         && export > import
     {
@@ -230,13 +205,15 @@ fn read_market(table: &Table<'_, '_>, period: Option<Duration>) -> (Option<Marke
             pricing: pricing?,
             grid_fee: grid_fee?,
             currency: currency?.to_owned(),
-            interval_s: u32::try_from(interval?).ok()?,
-            gate_s: u32::try_from(gate?).ok()?,
+            interval_s: u32::try_from(times.interval_s?).ok()?,
+            gate_s: u32::try_from(times.gate_s?).ok()?,
+            horizon: u32::try_from(times.horizon?).ok()?,
+            look_ahead_programmes: u32::try_from(times.look_ahead_programmes?).ok()?,
             import_price: import?,
             export_price: export?,
         })
     };
-    (whole(), interval)
+    (whole(), times.interval_s)
 }
 
 /// What deviations cost and earn: by default what the grid above takes and gives.

@@ -99,8 +99,9 @@ pub(crate) fn from_loop(problem: Problem, path_names: Option<&str>) -> Refusal {
         ("unknown_order" | "unknown_participant" | "unknown_token", _) => StatusCode::NOT_FOUND,
         ("not_yours", _) => StatusCode::FORBIDDEN,
         (code, Some(missing)) if code == missing => StatusCode::NOT_FOUND,
-        ("gate" | "gate_closed" | "duplicate" | "standing_order" | "token_count", _)
-        | (_, Some(_)) => StatusCode::CONFLICT,
+        ("late" | "duplicate" | "standing_order" | "token_count", _) | (_, Some(_)) => {
+            StatusCode::CONFLICT
+        }
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Refusal {
@@ -176,8 +177,8 @@ const NOT_FOUND: &[Row] = &[(
 const CONFLICT: &[Row] = &[(
     409,
     "Too late, or there already.",
-    "gate",
-    "the gate of 2026-06-21T12:00:00Z closed at 2026-06-21T11:59:57Z",
+    "late",
+    "the gate of interval 2026-06-21T12:00:00Z closed at 2026-06-21T11:59:57Z, 4.0 s ago",
 )];
 const LIMITED: &[Row] = &[(
     429,

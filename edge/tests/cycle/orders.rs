@@ -53,7 +53,7 @@ fn an_order_is_amended_until_its_gate_closes_and_after_a_restart() {
     };
     assert_eq!(refused(&mut bench, first), "unknown_order");
     let output = bench.until(28);
-    assert_eq!(refused(&mut bench, more.id), "gate");
+    assert_eq!(refused(&mut bench, more.id), "late");
     let (state, _) = state(&output, more.id).unwrap();
     assert!(state.ends_with("awarded"), "{state}");
 }
@@ -159,11 +159,11 @@ fn a_refusal_goes_on_record_with_the_next_step() {
     bench.tick();
     let late = order("late", START, 1_000, 20.0);
     let refused = bench.cycle.decide_order(late, bench.now_us).unwrap_err();
-    assert_eq!(refused.error, "gate");
+    assert_eq!(refused.error, "late");
     let records = bench.tick().records;
     let noted = |e: &LedgerEntry| {
         matches!(e, LedgerEntry::OrderRejected { request, rejection, .. }
-            if request.client_id == "late" && rejection.rule == "gate")
+            if request.client_id == "late" && rejection.rule == "late")
     };
     assert!(
         records
@@ -254,7 +254,7 @@ fn orders_that_break_a_rule_are_refused_in_words() {
         (order("x", START + 10, 5, f64::NAN), "price_bounds"),
         (order("x", START + 10, 5, 1e12), "price_bounds"),
         (order("x", START + 10, 99_000_000, 30.0), "capability"),
-        (order("x", START - 10, 5, 30.0), "gate"),
+        (order("x", START - 10, 5, 30.0), "late"),
     ];
     for (order, rule) in rows {
         let problem = refused(order);

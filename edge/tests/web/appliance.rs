@@ -204,7 +204,7 @@ async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc
 fn place(order: NewOrder, published: &watch::Sender<Arc<Published>>) -> Result<OrderView, Problem> {
     match order.node {
         3 => {}
-        9 => return problem("gate"),
+        9 => return problem("late"),
         _ => return problem("node"),
     }
     let accepted = OrderView {
@@ -222,6 +222,7 @@ fn place(order: NewOrder, published: &watch::Sender<Arc<Published>>) -> Result<O
         placed_by: "api".to_owned(),
         state: "accepted".to_owned(),
         awarded_w: None,
+        taken_wh: None,
         receipt: None,
     };
     published.send_modify(|now| {
@@ -358,6 +359,7 @@ pub(crate) fn interval(start: &str, phase: &str) -> IntervalView {
         binding: vec![],
         awards: vec![],
         ac_check: None,
+        ahead: None,
         took_us: Some(900),
         contracts: vec![],
         reactive: vec![],
@@ -452,6 +454,7 @@ fn state() -> Published {
         placed_by: "agent".to_owned(),
         state: "accepted".to_owned(),
         awarded_w: None,
+        taken_wh: None,
         receipt: None,
     };
     let interval = |start, phase| Arc::new(interval(start, phase));

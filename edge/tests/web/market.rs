@@ -138,7 +138,7 @@ async fn what_the_loop_refuses_is_passed_on() {
     client
         .post("/api/v1/market/orders", &at_node(9))
         .await
-        .refused(409, "gate");
+        .refused(409, "late");
 }
 
 /// What is wrong with a body is said with its place, and nothing reaches the loop.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Contracts, GridFee, Imbalance, Meter, NewOrder, Order, Pair, Pricing, Rejection, Settlement,
+    Ahead, Contracts, GridFee, Imbalance, LookedAhead, Meter, NewOrder, Order, Pair, Pricing,
+    Rejection, Settlement,
     clearing::{Case, Clearing, Options},
 };
 
@@ -58,6 +59,9 @@ pub enum LedgerEntry {
         /// What participants agreed on with each other; their legs are among the case's orders.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pairs: Vec<Pair>,
+        /// What is looked ahead at, where there are stores or windows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ahead: Option<Box<Ahead>>,
         /// All else; boxed since it dwarfs the other entries.
         case: Box<Case>,
     },
@@ -67,6 +71,9 @@ pub enum LedgerEntry {
         interval: i64,
         /// Its result.
         clearing: Box<Clearing>,
+        /// What looking ahead found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        looked: Option<Box<LookedAhead>>,
     },
     /// The interval could not be cleared; devices keep to their fallback.
     ClearingFailed {

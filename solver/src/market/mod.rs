@@ -5,6 +5,7 @@
 //! Time comes in as an argument, UTC microseconds since 1970; an interval is named by its start,
 //! UTC seconds since 1970.
 
+mod auction;
 mod bilateral;
 pub mod clearing;
 mod contract;
@@ -21,6 +22,7 @@ mod terms;
 mod unit;
 pub(crate) mod utc;
 
+pub use auction::{Ahead, Auction, LookedAhead};
 pub use bilateral::{Bilateral, Pair, bilateral};
 pub use contract::{Contract, Contracts, Party, Place, ReactiveContract, amount, energy_wh};
 pub use distance::Distances;

@@ -13,7 +13,7 @@ use crate::network::Id;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pricing {
-    /// Each at the price of its node.
+    /// Each at the price of its node; a window at its own where that is better for it.
     #[default]
     Nodal,
     /// All at the price where the first interface's source is, which knows no congestion. Who asked
@@ -85,7 +85,16 @@ impl<'a> Prices<'a> {
         let taken = self.taken(unit, direction, false);
         let prices = taken.iter().map(|&(_, price)| price);
         match (self.rule, direction) {
-            (Pricing::Nodal, _) => self.nodal(node),
+            // The interval is cleared with what is scheduled fixed, so that its price may be any in
+            // a range; nobody trades at one worse than ordered.
+            (Pricing::Nodal, Direction::Sell) => {
+                let windows = self.windows(unit, direction);
+                windows.fold(self.nodal(node), Price::max)
+            }
+            (Pricing::Nodal, Direction::Buy) => {
+                let windows = self.windows(unit, direction);
+                windows.fold(self.nodal(node), Price::min)
+            }
             (Pricing::Uniform, Direction::Sell) => {
                 prices.fold(self.uniform, |most, price| most.max(price))
             }
@@ -94,6 +103,17 @@ impl<'a> Prices<'a> {
             }
             (Pricing::PayAsBid, _) => mean(&taken).unwrap_or_else(|| self.nodal(node)),
         }
+    }
+
+    /// Limit prices of a unit's windows.
+    fn windows(&self, unit: Id, direction: Direction) -> impl Iterator<Item = Price> {
+        let orders = self.case.orders.iter();
+        let of_it = move |order: &&Order| {
+            let is_window = matches!(order.terms.kind, Kind::Window(_));
+            is_window && order.unit == unit && order.direction == direction
+        };
+        let steps = orders.filter(of_it).flat_map(|order| &order.steps);
+        steps.map(|step| step.price)
     }
 
     /// Steps of a unit's orders that were taken: power, W, and price. Without those whose price is
@@ -128,7 +148,7 @@ impl<'a> Prices<'a> {
 
 fn names_price(order: &Order) -> bool {
     let terms = &order.terms;
-    matches!(terms.kind, Kind::Energy | Kind::Reactive)
+    matches!(terms.kind, Kind::Energy | Kind::Reactive | Kind::Window(_))
         && !terms.must
         && terms.counterparty.is_none()
 }

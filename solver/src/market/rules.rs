@@ -96,7 +96,7 @@ const RULES: &[(&str, Rule)] = &[
     ("unit", unit),
     ("dispatchable", dispatchable),
     ("interval_aligned", interval_aligned),
-    ("gate", gate),
+    ("late", late),
     ("horizon", horizon),
     ("kind", kind::kind),
     ("alone", kind::alone),
@@ -338,7 +338,7 @@ fn interval_aligned(request: &NewOrder, context: &Context<'_>) -> Result<(), Fau
     ))
 }
 
-fn gate(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+fn late(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
     let product = context.product;
     if product.phase(request.interval, context.now_us) == Phase::Open {
         return Ok(());
@@ -347,8 +347,9 @@ fn gate(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
     let late_us = context.now_us.saturating_sub(closure_us);
     Err(fault(
         format!(
-            "the gate of interval {} closed {} ago",
+            "the gate of interval {} closed at {}, {} ago",
             utc(request.interval),
+            utc(closure_us.div_euclid(1_000_000)),
             span(late_us as f64 * 1e-6)
         ),
         open_intervals(context),

@@ -547,3 +547,43 @@ fn absurd_stores_and_windows_end_in_an_answer_or_a_refusal() {
     }
     assert!(answered > 30, "{answered}");
 }
+
+/// As many programmes as it takes to clear each interval once: nothing less is a look ahead.
+#[test]
+fn a_budget_too_small_to_look_ahead_leaves_the_one_interval() {
+    let grid = copper_plate();
+    let mut cases = hours(&[20.0, 60.0, 30.0, 80.0]);
+    with_store(&mut cases, 1, plain());
+    let within = |horizon_programmes| {
+        let options = Options {
+            horizon_programmes,
+            ..Options::default()
+        };
+        clear_horizon(&grid, &cases, &options).unwrap()
+    };
+    let all = within(10_000);
+    assert_eq!((all.intervals.len(), all.out_of_budget), (4, false));
+    let alone = clear_horizon(&grid, &cases[..1], &Options::default()).unwrap();
+    let short = within(1);
+    assert!(short.out_of_budget);
+    assert_eq!(short.intervals, alone.intervals);
+    assert_eq!(short.stores, alone.stores);
+    // With each more there is a better schedule or the same, and the end of it is that without a bound.
+    let (mut before, mut looked) = (f64::INFINITY, 0);
+    for budget in 1..200 {
+        let found = within(budget);
+        if found.intervals.len() < 4 {
+            assert!(before.is_infinite(), "{budget}");
+            continue;
+        }
+        looked += usize::from(found.out_of_budget);
+        assert!(found.cost <= before, "{budget}");
+        before = found.cost;
+        if !found.out_of_budget {
+            assert_eq!(found, all);
+            break;
+        }
+    }
+    assert!(looked > 0);
+    assert_eq!(before, all.cost);
+}

@@ -1,8 +1,10 @@
 //! Which orders are accepted.
 
+mod kinds;
+
 use solver::market::{
-    Accepted, Bounds, Capability, Direction, Kind, NewOrder, Order, OrderId, Price, Product,
-    Registry, Rejection, Step, Terms, Unit,
+    Accepted, Bounds, Capability, Direction, NewOrder, Order, OrderId, Price, Product, Registry,
+    Rejection, Step, Terms, Unit,
     rules::{self, Context},
 };
 
@@ -170,19 +172,19 @@ fn every_rule_refuses_with_its_name_and_a_way_out() {
             |o| o.interval += 5,
         ),
         (
-            "gate",
-            "the gate of interval 2027-01-15T08:00:00Z closed 4.0 s ago",
+            "late",
+            "the gate of interval 2027-01-15T08:00:00Z closed at 2027-01-15T07:59:57Z, 4.0 s ago",
             "from 2027-01-15T08:00:10Z",
             |o| o.interval -= 10,
         ),
         (
-            "gate",
-            "2020-01-01T00:00:00Z closed 2571 days ago",
+            "late",
+            "2020-01-01T00:00:00Z closed at 2019-12-31T23:59:57Z, 2571 days ago",
             "from",
             |o| o.interval = 1_577_836_800,
         ),
         // before any calendar
-        ("gate", "days ago", "from", |o| o.interval = i64::MIN + 8),
+        ("late", "days ago", "from", |o| o.interval = i64::MIN + 8),
         ("horizon", "too far ahead", "to 2027-01-15T08:01:00Z", |o| {
             o.interval += 60
         }),
@@ -376,84 +378,4 @@ fn an_amended_order_keeps_its_place_only_where_it_asks_for_no_more() {
     ] {
         assert_eq!(amended(other).unwrap_err().rule, rule);
     }
-}
-
-fn reactive(direction: Direction, steps: Vec<Step>) -> NewOrder {
-    NewOrder {
-        client_id: "q1".to_owned(),
-        direction,
-        steps,
-        terms: Terms {
-            kind: Kind::Reactive,
-            ..Terms::default()
-        },
-        ..request()
-    }
-}
-
-#[test]
-fn reactive_power_has_rules_of_its_own_besides_active_power() {
-    // Prices rise in both directions, and each has all of the unit's 1500 var.
-    let absorb = reactive(Direction::Buy, vec![step(1000, 0), step(500, 30)]);
-    let absorb = accepted(&absorb, &[accepted(&request(), &[])]);
-    let inject = reactive(Direction::Sell, vec![step(1500, 10)]);
-    accepted(
-        &NewOrder {
-            client_id: "q2".to_owned(),
-            ..inject.clone()
-        },
-        std::slice::from_ref(&absorb),
-    );
-    accepted(&request(), std::slice::from_ref(&absorb));
-    let must = NewOrder {
-        terms: Terms {
-            must: true,
-            ..inject.terms.clone()
-        },
-        ..inject.clone()
-    };
-    let with_bert = NewOrder {
-        terms: Terms {
-            counterparty: Some("bert".to_owned()),
-            ..inject.terms.clone()
-        },
-        ..inject.clone()
-    };
-    let second = reactive(Direction::Buy, vec![step(1, 50)]);
-    let falls = reactive(Direction::Buy, vec![step(1, 2), step(1, 1)]);
-    let pays = reactive(Direction::Sell, vec![step(1, -1)]);
-    let nothing = reactive(Direction::Sell, vec![step(0, 1)]);
-    for (order, rule, message, way_out) in [
-        (must, "kind", "only an order for energy", "without `must`"),
-        (with_bert, "kind", "counterparty", "one for energy"),
-        (
-            second,
-            "capability",
-            "1 var and the 1500 var",
-            "at most 0 var",
-        ),
-        (falls, "monotone", "from 2 to 1", "rise"),
-        (pays, "price_bounds", "-1 per Mvarh", "0 to 3000 per Mvarh"),
-        (nothing, "quantity", "0 var", "at least 1 var"),
-    ] {
-        let order = NewOrder {
-            client_id: "q3".to_owned(),
-            ..order
-        };
-        let rejection = decide(&order, std::slice::from_ref(&absorb), NOW_US).unwrap_err();
-        assert_eq!(rejection.rule, rule, "{rejection}");
-        assert!(rejection.message.contains(message), "{rejection}");
-        assert!(rejection.accepted.contains(way_out), "{rejection}");
-    }
-    // At a higher price it keeps its place in time, whichever way it goes.
-    let dearer = NewOrder {
-        steps: vec![step(1000, 5), step(500, 30)],
-        ..reactive(Direction::Buy, Vec::new())
-    };
-    assert_eq!(amend(&dearer, &absorb).unwrap().id, absorb.id);
-    let cheaper = NewOrder {
-        steps: vec![step(1000, 0), step(500, 20)],
-        ..dearer
-    };
-    assert_eq!(amend(&cheaper, &absorb).unwrap().id, OrderId(8));
 }

@@ -118,11 +118,13 @@ fn the_record_reads_back_bit_for_bit() {
         network: "cigre".to_owned(),
         rulebook: None,
         pairs: Vec::new(),
+        ahead: None,
         case: Box::new(case.clone()),
     };
     let cleared = LedgerEntry::Cleared {
         interval: 900,
         clearing: Box::new(clearing.clone()),
+        looked: None,
     };
     for entry in [closed, cleared] {
         let text = serde_json::to_string(&entry).unwrap();

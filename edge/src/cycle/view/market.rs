@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use solver::market::{
-    Contract, Contracts, Direction, Kind, MeterQuality, Party, Phase, ReactiveContract, Settlement,
-    StatementReason,
+    Contract, Contracts, Direction, Kind, LookedAhead, MeterQuality, PPM, Party, Phase,
+    ReactiveContract, Settlement, StatementReason,
     clearing::{Binding, Limit, Status as ClearingStatus},
 };
 
@@ -13,21 +13,17 @@ use crate::{
     cycle::book::{Book, Cleared, Delivery, Interval, Outcome, Placed, PlacedBy},
     site::Site,
     web::api::{
-        AcCheckView, AwardView, BindingView, ContractView, IntervalView, OrderKind, OrderStep,
-        OrderView, PriceView, ReactiveView, SettlementView,
+        AcCheckView, AheadView, AwardView, BindingView, ContractView, IntervalView, OrderKind,
+        OrderStep, OrderView, PriceView, ReactiveView, ScheduleView, SettlementView,
     },
 };
 
 pub(in crate::cycle) fn order(placed: &Placed, node: i32) -> OrderView {
     let order = &placed.order;
-    let asked: i64 = order.steps.iter().map(|step| step.quantity_w).sum();
     let state = match placed.awarded_w {
         _ if placed.cancelled => "cancelled",
         None => "accepted",
-        // Less than a watt is the optimiser's rounding.
-        Some(w) if w >= asked as f64 - 1.0 => "awarded",
-        Some(w) if w > 1.0 => "partly_awarded",
-        Some(_) => "not_awarded",
+        Some(w) => awarded(placed, w),
     };
     OrderView {
         id: order.id.0,
@@ -49,10 +45,7 @@ pub(in crate::cycle) fn order(placed: &Placed, node: i32) -> OrderView {
                 price_per_mwh: step.price.per_mwh(),
             })
             .collect(),
-        kind: match order.terms.kind {
-            Kind::Reactive => OrderKind::Reactive,
-            _ => OrderKind::Energy,
-        },
+        kind: kind(order.terms.kind),
         must: order.terms.must,
         counterparty: order.terms.counterparty.clone(),
         placed_by: match placed.by {
@@ -62,7 +55,71 @@ pub(in crate::cycle) fn order(placed: &Placed, node: i32) -> OrderView {
         .to_owned(),
         state: state.to_owned(),
         awarded_w: placed.awarded_w,
+        taken_wh: placed.taken_wh(),
         receipt: None,
+    }
+}
+
+/// Less than a watt is the optimiser's rounding.
+fn awarded(placed: &Placed, power_w: f64) -> &'static str {
+    let order = &placed.order;
+    let asked: i64 = order.steps.iter().map(|step| step.quantity_w).sum();
+    let (taken, all) = match order.terms.kind {
+        // As much as it does is what it was to do.
+        Kind::Storage(_) => (power_w.abs(), 0.0),
+        Kind::Window(of) => (
+            placed.taken_wh().unwrap_or_default() as f64,
+            of.energy_wh as f64,
+        ),
+        _ => (power_w, asked as f64 - 1.0),
+    };
+    match taken {
+        taken if taken <= 1.0 => "not_awarded",
+        taken if taken >= all => "awarded",
+        _ => "partly_awarded",
+    }
+}
+
+fn kind(of: Kind) -> OrderKind {
+    let share = |ppm: u32| f64::from(ppm) / f64::from(PPM);
+    match of {
+        Kind::Reactive => OrderKind::Reactive,
+        Kind::Storage(of) => OrderKind::Storage {
+            energy_min_wh: of.energy_min_wh,
+            energy_max_wh: of.energy_max_wh,
+            charge_efficiency: share(of.charge_ppm),
+            discharge_efficiency: share(of.discharge_ppm),
+            wear_per_mwh: of.wear.per_mwh(),
+            end_value_per_mwh: of.end_value.per_mwh(),
+        },
+        Kind::Window(of) => OrderKind::Window {
+            end: rfc3339_s(of.end),
+            energy_wh: of.energy_wh,
+        },
+        Kind::Energy | Kind::Call(_) => OrderKind::Energy,
+    }
+}
+
+fn ahead(of: &LookedAhead) -> AheadView {
+    let stores = of.stores.iter().map(|of| ScheduleView {
+        order: of.order.0,
+        unit: of.unit,
+        p_w: of.p_w.clone(),
+        energy_wh: of.energy_wh.clone(),
+        value_per_mwh: of.value_per_mwh.clone(),
+    });
+    let windows = of.windows.iter().map(|of| ScheduleView {
+        order: of.order.0,
+        unit: of.unit,
+        p_w: of.p_w.clone(),
+        energy_wh: Vec::new(),
+        value_per_mwh: Vec::new(),
+    });
+    AheadView {
+        intervals: u32::try_from(of.intervals).unwrap_or(u32::MAX),
+        out_of_budget: of.out_of_budget,
+        gap: of.gap,
+        schedules: stores.chain(windows).collect(),
     }
 }
 
@@ -89,6 +146,7 @@ pub(in crate::cycle) fn interval(
         binding: Vec::new(),
         awards: Vec::new(),
         ac_check: None,
+        ahead: None,
         took_us: None,
         contracts: of.contracts.as_ref().map(contracts).unwrap_or_default(),
         reactive: of.contracts.as_ref().map(reactive).unwrap_or_default(),
@@ -121,11 +179,9 @@ fn phase_word(of: &Interval, phase: Phase) -> &'static str {
 
 fn show_clearing(site: &Site, cleared: &Cleared, view: &mut IntervalView) {
     let Cleared {
-        case,
-        clearing,
-        took_us,
-        ..
+        clearing, took_us, ..
     } = cleared;
+    let case = cleared.case();
     let (status, message) = match &clearing.status {
         ClearingStatus::Optimal => ("optimal", None),
         ClearingStatus::Feasible { .. } => ("feasible", None),
@@ -158,6 +214,7 @@ fn show_clearing(site: &Site, cleared: &Cleared, view: &mut IntervalView) {
         gap_w: check.model_gap_w,
         tightened: u32::try_from(clearing.tightened.len()).unwrap_or(u32::MAX),
     });
+    view.ahead = cleared.looked.as_deref().map(ahead);
     view.took_us = Some(u64::try_from(*took_us).unwrap_or_default());
     view.awards = clearing
         .awards

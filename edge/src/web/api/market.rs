@@ -36,6 +36,8 @@ pub struct IntervalView {
     pub awards: Vec<AwardView>,
     /// The independent power flow of the result.
     pub ac_check: Option<AcCheckView>,
+    /// What looking ahead for stores and windows found; `null`: there were none.
+    pub ahead: Option<AheadView>,
     /// Duration of the clearing, microseconds.
     pub took_us: Option<u64>,
     /// Who sold what to whom.
@@ -108,6 +110,35 @@ pub struct AcCheckView {
     pub gap_w: f64,
     /// Times limits were tightened until it held.
     pub tightened: u32,
+}
+
+/// What looking ahead found. The interval itself is the first; only that binds.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct AheadView {
+    /// Intervals that were looked at, this one included.
+    pub intervals: u32,
+    /// Whether the budget of programmes ended the search. With one interval: it was not enough to
+    /// clear each once, and this one was cleared by itself.
+    pub out_of_budget: bool,
+    /// Improvement that the search still promised, currency.
+    pub gap: f64,
+    /// Stores and windows.
+    pub schedules: Vec<ScheduleView>,
+}
+
+/// What a store or window does when, as far as is in view.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ScheduleView {
+    /// Number of the order.
+    pub order: u64,
+    /// Unit.
+    pub unit: i32,
+    /// Power in each interval, generation-positive, W.
+    pub p_w: Vec<f64>,
+    /// Energy in the store at each interval's end, Wh; none for a window.
+    pub energy_wh: Vec<f64>,
+    /// What one more MWh in the store at each interval's end would be worth; none for a window.
+    pub value_per_mwh: Vec<f64>,
 }
 
 /// Who sold what to whom. All money goes through the network's account.
@@ -225,6 +256,29 @@ pub enum OrderKind {
     /// Reactive power: quantities in var, prices per Mvarh. `sell` injects, `buy` absorbs; the unit
     /// is paid at least its price for either.
     Reactive,
+    /// A store, to be used in this interval with those after it in view; `sell`, without steps. What
+    /// it holds, and the power it is able to, is the battery's own to say when the gate closes.
+    Storage {
+        /// Least energy in it at any interval's end, Wh.
+        energy_min_wh: i64,
+        /// Most energy in it at any interval's end, Wh.
+        energy_max_wh: i64,
+        /// Stored of what is taken from the grid, above 0 to 1.
+        charge_efficiency: f64,
+        /// Given to the grid of what is taken out of store, above 0 to 1.
+        discharge_efficiency: f64,
+        /// Cost of wear, per MWh given to the grid.
+        wear_per_mwh: f64,
+        /// What a MWh left in it after the last interval in view is worth.
+        end_value_per_mwh: f64,
+    },
+    /// Energy at any time from this interval on, with one step: the most power, and the price.
+    Window {
+        /// End of the last interval, RFC 3339.
+        end: String,
+        /// Energy over all of them, Wh; all of it or less, never more.
+        energy_wh: i64,
+    },
 }
 
 /// One step of an order's curve.
@@ -244,7 +298,7 @@ pub struct OrderStep {
     "interval": "2026-06-21T12:00:10Z", "direction": "sell",
     "steps": [{ "quantity_w": 50000, "price_per_mwh": 20.0 }], "kind": { "of": "energy" }, "must": false,
     "counterparty": null, "placed_by": "api",
-    "state": "accepted", "awarded_w": null,
+    "state": "accepted", "awarded_w": null, "taken_wh": null,
     "receipt": {
         "record": 1207,
         "hash": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -277,8 +331,11 @@ pub struct OrderView {
     pub placed_by: String,
     /// `accepted`, `cancelled`, `awarded`, `partly_awarded`, `not_awarded`.
     pub state: String,
-    /// Power awarded, W; of reactive power, var.
+    /// Power awarded, W, of a store negative where it charges; of reactive power, var; of a window, in
+    /// the interval cleared last.
     pub awarded_w: Option<f64>,
+    /// Of a window: energy awarded up to now, Wh.
+    pub taken_wh: Option<i64>,
     /// In the answer to placing or cancelling: where that is on record.
     pub receipt: Option<ReceiptView>,
 }

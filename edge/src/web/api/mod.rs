@@ -18,8 +18,9 @@ mod participants;
 pub use account::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount};
 pub use explain::{ExplanationView, LimitPartView, PricePartsView, ReliefView, StepView};
 pub use market::{
-    AcCheckView, AwardView, BindingView, ContractView, IntervalView, LedgerKey, NewOrder,
-    OrderKind, OrderStep, OrderView, PriceView, ReactiveView, ReceiptView, SettlementView,
+    AcCheckView, AheadView, AwardView, BindingView, ContractView, IntervalView, LedgerKey,
+    NewOrder, OrderKind, OrderStep, OrderView, PriceView, ReactiveView, ReceiptView, ScheduleView,
+    SettlementView,
 };
 pub use network::{
     BranchState, BranchView, EstimateView, NetworkState, NetworkView, NodeState, NodeView,

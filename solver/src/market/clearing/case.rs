@@ -154,6 +154,8 @@ pub struct Options {
     pub tolerance_u_pu: f64,
     /// Excess of a rating or an interface limit that counts as none, relative to it.
     pub tolerance_rating: f64,
+    /// Most convex programmes of intervals to solve for a horizon; the clearing that is begun is ended.
+    pub horizon_programmes: u32,
 }
 
 impl Default for Options {
@@ -163,6 +165,7 @@ impl Default for Options {
             tolerance: 1e-7,
             tolerance_u_pu: 1e-4,
             tolerance_rating: 1e-3,
+            horizon_programmes: 10_000,
         }
     }
 }

@@ -74,6 +74,11 @@ pub struct Horizon {
     pub gap: f64,
     /// Programmes over the horizon.
     pub rounds: u32,
+    /// Whether [`Options::horizon_programmes`] ended the search. With fewer intervals than there
+    /// were, namely one: it ended before each of them was cleared once, and the first was cleared by
+    /// itself, stores going by what is left in them being worth.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub out_of_budget: bool,
 }
 
 /// Clears intervals that stores and windows couple, in sequence. Storage orders are those of the
@@ -94,14 +99,15 @@ pub fn clear_horizon(
             expected: "1 to 96",
         });
     }
-    let mut search = Search {
-        grid,
-        cases,
-        options,
-        stores: stores(cases)?,
-        tasks: tasks(cases)?,
-    };
-    search.run()
+    // All are checked, whether or not the budget reaches that far.
+    let found = Search::new(grid, cases, options, options.horizon_programmes)?.run()?;
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let alone = Search::new(grid, &cases[..1], options, u32::MAX)?.run()?;
+    let mut alone = alone.expect("a budget without end is not used up");
+    alone.out_of_budget = true;
+    Ok(alone)
 }
 
 struct Search<'a> {
@@ -110,6 +116,8 @@ struct Search<'a> {
     options: &'a Options,
     stores: Vec<Store>,
     tasks: Vec<Task>,
+    /// Convex programmes of intervals that may still be solved.
+    left: u32,
 }
 
 /// A schedule with the clearing of each interval.
@@ -122,12 +130,31 @@ struct Cleared {
     cost: f64,
 }
 
-impl Search<'_> {
-    fn run(&mut self) -> Result<Horizon, ClearingError> {
+impl<'a> Search<'a> {
+    fn new(
+        grid: &'a Grid,
+        cases: &'a [Case],
+        options: &'a Options,
+        left: u32,
+    ) -> Result<Self, ClearingError> {
+        Ok(Self {
+            grid,
+            cases,
+            options,
+            stores: stores(cases)?,
+            tasks: tasks(cases)?,
+            left,
+        })
+    }
+
+    /// Nothing where the budget ends before each interval is cleared once.
+    fn run(&mut self) -> Result<Option<Horizon>, ClearingError> {
         let idle = Schedule::idle(&self.stores, &self.tasks, self.cases.len());
-        let mut best = self.clear(idle, None)?;
+        let Some(mut best) = self.clear(idle, None)? else {
+            return Ok(None);
+        };
         let coupled = !self.stores.is_empty() || !self.tasks.is_empty();
-        let (mut gap, mut rounds, mut trust) = (0.0, 0, 1.0);
+        let (mut gap, mut rounds, mut trust, mut out_of_budget) = (0.0, 0, 1.0, false);
         let mut values: Option<Vec<Vec<f64>>> = None;
         while coupled && rounds < ROUNDS {
             rounds += 1;
@@ -151,7 +178,10 @@ impl Search<'_> {
             if gap <= enough && best.harm == 0.0 {
                 break;
             }
-            let candidate = self.clear(schedule, Some(&best))?;
+            let Some(candidate) = self.clear(schedule, Some(&best))? else {
+                out_of_budget = true;
+                break;
+            };
             let saved = best.cost - candidate.cost;
             let is_better = candidate.harm < best.harm - 1e-9
                 || (candidate.harm <= best.harm && candidate.cost < best.cost - 0.1 * enough);
@@ -166,7 +196,12 @@ impl Search<'_> {
                 break;
             }
         }
-        Ok(self.result(best, values, gap, rounds))
+        Ok(Some(Horizon {
+            gap,
+            rounds,
+            out_of_budget,
+            ..self.result(best, values)
+        }))
     }
 
     /// Money in play: scale of what counts as little.
@@ -176,20 +211,24 @@ impl Search<'_> {
     }
 
     /// Clears each interval with a schedule; those that it does not change are not cleared anew.
+    /// Nothing where the budget ends before that.
     fn clear(
-        &self,
+        &mut self,
         schedule: Schedule,
         before: Option<&Cleared>,
-    ) -> Result<Cleared, ClearingError> {
+    ) -> Result<Option<Cleared>, ClearingError> {
         let (mut cases, mut intervals) = (Vec::new(), Vec::new());
         for (t, case) in self.cases.iter().enumerate() {
             let case = schedule.fixed_in(case, t, &self.stores, &self.tasks);
             let known = before.filter(|of| of.schedule.is_as(&schedule, t));
             let clearing = match known {
                 Some(before) => before.intervals[t].clone(),
+                None if self.left == 0 => return Ok(None),
                 None => {
                     let near = before.map(|of| &of.intervals[t]).or(intervals.last());
-                    clear_near(self.grid, &case, self.options, near)?
+                    let clearing = clear_near(self.grid, &case, self.options, near)?;
+                    self.left = self.left.saturating_sub(clearing.iterations);
+                    clearing
                 }
             };
             intervals.push(clearing);
@@ -199,22 +238,16 @@ impl Search<'_> {
         let hours = self.cases.iter().map(hours);
         let cost: f64 = hours.zip(&intervals).map(|(h, of)| h * of.cost_per_h).sum();
         let own = schedule.cost(&self.stores, &self.tasks, self.cases);
-        Ok(Cleared {
+        Ok(Some(Cleared {
             schedule,
             cases,
             intervals,
             harm,
             cost: cost + own,
-        })
+        }))
     }
 
-    fn result(
-        &self,
-        mut best: Cleared,
-        values: Option<Vec<Vec<f64>>>,
-        gap: f64,
-        rounds: u32,
-    ) -> Horizon {
+    fn result(&self, mut best: Cleared, values: Option<Vec<Vec<f64>>>) -> Horizon {
         for (t, (case, clearing)) in self.cases.iter().zip(&mut best.intervals).enumerate() {
             best.schedule
                 .award(case, t, &self.stores, &self.tasks, clearing);
@@ -245,8 +278,9 @@ impl Search<'_> {
             windows: windows.collect(),
             intervals: best.intervals,
             cost: best.cost,
-            gap,
-            rounds,
+            gap: 0.0,
+            rounds: 0,
+            out_of_budget: false,
         }
     }
 }
