@@ -25,7 +25,7 @@ pub struct Difference {
     pub number: u64,
     /// Start of the interval, UTC, s since 1970.
     pub interval: i64,
-    /// `clearing`, `contracts` or `settlement`.
+    /// `clearing`, `look ahead`, `contracts` or `settlement`.
     pub what: &'static str,
     /// Where, what is on record, and what was computed now.
     pub text: String,
@@ -171,7 +171,10 @@ impl Replay {
             (Ok(grid), Some(rulebook)) => {
                 let now = gate.auction.clear(grid, &rulebook.clearing);
                 let now = now.map_err(|error| error.to_string());
-                self.compare(number, interval, "clearing", &on_record, &now);
+                let (of, looked) = apart(&on_record);
+                let (of_now, looked_now) = apart(&now);
+                self.compare(number, interval, "clearing", &of, &of_now);
+                self.compare(number, interval, "look ahead", &looked, &looked_now);
             }
         }
         gate.cleared = on_record.ok().map(|(clearing, _)| clearing);
@@ -236,6 +239,12 @@ impl Replay {
             text,
         });
     }
+}
+
+/// The clearing, and what looking ahead for it found.
+fn apart(of: &Result<Cleared, String>) -> (Result<&Clearing, &String>, Option<&LookedAhead>) {
+    let looked = of.as_ref().ok().and_then(|(_, looked)| looked.as_ref());
+    (of.as_ref().map(|(clearing, _)| clearing), looked)
 }
 
 /// The first place where two documents differ, and how.
