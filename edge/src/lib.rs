@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cycle;
 pub mod field;
 pub mod invoice;
+pub mod metering;
 pub mod participants;
 pub mod published;
 pub mod replay;

@@ -5,6 +5,9 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use solver::market::LedgerEntry;
+
+use crate::metering;
 use crate::participants::{Change, Register};
 use crate::store::Ledger;
 use crate::web::api::{
@@ -99,6 +102,17 @@ pub enum Request {
         /// Who asks.
         by: Asker,
         /// Where it is on record, if it changed anything; or why not.
+        answer: oneshot::Sender<Result<Option<ReceiptView>, Problem>>,
+    },
+    /// Take values of meters, and what they change in what was settled.
+    MeterValues {
+        /// They.
+        values: Vec<metering::Value>,
+        /// Corrections, made of the record by who asks: it is too long a read for the loop to wait.
+        corrections: Vec<LedgerEntry>,
+        /// Who asks.
+        by: Asker,
+        /// Where they are on record.
         answer: oneshot::Sender<Result<Option<ReceiptView>, Problem>>,
     },
     /// Say why a unit was awarded what it was.

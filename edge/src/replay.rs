@@ -1,5 +1,6 @@
 //! Computes again what the ledger says was computed: from each gate's network, case and rulebook
-//! its clearing and contracts, from its contracts and meters its settlement; compared bit for bit.
+//! its clearing and contracts, from its contracts and meters its settlement and what was corrected of it
+//! since; compared bit for bit.
 //!
 //! Floating-point numbers are compared by their shortest exact text, so that even the sign of a
 //! zero counts. Nothing here reads a clock: the record is all there is.
@@ -15,7 +16,10 @@ use solver::{
     network::{Grid, pgm_json},
 };
 
-use crate::store::{Hash, Record};
+use crate::{
+    metering::Standing,
+    store::{Hash, Record},
+};
 
 /// Something that is not as on record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +29,7 @@ pub struct Difference {
     pub number: u64,
     /// Start of the interval, UTC, s since 1970.
     pub interval: i64,
-    /// `clearing`, `look ahead`, `contracts` or `settlement`.
+    /// `clearing`, `look ahead`, `contracts`, `settlement` or `correction`.
     pub what: &'static str,
     /// Where, what is on record, and what was computed now.
     pub text: String,
@@ -46,6 +50,8 @@ pub struct Replay {
     pub contracts: u64,
     /// Settlements compared.
     pub settlements: u64,
+    /// Corrections of settlements compared.
+    pub corrections: u64,
     /// What is not as on record.
     pub differences: Vec<Difference>,
 }
@@ -76,6 +82,7 @@ impl Replay {
             clearings: 0,
             contracts: 0,
             settlements: 0,
+            corrections: 0,
             differences: Vec::new(),
         }
     }
@@ -153,6 +160,25 @@ impl Replay {
                 self.compare(number, interval, "settlement", &settlement, &now);
             }
             _ => {}
+        }
+    }
+
+    /// Takes all records of an interval, of which `number` is the first that corrects its settlement.
+    pub fn corrected(&mut self, number: u64, interval: i64, records: &[Record]) {
+        if !(self.from..self.to).contains(&interval) {
+            return;
+        }
+        for (k, record) in records.iter().enumerate() {
+            let Record::Market(LedgerEntry::Resettled { meters, .. }) = record else {
+                continue;
+            };
+            // Of an early build, whose rulebook is not on record.
+            let Some(before) = Standing::of(interval, &records[..k]) else {
+                return;
+            };
+            self.corrections += 1;
+            let now = Record::Market(before.resettled(meters.clone()));
+            self.compare(number, interval, "correction", record, &now);
         }
     }
 

@@ -20,6 +20,7 @@ use protocols::{
     device::DeviceEvent,
     point::{CommandStatus, DeviceId},
 };
+use solver::market::LedgerEntry;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinHandle, spawn_blocking},
@@ -31,6 +32,7 @@ use crate::{
     clock::now_us,
     cycle::{Cycle, Decision, Input, Output, RECENT},
     field::Field,
+    metering,
     participants::Change,
     published::{Asker, Handle, Published, Request},
     site::Site,
@@ -396,6 +398,15 @@ impl Loop {
                 let _ = answer.send(answered);
                 return Ok(());
             }
+            Request::MeterValues {
+                values,
+                corrections,
+                by,
+                answer,
+            } => {
+                let receipt = self.correct(values, corrections, &by).await?;
+                let _ = answer.send(Ok(receipt));
+            }
             Request::Explain {
                 interval,
                 unit,
@@ -455,6 +466,27 @@ impl Loop {
         let receipt = self.append(vec![record]).await?;
         self.cycle.settle_change(&change, at_us);
         Ok(Ok(receipt.map(ReceiptView::from)))
+    }
+
+    /// Takes values of meters with what they change, all of it or nothing.
+    async fn correct(
+        &mut self,
+        values: Vec<metering::Value>,
+        corrections: Vec<LedgerEntry>,
+        by: &Asker,
+    ) -> anyhow::Result<Option<ReceiptView>> {
+        let given = Record::MeterValues {
+            at_us: now_us(),
+            by: by.to_string(),
+            values,
+        };
+        let corrections = corrections.into_iter().map(Record::Market);
+        let records: Vec<Record> = std::iter::once(given).chain(corrections).collect();
+        let receipt = self.append(records.clone()).await?;
+        for record in &records {
+            self.cycle.restore(record);
+        }
+        Ok(receipt.map(ReceiptView::from))
     }
 
     async fn append(&self, records: Vec<Record>) -> anyhow::Result<Option<Receipt>> {

@@ -343,11 +343,11 @@ fn invoices_add_up_to_nothing_and_to_the_settlements() {
         serde_json::from_slice(&output.stdout).unwrap()
     };
     let all = json(&[]);
-    let balance = |invoice: &serde_json::Value| invoice["balance"].as_i64().unwrap();
+    let balance = |invoice: &serde_json::Value| invoice["balance_micro"].as_i64().unwrap();
     assert_eq!(all.as_array().unwrap().iter().map(balance).sum::<i64>(), 0);
     let of = |all: &serde_json::Value, name: &str| {
         let mut each = all.as_array().unwrap().iter();
-        each.find(|i| i["party"]["participant"] == name).cloned()
+        each.find(|i| i["account"] == name).cloned()
     };
     // In two parts it is the same, and each invoice's lines add up to its balance.
     let noon = "2027-01-15T08:30:00Z";
@@ -357,7 +357,9 @@ fn invoices_add_up_to_nothing_and_to_the_settlements() {
         let parts = [&early, &late].map(|part| of(part, name).map_or(0, |i| balance(&i)));
         assert_eq!(parts[0] + parts[1], balance(&whole), "{name}");
         let lines = whole["lines"].as_array().unwrap().iter();
-        let lines: i64 = lines.map(|line| line["received"].as_i64().unwrap()).sum();
+        let lines: i64 = lines
+            .map(|line| line["amount_micro"].as_i64().unwrap())
+            .sum();
         assert_eq!(lines, balance(&whole), "{name}");
     }
     let mut balances = std::collections::BTreeMap::new();

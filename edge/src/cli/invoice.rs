@@ -2,16 +2,11 @@
 
 use std::process::ExitCode;
 
-use solver::market::{LedgerEntry, Money, Party, StatementReason};
-
 use super::{
     ledger::{Range, open, refuse},
     say, say_error,
 };
-use crate::{
-    invoice::{Invoice, Invoices},
-    store::Record,
-};
+use crate::invoice::{Invoice, of_ledger};
 
 /// Prints the invoices of the intervals that start in the range; of one participant only, if one is
 /// named. Exit status 1 if nothing was settled then.
@@ -25,33 +20,10 @@ pub(super) fn invoice(
         Err(exit) => return Ok(exit),
     };
     let range = of.from.unwrap_or(i64::MIN)..of.to.unwrap_or(i64::MAX);
-    let mut invoices = Invoices::default();
-    for row in ledger.rows(0)? {
-        let row = match row {
-            Ok(row) => row,
-            Err(error) => return Ok(refuse(&error)),
-        };
-        match row.record() {
-            Ok(Record::Market(LedgerEntry::Settled(settlement))) => {
-                if range.contains(&settlement.interval) {
-                    invoices.add(&settlement);
-                }
-            }
-            Ok(_) => {}
-            Err(reason) => {
-                let number = row.number;
-                return Ok(refuse(&format!(
-                    "record {number} is of another build: {reason}"
-                )));
-            }
-        }
-    }
-    let mut invoices = invoices.finish()?;
-    let wanted = |party: &Party| match participant {
-        Some(name) => matches!(party, Party::Participant(own) if own == name),
-        None => true,
+    let invoices = match of_ledger(&ledger, range, participant) {
+        Ok(invoices) => invoices,
+        Err(error) => return Ok(refuse(&error)),
     };
-    invoices.retain(|invoice| wanted(&invoice.party));
     if invoices.is_empty() {
         say_error("busbar: nothing of that was settled in this range");
         return Ok(ExitCode::FAILURE);
@@ -68,47 +40,58 @@ pub(super) fn invoice(
 fn table(invoice: &Invoice) -> String {
     let mut lines = vec![format!(
         "{}: {} intervals",
-        invoice.party, invoice.intervals
+        invoice.account, invoice.intervals
     )];
     for line in &invoice.lines {
-        let what = match (line.reason, line.delivered) {
-            (StatementReason::Contract, true) => "sold to",
-            (StatementReason::Contract, false) => "bought from",
-            (StatementReason::GridFee, _) => "grid fee to",
-            (StatementReason::Reactive, _) => "reactive power to",
-            (StatementReason::Short, _) => "shortfall, from",
-            (StatementReason::Long, _) => "surplus, to",
-            (StatementReason::Correction, _) => "correction, with",
+        let what = match (&*line.reason, line.delivered) {
+            ("contract", true) => "sold to",
+            ("contract", false) => "bought from",
+            ("grid_fee", _) => "grid fee to",
+            ("reactive", _) => "reactive power to",
+            ("short", _) => "shortfall, from",
+            ("long", _) => "surplus, to",
+            (other, _) => other,
         };
-        let energy = match line.reason {
-            StatementReason::GridFee | StatementReason::Reactive => String::new(),
+        let energy = match &*line.reason {
+            "grid_fee" => String::new(),
+            "reactive" => format!("{} varh", line.reactive_varh),
             _ => format!("{} Wh", line.energy_wh),
         };
         let text = format!("{what} {}", line.counterparty);
         lines.push(format!(
             "  {text:<44} {energy:>16} {:>20}",
-            amount(line.received)
+            amount(line.amount_micro)
         ));
     }
     lines.push(format!(
         "  {:<44} {:>16} {:>20}",
         "balance",
         "",
-        amount(invoice.balance)
+        amount(invoice.balance_micro)
     ));
-    if invoice.estimated + invoice.missing > 0 {
+    let Invoice {
+        estimated,
+        missing,
+        corrected,
+        ..
+    } = invoice;
+    if estimated + missing > 0 {
         lines.push(format!(
-            "  of its meters' values {} were estimated and {} missing",
-            invoice.estimated, invoice.missing
+            "  of its meters' values {estimated} were estimated and {missing} missing"
+        ));
+    }
+    if *corrected > 0 {
+        lines.push(format!(
+            "  {corrected} intervals were settled otherwise since"
         ));
     }
     lines.join("\n")
 }
 
 /// Money with its six digits, exact.
-fn amount(money: Money) -> String {
-    let sign = if money.0 < 0 { "-" } else { "" };
-    let micro = money.0.unsigned_abs();
+fn amount(micro: i64) -> String {
+    let sign = if micro < 0 { "-" } else { "" };
+    let micro = micro.unsigned_abs();
     format!("{sign}{}.{:06}", micro / 1_000_000, micro % 1_000_000)
 }
 
@@ -123,8 +106,8 @@ mod tests {
             (-1, "-0.000001"),
             (12_345_678, "12.345678"),
         ] {
-            assert_eq!(amount(Money(micro)), text);
+            assert_eq!(amount(micro), text);
         }
-        assert_eq!(amount(Money(i64::MIN)), "-9223372036854.775808");
+        assert_eq!(amount(i64::MIN), "-9223372036854.775808");
     }
 }

@@ -2,6 +2,7 @@
 //! `busbar replay`: computed again from the record.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, BufReader, Write as _},
     path::{Path, PathBuf},
@@ -10,6 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use solver::market::LedgerEntry;
 
 use super::{EX_DATAERR, data::is_standard, say, say_error};
 use crate::{
@@ -198,42 +200,48 @@ pub(super) fn replay(of: &Range) -> anyhow::Result<ExitCode> {
         Err(exit) => return Ok(exit),
     };
     let mut replay = Replay::new(of.from.unwrap_or(i64::MIN), of.to.unwrap_or(i64::MAX));
+    match compute_again(&ledger, &mut replay) {
+        Ok(others) => Ok(conclude(&replay, others)),
+        Err(error) => Ok(refuse(&error)),
+    }
+}
+
+/// Feeds a replay with a ledger, says what differs, and gives the number of those differences that
+/// another version than this has made.
+fn compute_again(ledger: &Ledger, replay: &mut Replay) -> Result<usize, LedgerError> {
     let (mut version, mut others) = (String::new(), 0);
+    let mut corrected = BTreeSet::new();
     for row in ledger.rows(0)? {
-        let row = match row {
-            Ok(row) => row,
-            Err(error) => return Ok(refuse(&error)),
-        };
-        match row.record() {
-            Ok(Record::Started { version: of, .. }) => version = of,
-            Ok(record) => {
-                let before = replay.differences.len();
-                replay.record(row.number, record);
-                let new = &replay.differences[before..];
-                others += if version == env!("CARGO_PKG_VERSION") {
-                    0
-                } else {
-                    new.len()
-                };
-                for (k, difference) in new.iter().enumerate() {
-                    if before + k < SHOWN {
-                        say(&format!("{} {difference}", rfc3339_s(difference.interval)));
-                    }
+        let row = row?;
+        let before = replay.differences.len();
+        match ledger.record(&row)? {
+            Record::Started { version: of, .. } => version = of,
+            Record::Market(LedgerEntry::Resettled { correction, .. }) => {
+                let interval = correction.interval;
+                if corrected.insert(interval) {
+                    replay.corrected(row.number, interval, &ledger.interval(interval)?);
                 }
             }
-            Err(reason) => {
-                let number = row.number;
-                return Ok(refuse(&format!(
-                    "record {number} is of another build: {reason}"
-                )));
-            }
+            record => replay.record(row.number, record),
+        }
+        let new = &replay.differences[before..];
+        if version != env!("CARGO_PKG_VERSION") {
+            others += new.len();
+        }
+        for difference in new.iter().take(SHOWN.saturating_sub(before)) {
+            say(&format!("{} {difference}", rfc3339_s(difference.interval)));
         }
     }
+    Ok(others)
+}
+
+fn conclude(replay: &Replay, others: usize) -> ExitCode {
     let Replay {
         clearings,
         contracts,
         settlements,
-        ref differences,
+        corrections,
+        differences,
         ..
     } = replay;
     say(&format!(
@@ -241,18 +249,20 @@ pub(super) fn replay(of: &Range) -> anyhow::Result<ExitCode> {
          again: {} differ",
         differences.len()
     ));
+    if *corrections > 0 {
+        say(&format!("{corrections} corrections of settlements besides"));
+    }
     if others > 0 {
         say(&format!(
             "{others} of them were computed by another version than this"
         ));
     }
-    if clearings == 0 {
+    if *clearings == 0 {
         say_error("busbar: no gate on record closed for an interval in this range");
-        return Ok(ExitCode::FAILURE);
+        return ExitCode::FAILURE;
     }
-    Ok(if differences.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    match differences.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }

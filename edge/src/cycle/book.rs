@@ -258,6 +258,7 @@ impl Book {
             Record::Started { .. }
             | Record::Network { .. }
             | Record::Registered { .. }
+            | Record::MeterValues { .. }
             | Record::Checkpoint { .. } => {}
         }
     }

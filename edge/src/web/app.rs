@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     published::{Handle, Published, Request},
-    store::users::UserStore,
+    store::{Ledger, LedgerError, users::UserStore},
 };
 
 /// Time for the loop to answer.
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     /// One at a time: Argon2 takes 19 MiB, and a flood of logins shall not take more.
     pub(crate) hashing: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
+    /// One at a time: corrections of what was settled rest on those before.
+    pub(crate) metering: Semaphore,
     /// The OpenAPI document, as served.
     pub(crate) document: Bytes,
     pub(crate) stop: CancellationToken,
@@ -70,6 +72,7 @@ impl App {
             pulse: Pulse::new(Instant::now()),
             hashing: Semaphore::new(1),
             streams: Arc::new(Semaphore::new(STREAMS)),
+            metering: Semaphore::new(1),
             document,
             stop,
         }))
@@ -104,6 +107,21 @@ impl App {
                  and asking the same again is safe",
             )),
         }
+    }
+
+    /// Reads the record where it may block.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Ledger) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let ledger = Arc::clone(&self.handle.ledger);
+        let done = tokio::task::spawn_blocking(move || work(&ledger)).await;
+        let failed = |error: &dyn std::fmt::Display| {
+            tracing::error!(%error, "the record cannot be read");
+            Refusal::internal()
+        };
+        done.map_err(|error| failed(&error))?
+            .map_err(|error| failed(&error))
     }
 
     /// Runs password hashing where it may block, one at a time.

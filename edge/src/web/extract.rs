@@ -11,14 +11,15 @@ use serde::de::DeserializeOwned;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    api::Role,
+    api::{NewMeterValue, Role},
     app::App,
-    problem::{Refusal, too_many},
+    problem::{Refusal, from_loop, too_many},
     routes::Peer,
     session::Session,
 };
 use crate::{
     clock::now_us,
+    metering::{self, Value},
     participants::{Secret, TokenFault},
     published::Asker,
 };
@@ -286,12 +287,38 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     }
 }
 
+/// Values of meters, as JSON or as comma-separated text.
+pub(crate) struct Values(pub(crate) Vec<Value>);
+
+impl FromRequest<App> for Values {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        if essence(request.headers()) != Some("text/csv") {
+            let Body(values): Body<Vec<NewMeterValue>> = Body::from_request(request, app).await?;
+            let interval_s = app.published().status.interval_s;
+            let values = values.into_iter().map(|value| value.taken(interval_s));
+            return values.collect::<Result<_, _>>().map(Self);
+        }
+        let text = String::from_utf8(read(request.into_body()).await?).map_err(|_| {
+            Refusal::invalid("malformed_csv", "the text is not UTF-8").accepted(metering::HEADER)
+        })?;
+        let values = metering::parse(&text);
+        values.map(Self).map_err(|problem| from_loop(problem, None))
+    }
+}
+
+/// The type that the body is announced as, without parameters.
+fn essence(headers: &HeaderMap) -> Option<&str> {
+    let announced = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(announced.split(';').next().unwrap_or(announced).trim())
+}
+
 /// A foreign page's form cannot send this type, which is half of the defence against it.
 fn announced_as_json(headers: &HeaderMap) -> Result<(), Refusal> {
     let announced = headers.get(header::CONTENT_TYPE);
     let announced = announced.and_then(|value| value.to_str().ok());
-    let essence = announced.map(|text| text.split(';').next().unwrap_or(text).trim());
-    if essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+    if essence(headers).is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
         return Ok(());
     }
     let message = match announced {

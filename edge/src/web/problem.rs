@@ -96,12 +96,13 @@ pub(crate) fn from_loop(problem: Problem, path_names: Option<&str>) -> Refusal {
     let status = match (problem.error.as_str(), path_names) {
         ("internal", _) => StatusCode::INTERNAL_SERVER_ERROR,
         ("not_durable" | "not_ready", _) => StatusCode::SERVICE_UNAVAILABLE,
-        ("unknown_order" | "unknown_participant" | "unknown_token", _) => StatusCode::NOT_FOUND,
+        ("unknown_order" | "unknown_participant" | "unknown_token" | "unknown_meter", _) => {
+            StatusCode::NOT_FOUND
+        }
         ("not_yours", _) => StatusCode::FORBIDDEN,
         (code, Some(missing)) if code == missing => StatusCode::NOT_FOUND,
-        ("late" | "duplicate" | "standing_order" | "token_count", _) | (_, Some(_)) => {
-            StatusCode::CONFLICT
-        }
+        ("late" | "duplicate" | "standing_order" | "token_count" | "too_early", _)
+        | (_, Some(_)) => StatusCode::CONFLICT,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Refusal {

@@ -7,5 +7,6 @@
 mod bench;
 #[path = "../web/client.rs"]
 mod client;
+mod metering;
 mod stack;
 mod tokens;

@@ -55,6 +55,7 @@ impl Operation {
             "enrol" => json!({ "code": "used up", "user": "ada", "password": PASSWORD }),
             "add_user" => json!({ "user": "eve", "password": PASSWORD, "role": "viewer" }),
             "set_password" => json!({ "password": PASSWORD }),
+            "give_values" => json!([]),
             "register_participant" | "register_der" | "register_meter" | "issue_token" => {
                 self.example.clone()
             }

@@ -436,8 +436,13 @@ impl Ledger {
         storage_of(&self.file, error)
     }
 
+    /// What is on record cannot be counted.
+    pub(crate) fn beyond(&self, what: &str) -> LedgerError {
+        self.storage(&format!("{what} are beyond what is counted in"))
+    }
+
     /// The record of a row.
-    pub(super) fn record(&self, row: &Row) -> Result<Record, LedgerError> {
+    pub(crate) fn record(&self, row: &Row) -> Result<Record, LedgerError> {
         row.record().map_err(|reason| LedgerError::Record {
             file: self.file.clone(),
             number: row.number,

@@ -21,6 +21,7 @@ use super::{
     Ledger, LedgerError, Record,
     file::{META, Row},
 };
+use crate::metering::Value;
 
 /// Numbers of the records of who takes part.
 const REGISTER: TableDefinition<'_, u64, ()> = TableDefinition::new("register");
@@ -28,6 +29,8 @@ const REGISTER: TableDefinition<'_, u64, ()> = TableDefinition::new("register");
 const INTERVALS: TableDefinition<'_, (i64, u64), u8> = TableDefinition::new("intervals");
 /// What each party has received in all, micro-currency, by its JSON.
 const ACCOUNTS: TableDefinition<'_, &str, i128> = TableDefinition::new("accounts");
+/// The record that holds what a meter said last of a time: its name, start and length.
+const VALUES: TableDefinition<'_, (&str, i64, u32), u64> = TableDefinition::new("meter_values");
 /// When a token was used last, UTC, µs since 1970.
 const USES: TableDefinition<'_, &str, i64> = TableDefinition::new("token_uses");
 /// The number of the next record to be indexed, in the table of the format.
@@ -44,6 +47,7 @@ pub(super) struct Index<'t> {
     register: Table<'t, u64, ()>,
     intervals: Table<'t, (i64, u64), u8>,
     accounts: Table<'t, &'static str, i128>,
+    values: Table<'t, (&'static str, i64, u32), u64>,
     uses: Table<'t, &'static str, i64>,
 }
 
@@ -54,6 +58,7 @@ impl<'t> Index<'t> {
             register: transaction.open_table(REGISTER)?,
             intervals: transaction.open_table(INTERVALS)?,
             accounts: transaction.open_table(ACCOUNTS)?,
+            values: transaction.open_table(VALUES)?,
             uses: transaction.open_table(USES)?,
         })
     }
@@ -67,6 +72,12 @@ impl<'t> Index<'t> {
         match record {
             Record::Registered { .. } => {
                 self.register.insert(number, ())?;
+            }
+            Record::MeterValues { values, .. } => {
+                for value in values {
+                    let key = (&*value.meter, value.start, value.length_s);
+                    self.values.insert(key, number)?;
+                }
             }
             Record::Market(entry) => match entry {
                 LedgerEntry::GateClosed { interval, .. }
@@ -133,7 +144,8 @@ impl Head {
             "settled",
             "resettled",
         ];
-        self.record == "registered" || (self.record == "market" && ENTRIES.contains(&&*self.entry))
+        ["registered", "meter_values"].contains(&&*self.record)
+            || (self.record == "market" && ENTRIES.contains(&&*self.entry))
     }
 }
 
@@ -227,6 +239,35 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// What a meter said last of the times that start in a range, by start, then length.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn meter_values(&self, meter: &str, range: Range<i64>) -> Result<Vec<Value>, LedgerError> {
+        let read = self.db.begin_read().map_err(|e| self.storage(&e))?;
+        let table = read.open_table(VALUES).map_err(|e| self.storage(&e))?;
+        let mut said = Vec::new();
+        let mut held: Option<(u64, Vec<Value>)> = None;
+        let entries = table.range((meter, range.start, 0)..(meter, range.end, 0));
+        for entry in entries.map_err(|e| self.storage(&e))? {
+            let (key, number) = entry.map_err(|e| self.storage(&e))?;
+            let (_, start, length_s) = key.value();
+            let number = number.value();
+            let values = match held.take_if(|(of, _)| *of == number) {
+                Some((_, values)) => values,
+                None => match self.record(&self.row(number)?)? {
+                    Record::MeterValues { values, .. } => values,
+                    _ => Vec::new(),
+                },
+            };
+            // The same may be in it twice: the last one counts.
+            let of_it = |v: &&Value| (&*v.meter, v.start, v.length_s) == (meter, start, length_s);
+            said.extend(values.iter().rfind(of_it).cloned());
+            held = Some((number, values));
+        }
+        Ok(said)
     }
 
     /// Starts of the intervals in a range that were settled.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use solver::market::{LedgerEntry, Order, OrderId};
 
 use super::{Fault, Hash, PublicKey};
-use crate::participants::Change;
+use crate::{metering, participants::Change};
 
 /// One entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,15 @@ pub enum Record {
         by: String,
         /// What has changed.
         change: Change,
+    },
+    /// Values of meters came from outside; what they changed is on record after it.
+    MeterValues {
+        /// When, UTC, µs since 1970.
+        at_us: i64,
+        /// Who gave them.
+        by: String,
+        /// They.
+        values: Vec<metering::Value>,
     },
     /// The appliance started.
     Started {

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 mod account;
 mod explain;
 mod market;
+mod metering;
 mod network;
 mod operation;
 mod participants;
@@ -22,6 +23,7 @@ pub use market::{
     NewOrder, OrderKind, OrderStep, OrderView, PriceView, ReactiveView, ReceiptView, ScheduleView,
     SettlementView,
 };
+pub use metering::{AccountView, MeterReceipt, MeterValueView, NewMeterValue, Quality};
 pub use network::{
     BranchState, BranchView, EstimateView, NetworkState, NetworkView, NodeState, NodeView,
     RejectedView, UnitState, UnitView,

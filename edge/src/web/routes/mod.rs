@@ -18,7 +18,9 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    api::{Events, NewDer, NewOrder, NewParticipant, NewPassword, NewToken, Problem},
+    api::{
+        Events, NewDer, NewMeterValue, NewOrder, NewParticipant, NewPassword, NewToken, Problem,
+    },
     app::App,
     events,
     extract::COOKIE,
@@ -36,6 +38,11 @@ mod ledger;
     reason = "utoipa's `params` qualifies what it generates"
 )]
 mod market;
+#[expect(
+    unused_qualifications,
+    reason = "utoipa's `params` qualifies what it generates"
+)]
+mod metering;
 #[expect(
     unused_qualifications,
     reason = "utoipa's `params` qualifies what it generates"
@@ -103,6 +110,8 @@ pub(crate) fn document() -> OpenApiRouter<App> {
         .routes(routes!(participants::register_der))
         .routes(routes!(participants::meters))
         .routes(routes!(participants::register_meter))
+        .routes(routes!(metering::give_values))
+        .routes(routes!(metering::accounts))
         .routes(routes!(account::session))
         .routes(routes!(account::enrol))
         .routes(routes!(account::login))
@@ -119,6 +128,8 @@ pub(crate) fn document() -> OpenApiRouter<App> {
         .routes(routes!(ledger::export_ledger))
         .routes(routes!(market::intervals))
         .routes(routes!(market::orders, market::place_order))
+        .routes(routes!(metering::values))
+        .routes(routes!(metering::invoices))
         .merge(plain);
     require_what_is_always_there(router.get_openapi_mut());
     router
@@ -127,12 +138,13 @@ pub(crate) fn document() -> OpenApiRouter<App> {
 /// An answer carries every field, `null` where there is no value; utoipa takes every `Option` for
 /// a field that may be left out, which is true only of what clients send.
 fn require_what_is_always_there(document: &mut utoipa::openapi::OpenApi) {
-    let may_lack: [&str; 6] = [
+    let may_lack: [&str; 7] = [
         &NewOrder::name(),
         &NewPassword::name(),
         &NewParticipant::name(),
         &NewDer::name(),
         &NewToken::name(),
+        &NewMeterValue::name(),
         &Problem::name(),
     ];
     let components = document.components.get_or_insert_default();
