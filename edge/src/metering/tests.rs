@@ -246,7 +246,10 @@ fn a_missing_reading_counts_as_contracted() {
     let mut first = standing(0, 300, 0, MeterQuality::Missing);
     let mut second = standing(450, 999, 100, MeterQuality::Metered);
     let given = value(800, 900, MeterQuality::Metered);
-    assert_eq!(correct(&given, 101, &mut [&mut first, &mut second]).len(), 2);
+    assert_eq!(
+        correct(&given, 101, &mut [&mut first, &mut second]).len(),
+        2
+    );
     assert_eq!(first.now[0].delivered_wh, 600);
     assert_eq!(second.now[0].delivered_wh, 200);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
 use solver::market::{LedgerEntry, Party};
 use utoipa::IntoParams;
@@ -17,12 +17,12 @@ use super::{
     participants::own,
 };
 use crate::{
-    clock::now_us,
+    clock::{now_us, parse_rfc3339_s},
     cycle::not_yours,
     invoice::{Invoice, account, of_ledger},
     metering::{Standing, Value, check, correct},
     participants::{ParticipantRole, Register},
-    published::{Asker, Request},
+    published::{Asker, Published, Request},
     store::{Ledger, LedgerError},
 };
 
@@ -87,6 +87,11 @@ pub(super) async fn give_values(
             from_loop(problem, None)
         })?;
     }
+    if let Some(owed) = values.iter().find_map(|value| owed(&published, value)) {
+        let message = format!("the interval of {owed} is not settled yet");
+        let problem = Refusal::new(StatusCode::CONFLICT, "too_early", message);
+        return Err(problem.accepted("the same once it is").retry_after(5));
+    }
     let permit = app.metering.acquire().await;
     let _permit = permit.map_err(|_| Refusal::internal())?;
     let given = count(values.len());
@@ -123,6 +128,18 @@ fn may_give(by: Asker, register: &Register) -> Result<Asker, Refusal> {
         }
     }
     Ok(by)
+}
+
+/// An interval within a value's time that is yet to be settled, however late the loop may be.
+fn owed<'a>(published: &'a Published, value: &Value) -> Option<&'a str> {
+    let over = value.start..value.start + i64::from(value.length_s);
+    let yet = |phase: &str| ["cleared", "delivering", "delivered"].contains(&phase);
+    let mut intervals = published.intervals.iter();
+    let owed = intervals.find(|of| {
+        let start = parse_rfc3339_s(&of.start);
+        yet(&of.phase) && start.is_some_and(|start| over.contains(&start))
+    });
+    owed.map(|of| &*of.start)
 }
 
 fn count(n: usize) -> u32 {
