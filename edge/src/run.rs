@@ -91,20 +91,8 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
     tokio::spawn(write_table(table, received, asked, done_sender));
 
     make_directory(&site.state_dir)?;
-    let ledger = Ledger::open(&site.state_dir)?;
     let product = cycle.product();
-    let started = Record::Started {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        key: ledger.key()?.public(),
-    };
-    ledger.append(&[started], started_us, true)?;
-    for record in ledger.register()? {
-        cycle.restore(&record);
-    }
-    let remembered = REMEMBERED + i64::from(product.horizon);
-    for record in ledger.recent(remembered * i64::from(product.length_s))? {
-        cycle.restore(&record);
-    }
+    let ledger = resume(&site.state_dir, &mut cycle, started_us)?;
     let (historian, aside) = Historian::open(&site.state_dir, site.history, started_us)?;
     let alarms = historian.alarms()?;
     for alarm in &alarms {
@@ -153,6 +141,35 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
         },
         done: tokio::spawn(the_loop.run()),
     })
+}
+
+/// Opens the ledger, notes the start, and gives the cycle what it has to know of before.
+fn resume(directory: &Path, cycle: &mut Cycle, started_us: i64) -> anyhow::Result<Ledger> {
+    let ledger = Ledger::open(directory)?;
+    let started = Record::Started {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        key: ledger.key()?.public(),
+    };
+    ledger.append(&[started], started_us, true)?;
+    // However old they are; the latest of them are among the recent ones too.
+    for record in ledger.register()? {
+        cycle.restore(&record);
+    }
+    let product = cycle.product();
+    let remembered = REMEMBERED + i64::from(product.horizon);
+    let recent = ledger.recent(remembered * i64::from(product.length_s))?;
+    for record in &recent.records {
+        cycle.restore(record);
+    }
+    cycle.number_from(recent.next_order);
+    if recent.passed_over > 0 {
+        let records = recent.passed_over;
+        tracing::warn!(
+            records,
+            "of another build, on intervals that are over: passed over"
+        );
+    }
+    Ok(ledger)
 }
 
 fn make_directory(directory: &Path) -> anyhow::Result<()> {

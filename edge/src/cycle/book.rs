@@ -196,6 +196,11 @@ impl Book {
         OrderId(self.next_order)
     }
 
+    /// Numbers of orders go on from here, or from where they have got to.
+    pub(super) fn number_from(&mut self, next_order: u64) {
+        self.next_order = self.next_order.max(next_order);
+    }
+
     pub(super) fn interval(&mut self, start: i64) -> &mut Interval {
         self.intervals
             .entry(start)

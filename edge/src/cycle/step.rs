@@ -169,6 +169,11 @@ impl Cycle {
         }
     }
 
+    /// No order gets a number below this.
+    pub fn number_from(&mut self, next_order: u64) {
+        self.book.number_from(next_order);
+    }
+
     /// Takes over an alarm of an earlier run, the oldest first.
     pub fn restore_alarm(&mut self, alarm: AlarmView) {
         self.alarms.restore(alarm, self.started_us);

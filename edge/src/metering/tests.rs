@@ -106,6 +106,7 @@ fn records(
             network: String::new(),
             rulebook: Some(Box::new(rulebook)),
             pairs: Vec::new(),
+            ahead: None,
             case: Box::new(case),
         },
         LedgerEntry::Contracted {

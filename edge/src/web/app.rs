@@ -7,7 +7,7 @@ use std::{
 
 use axum::{body::Bytes, http::StatusCode};
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -107,6 +107,14 @@ impl App {
                  and asking the same again is safe",
             )),
         }
+    }
+
+    /// A place for an answer that takes its time.
+    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let permit = Arc::clone(&self.streams).try_acquire_owned();
+        permit.map_err(|_| {
+            Refusal::unavailable("too_many_streams", "too many event streams are open")
+        })
     }
 
     /// Reads the record where it may block.

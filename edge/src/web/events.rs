@@ -47,10 +47,7 @@ pub(super) async fn events(
     State(app): State<App>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
-    let permit =
-        app.streams.clone().try_acquire_owned().map_err(|_| {
-            Refusal::unavailable("too_many_streams", "too many event streams are open")
-        })?;
+    let permit = app.stream()?;
     let mut published = app.handle.published.clone();
     published.mark_changed();
     let client = Client {

@@ -4,7 +4,8 @@
 //! row  hash of the chain (32) | first bytes of the SHA-256 of what follows (8) | at_us, big endian (8) | JSON (zlib)
 //! ```
 //!
-//! Format 1 had the JSON (zlib, RFC 1950) alone and is taken over when it is opened.
+//! Format 1 had the JSON (zlib, RFC 1950) alone, format 2 no index and no records of participants, meters
+//! from outside and corrections. Both are taken over when they are opened.
 
 use std::{fmt, fs, io, path::Path};
 
@@ -13,7 +14,6 @@ use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition,
     TableHandle as _, WriteTransaction,
 };
-use solver::market::LedgerEntry;
 
 use super::{
     Fault, Hash, Key, LedgerError, Receipt, Record, Report, Verifier,
@@ -27,11 +27,14 @@ use crate::store::database;
 const LEVEL: u8 = 6;
 /// No record is larger, bytes of JSON.
 const RECORD_MOST: usize = 64 << 20;
-/// The format written here.
-const FORMAT: u64 = 2;
+/// The format written here. It counts up with every kind or form of record that a build before would not
+/// know: such a build then says so, instead of taking the record for a strange one.
+pub(super) const FORMAT: u64 = 3;
+/// The first one with rows as they are here.
+const CHAINED: u64 = 2;
 
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chained");
+pub(super) const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chained");
 /// Digest of a network to the number of its record.
 const NETWORKS: TableDefinition<'_, &[u8], u64> = TableDefinition::new("networks");
 /// The records of format 1. Kept with one row that a Busbar of that format refuses to read, lest it
@@ -69,7 +72,7 @@ impl Row {
         bytes
     }
 
-    fn read(number: u64, bytes: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn read(number: u64, bytes: &[u8]) -> Result<Self, Fault> {
         let unreadable = |reason: String| Fault::Unreadable { number, reason };
         let short = || unreadable("it is too short".to_owned());
         let (hash, rest) = bytes.split_first_chunk::<32>().ok_or_else(short)?;
@@ -152,7 +155,7 @@ impl Ledger {
             Err(_) => None,
         };
         match format.map(|format| format.value()) {
-            Some(FORMAT) => {
+            Some(CHAINED..=FORMAT) => {
                 ledger.catch_up()?;
                 Ok(ledger)
             }
@@ -389,34 +392,6 @@ impl Ledger {
         written.map_err(|e| self.storage(&e))
     }
 
-    /// What a restart has to know, oldest first: all records written since the gate of the interval
-    /// closed that began `lookback_s` before the newest one, and enough before them to know the last
-    /// number of an order. However long the stop was: what was owed then is owed still.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    pub fn recent(&self, lookback_s: i64) -> Result<Vec<Record>, LedgerError> {
-        let transaction = self.db.begin_read().map_err(|e| self.storage(&e))?;
-        let table = transaction.open_table(ROWS).map_err(|e| self.storage(&e))?;
-        let mut records = Vec::new();
-        let (mut oldest, mut before, mut numbered) = (None, false, false);
-        for row in table.iter().map_err(|e| self.storage(&e))?.rev() {
-            let (number, bytes) = row.map_err(|e| self.storage(&e))?;
-            let row = Row::read(number.value(), bytes.value()).map_err(|f| self.damaged(f))?;
-            let record = self.record(&row)?;
-            if let Some(interval) = gate_closed(&record) {
-                before |= interval < *oldest.get_or_insert(interval - lookback_s);
-            }
-            numbered |= names_order(&record);
-            records.push(record);
-            if before && numbered {
-                break;
-            }
-        }
-        records.reverse();
-        Ok(records)
-    }
-
     fn newer(&self, found: u64) -> LedgerError {
         LedgerError::Newer {
             file: self.file.clone(),
@@ -494,25 +469,6 @@ fn moment(json: &str) -> Option<i64> {
     let value: serde_json::Value = serde_json::from_str(json).ok()?;
     let at = |name: &str| value.get(name).and_then(serde_json::Value::as_i64);
     at("at_us").or_else(|| at("interval")?.checked_mul(1_000_000))
-}
-
-/// The interval whose gate's closing the record notes; every interval has one, cleared or not, and
-/// unlike a settlement it never comes late.
-fn gate_closed(record: &Record) -> Option<i64> {
-    match record {
-        Record::Market(
-            LedgerEntry::GateClosed { interval, .. } | LedgerEntry::ClearingFailed { interval, .. },
-        ) => Some(*interval),
-        _ => None,
-    }
-}
-
-fn names_order(record: &Record) -> bool {
-    match record {
-        Record::Market(LedgerEntry::OrderAccepted { .. }) | Record::OrderAmended { .. } => true,
-        Record::Market(LedgerEntry::GateClosed { case, .. }) => !case.orders.is_empty(),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

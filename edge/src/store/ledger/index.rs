@@ -347,6 +347,25 @@ impl Ledger {
     }
 }
 
+#[cfg(test)]
+impl Ledger {
+    /// As a build of format 2 leaves it.
+    pub(super) fn without_index(&self) {
+        let write = self.db.begin_write().unwrap();
+        write.delete_table(REGISTER).unwrap();
+        write.delete_table(INTERVALS).unwrap();
+        write.delete_table(ACCOUNTS).unwrap();
+        write.delete_table(VALUES).unwrap();
+        write.delete_table(USES).unwrap();
+        {
+            let mut meta = write.open_table(META).unwrap();
+            meta.remove(INDEXED).unwrap();
+            meta.insert("format", 2).unwrap();
+        }
+        write.commit().unwrap();
+    }
+}
+
 /// When each token was used last, and whether that is on disk: worth no write of its own.
 #[derive(Debug, Default)]
 pub(super) struct Uses(Mutex<BTreeMap<String, (i64, bool)>>);

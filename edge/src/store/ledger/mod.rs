@@ -12,6 +12,7 @@ mod file;
 mod index;
 mod key;
 mod record;
+mod resume;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -21,4 +22,5 @@ pub use export::{ExportError, verify_export, write_export};
 pub use file::{Ledger, Row};
 pub use key::{Key, PublicKey};
 pub use record::{LedgerError, Receipt, Record};
+pub use resume::Recent;
 pub use verify::{Fault, Report, Verifier};

@@ -2,9 +2,11 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use solver::market::{Direction, LedgerEntry, Order, OrderId, Price, Step, Terms};
+use solver::market::{
+    Direction, LedgerEntry, Money, Order, OrderId, Party, Price, Settlement, Statement, Step, Terms,
+};
 
-use super::*;
+use super::{file::FORMAT, *};
 
 fn order(id: u64) -> Record {
     Record::Market(LedgerEntry::OrderAccepted {
@@ -46,7 +48,10 @@ fn what_was_appended_is_there_after_a_restart() {
         ));
     }
     let ledger = Ledger::open(dir.path()).unwrap();
-    assert_eq!(ledger.recent(0).unwrap(), [order(1), order(2), cancelled]);
+    assert_eq!(
+        ledger.recent(0).unwrap().records,
+        [order(1), order(2), cancelled]
+    );
     let file = fs::metadata(dir.path().join("ledger.redb")).unwrap();
     assert_eq!(file.permissions().mode() & 0o777, 0o600);
 }
@@ -67,10 +72,10 @@ fn a_restart_sees_every_order_however_many_and_no_more_than_it_needs() {
     ledger.append(&old, 17, false).unwrap();
     ledger.append(&new, 17, false).unwrap();
     ledger.append(&[failed(120)], 17, false).unwrap();
-    let recent = ledger.recent(0).unwrap();
+    let recent = ledger.recent(0).unwrap().records;
     assert_eq!(recent[0], old[3], "the first from before");
     assert_eq!(recent.len(), 1 + new.len() + 1);
-    assert_eq!(ledger.recent(10).unwrap()[0], old[1]);
+    assert_eq!(ledger.recent(10).unwrap().records[0], old[1]);
 }
 
 #[test]
@@ -84,7 +89,7 @@ fn what_repeats_itself_is_kept_in_little() {
     ledger
         .append(std::slice::from_ref(&long), 17, false)
         .unwrap();
-    assert_eq!(ledger.recent(0).unwrap(), [long]);
+    assert_eq!(ledger.recent(0).unwrap().records, [long]);
     let kept = ledger.kept(0).len();
     assert!(kept < 1000, "{kept} bytes of 13000");
 }
@@ -97,7 +102,7 @@ fn a_restart_sees_the_last_number_however_old_it_is() {
     let failures: Vec<Record> = (0..3000).map(|k| failed(10 * k)).collect();
     ledger.append(&[order(1), order(2)], 17, false).unwrap();
     ledger.append(&failures, 17, false).unwrap();
-    assert_eq!(ledger.recent(1000).unwrap()[0], order(2));
+    assert_eq!(ledger.recent(1000).unwrap().records[0], order(2));
 }
 
 #[test]
@@ -252,7 +257,7 @@ fn the_ledger_of_an_earlier_build_is_taken_over_whole() {
     );
     {
         let ledger = Ledger::open(dir.path()).unwrap();
-        assert_eq!(ledger.recent(1000).unwrap(), old);
+        assert_eq!(ledger.recent(1000).unwrap().records, old);
         let rows: Vec<Row> = ledger.rows(0).unwrap().map(|row| row.unwrap()).collect();
         let times: Vec<i64> = rows.iter().map(|row| row.at_us).collect();
         assert_eq!(times, [17, 100_000_000, 17, 110_000_000]);
@@ -262,17 +267,17 @@ fn the_ledger_of_an_earlier_build_is_taken_over_whole() {
     // Once; and an earlier build does not take it for an empty one.
     let ledger = Ledger::open(dir.path()).unwrap();
     assert_eq!(ledger.verify(&[]).unwrap().unsigned, 0);
-    assert_eq!(ledger.recent(1000).unwrap().len(), 6);
+    assert_eq!(ledger.recent(1000).unwrap().records.len(), 6);
 }
 
 #[test]
 fn the_ledger_of_a_newer_build_is_refused_by_name_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
-    Ledger::of_format(dir.path(), Some(3), &[]);
+    Ledger::of_format(dir.path(), Some(FORMAT + 1), &[]);
     for _ in 0..2 {
         let error = Ledger::open(dir.path()).unwrap_err();
         assert!(
-            matches!(error, LedgerError::Newer { found: 3, .. }),
+            matches!(error, LedgerError::Newer { found, .. } if found == FORMAT + 1),
             "{error}"
         );
         assert!(error.to_string().contains("newer Busbar"), "{error}");
@@ -290,6 +295,99 @@ fn a_record_of_another_build_stops_the_restart_but_not_the_auditor() {
     assert_eq!(ledger.verify(&[]).unwrap().records, 1);
 }
 
+/// The orders, contracts and settlements that an early build wrote are of a form that is none any more.
+fn of_an_early_build(interval: i64, last: &str) -> Vec<String> {
+    let entry = |entry: &str, rest: &str| {
+        format!(r#"{{"record":"market","entry":"{entry}","interval":{interval},{rest}}}"#)
+    };
+    vec![
+        entry(
+            "gate_closed",
+            r#""case":{"orders":[{"id":7}],"fixed":[{"owner":{"order":{"id":9}}}]}"#,
+        ),
+        entry("cleared", r#""clearing":{}"#),
+        entry("contracted", r#""contracts":[{"participant":"p"}]"#),
+        entry(last, r#""statements":[]"#),
+    ]
+}
+
+#[test]
+fn what_an_early_build_has_settled_is_passed_over_and_what_it_owes_is_not() {
+    for (last, goes_on) in [
+        ("settled", true),
+        ("voided", true),
+        ("delivering", false),
+        ("metered", false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let old = of_an_early_build(1000, last);
+        let place = vec![failed(1); old.len()];
+        ledger.append(&place, 5, false).unwrap();
+        for (number, json) in (0..).zip(&old) {
+            ledger.rechain(number, json);
+        }
+        ledger.append(&[failed(1100)], 6, true).unwrap();
+        match (ledger.recent(1000), goes_on) {
+            (Ok(recent), true) => {
+                assert_eq!(
+                    recent.passed_over,
+                    if last == "settled" { 3 } else { 4 },
+                    "{last}"
+                );
+                assert_eq!(
+                    recent.next_order, 10,
+                    "numbers go on behind those of its loads"
+                );
+                assert!(recent.records.contains(&failed(1100)));
+            }
+            (Err(LedgerError::Record { .. }), false) => {}
+            (other, _) => panic!("{last}: {other:?}"),
+        }
+        assert_eq!(ledger.verify(&[]).unwrap().records, 6);
+    }
+}
+
+/// Format 2 had no index: it is made of the records when they are taken over.
+#[test]
+fn a_ledger_without_an_index_gets_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let settled = |interval, balance| {
+        let statement = |party, balance| Statement {
+            party,
+            lines: Vec::new(),
+            balance: Money(balance),
+        };
+        let p = Party::Participant("p".to_owned());
+        Record::Market(LedgerEntry::Settled(Settlement {
+            interval,
+            statements: vec![statement(p, balance), statement(Party::Network, -balance)],
+        }))
+    };
+    let accounts =
+        |ledger: &Ledger| -> Vec<i128> { ledger.accounts().unwrap().into_values().collect() };
+    {
+        let ledger = Ledger::open(dir.path()).unwrap();
+        ledger
+            .append(&[settled(100, 5), settled(200, 7)], 5, false)
+            .unwrap();
+        ledger.without_index();
+    }
+    {
+        let ledger = Ledger::look(dir.path()).unwrap();
+        assert_eq!(accounts(&ledger), [12, -12]);
+        assert_eq!(ledger.settled(100..200).unwrap(), [100]);
+    }
+    let ledger = Ledger::open(dir.path()).unwrap();
+    ledger.append(&[settled(300, -20)], 6, false).unwrap();
+    assert_eq!(accounts(&ledger), [-8, 8]);
+    let mut intervals = Vec::new();
+    ledger
+        .settlements(0..301, |of| intervals.push(of.interval))
+        .unwrap();
+    assert_eq!(intervals, [100, 200, 300]);
+}
+
 #[test]
 fn a_network_goes_on_record_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -304,7 +402,7 @@ fn a_network_goes_on_record_once() {
         .append(&[network.clone(), failed(2)], 6, false)
         .unwrap();
     assert_eq!(ledger.network(digest).unwrap(), Some(1));
-    let kept = ledger.recent(1000).unwrap();
+    let kept = ledger.recent(1000).unwrap().records;
     assert_eq!(kept, [order(1), network, failed(1), failed(2)]);
 }
 

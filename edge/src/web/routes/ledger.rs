@@ -62,10 +62,7 @@ pub(super) async fn export_ledger(
     };
     let from_us = us(moments.from.as_deref(), i64::MIN)?;
     let to_us = us(moments.to.as_deref(), i64::MAX)?;
-    let permit =
-        app.streams.clone().try_acquire_owned().map_err(|_| {
-            Refusal::unavailable("too_many_streams", "too many event streams are open")
-        })?;
+    let permit = app.stream()?;
     let ledger = Arc::clone(&app.handle.ledger);
     let (sender, parts) = mpsc::channel(PARTS);
     spawn_blocking(move || {
