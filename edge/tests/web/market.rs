@@ -1,6 +1,8 @@
 //! Orders, alarms and filters.
 
-use edge::web::api::{AwardView, ContractView, ReactiveView, SettlementView};
+use edge::web::api::{
+    AheadView, AwardView, ContractView, ReactiveView, ScheduleView, SettlementView,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -84,6 +86,19 @@ async fn an_interval_shows_a_program_its_own() {
             amount_micro: 150,
         };
         of.awards = vec![award(93), award(101)];
+        let schedule = |unit| ScheduleView {
+            order: 1,
+            unit,
+            p_w: vec![1e3],
+            energy_wh: vec![2e3],
+            value_per_mwh: vec![30.0],
+        };
+        of.ahead = Some(AheadView {
+            intervals: 1,
+            out_of_budget: false,
+            gap: 0.0,
+            schedules: vec![schedule(101), schedule(93)],
+        });
         of.contracts = vec![
             contract("windpark", "upstream"),
             contract("windpark", "prosumers"),
@@ -111,6 +126,8 @@ async fn an_interval_shows_a_program_its_own() {
         let seen = if seen.is_array() { &seen[0] } else { &seen };
         assert_eq!(seen["prices"], whole["prices"]);
         assert_eq!(seen["awards"], json!([whole["awards"][0]]));
+        let schedules = &whole["ahead"]["schedules"];
+        assert_eq!(seen["ahead"]["schedules"], json!([schedules[1]]));
         let own = json!([whole["contracts"][1], whole["contracts"][2]]);
         assert_eq!(seen["contracts"], own);
         assert_eq!(seen["reactive"], json!([]));

@@ -57,6 +57,9 @@ fn seen_by(
     };
     let mut view = IntervalView::clone(interval);
     view.awards.retain(|of| own(of.unit));
+    if let Some(ahead) = &mut view.ahead {
+        ahead.schedules.retain(|of| own(of.unit));
+    }
     view.contracts
         .retain(|of| caller.sees(&of.seller) || caller.sees(&of.buyer));
     view.reactive.retain(|of| caller.sees(&of.account));
