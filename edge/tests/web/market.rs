@@ -139,6 +139,29 @@ async fn an_interval_shows_a_program_its_own() {
     }
 }
 
+/// However late the loop may be: a value for what is owed yet would be lost.
+#[tokio::test]
+async fn a_value_for_an_interval_that_is_not_settled_waits() {
+    let appliance = Appliance::enrolled("owed").await;
+    let client = &appliance.client;
+    let json = [("content-type", "application/json")];
+    let meter = json!({ "unit": 93 }).to_string();
+    client
+        .send("PUT", "/api/v1/market/meters/DE1", &json, meter)
+        .await;
+    let value = |start: &str| {
+        json!([{ "meter": "DE1", "start": start, "length_s": 10, "delivered_wh": 5,
+                 "quality": "metered" }])
+    };
+    let path = "/api/v1/market/meters/values";
+    // Since 2026-06-21 it is being delivered, says the made-up loop.
+    let late = value("2026-06-21T11:59:50Z");
+    let words = client.post(path, &late).await.refused(409, "too_early");
+    assert!(words.contains("2026-06-21T11:59:50Z"), "{words}");
+    let before = client.post(path, &value("2026-06-21T11:59:40Z")).await;
+    assert_eq!(before.json()["taken"], 1, "{:?}", before.body);
+}
+
 #[tokio::test]
 async fn what_the_loop_refuses_is_passed_on() {
     let appliance = Appliance::enrolled("refused").await;
