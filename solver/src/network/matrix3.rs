@@ -47,9 +47,13 @@ impl Matrix3 {
         m
     }
 
-    /// From decoupled sequences: `A diag(zero, positive, negative) A⁻¹`, a circulant matrix.
+    /// From decoupled sequences: `A diag(zero, positive, negative) A⁻¹`, a circulant matrix, and
+    /// one of phases exactly alike where the positive is the negative sequence.
     #[must_use]
     pub fn from_sequences(zero: Complex64, positive: Complex64, negative: Complex64) -> Self {
+        if positive == negative {
+            return Self::balanced((zero + 2.0 * positive) / 3.0, (zero - positive) / 3.0);
+        }
         // Entry (i, j) depends on (i - j) mod 3: phase b lags a by a third of a turn.
         let entry = |k: usize| {
             let (one, two) = (ROTATION[(3 - k) % 3], ROTATION[k]);
@@ -223,5 +227,17 @@ mod tests {
             }
         }
         assert!((m.positive_sequence() - (y[1] + y[2]) / 2.0).norm() < 1e-13);
+    }
+
+    /// Rounding makes no difference between phases that are alike: the estimator has a short way
+    /// for those.
+    #[test]
+    fn one_value_of_both_sequences_makes_phases_exactly_alike() {
+        let (zero, positive) = (c(38.9, -31.7), c(1654.63, -1145.51));
+        let m = Matrix3::from_sequences(zero, positive, positive);
+        assert_eq!(m, Matrix3::balanced(m.0[0][0], m.0[0][1]));
+        let (own, mutual) = (m.0[0][0], m.0[0][1]);
+        assert!((own + 2.0 * mutual - zero).norm() < 1e-12);
+        assert!((own - mutual - positive).norm() < 1e-12);
     }
 }
