@@ -4,6 +4,7 @@
 //!
 //! `BUSBAR_SEED` starts elsewhere, `BUSBAR_FUZZ` says how many mutants there are.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -41,7 +42,7 @@ const EDGES: [f64; 14] = [
 fn corpus() -> Vec<(String, Option<String>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
     let mut folders = Vec::new();
-    for kind in ["power_flow", "state_estimation"] {
+    for kind in ["power_flow", "state_estimation", "ieee"] {
         let entries = fs::read_dir(root.join(kind)).expect("the cases are in the repository");
         folders.extend(entries.map(|e| e.expect("readable").path()));
     }
@@ -68,11 +69,18 @@ fn nothing_panics_on_changed_cases() {
     assert!(corpus.len() > 50, "cases went missing");
     let first = number("BUSBAR_SEED", 1);
     let (mut read, mut solved, mut estimated) = (0, 0, 0);
+    let mut updated = BTreeSet::new();
     let mut failed = Vec::new();
     for seed in first..first + number("BUSBAR_FUZZ", 6000) {
         let mut random = StdRng::seed_from_u64(seed);
         let (input, update) = corpus.choose(&mut random).unwrap();
         let (mut input, mut update) = (input.clone(), update.clone());
+        if random.random_bool(0.2) {
+            input = metered_by_phase(&input);
+        }
+        if random.random_bool(0.3) {
+            update = Some(update_of(&input, &mut random));
+        }
         match &mut update {
             Some(update) if random.random_bool(0.5) => mutate(update, &mut random),
             _ => mutate(&mut input, &mut random),
@@ -82,6 +90,7 @@ fn nothing_panics_on_changed_cases() {
                 read += usize::from(reached.read);
                 solved += usize::from(reached.solved);
                 estimated += usize::from(reached.estimated);
+                updated.extend(reached.updated);
             }
             Err(_) => {
                 let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -102,6 +111,63 @@ fn nothing_panics_on_changed_cases() {
         read > 1000 && solved > 500 && estimated > 100,
         "{read} {solved} {estimated}"
     );
+    // All there are but faults, of which nothing is computed.
+    assert!(updated.len() >= 22, "{updated:?}");
+}
+
+/// The same with its sensors by phase.
+fn metered_by_phase(input: &str) -> String {
+    let mut document: Value = serde_json::from_str(input).expect("cases are JSON");
+    let Some(data) = document["data"].as_object_mut() else {
+        return input.to_owned();
+    };
+    for (of, by_phase) in [("power", true), ("current", false), ("voltage", false)] {
+        let Some(Value::Array(rows)) = data.remove(&format!("sym_{of}_sensor")) else {
+            continue;
+        };
+        let rows = rows.into_iter().map(|mut row| {
+            for (name, value) in row.as_object_mut().into_iter().flatten() {
+                let each = name.ends_with("_measured") || (by_phase && name.len() == 7);
+                if each && value.is_number() {
+                    *value = json!([value.clone(), value.clone(), value.clone()]);
+                }
+            }
+            row
+        });
+        let table = data.entry(format!("asym_{of}_sensor")).or_insert(json!([]));
+        if let Value::Array(table) = table {
+            table.extend(rows);
+        }
+    }
+    document.to_string()
+}
+
+/// A batch of two scenarios, each of some attributes of some components as they are.
+fn update_of(input: &str, random: &mut StdRng) -> String {
+    let document: Value = serde_json::from_str(input).expect("cases are JSON");
+    let mut scenario = || {
+        let mut changes = Map::new();
+        for (table, rows) in document["data"].as_object().into_iter().flatten() {
+            let row = rows.as_array().and_then(|rows| rows.choose(random));
+            let Some(row) = row.and_then(Value::as_object) else {
+                continue;
+            };
+            let mut change = Map::new();
+            change.insert("id".to_owned(), row["id"].clone());
+            let names: Vec<&String> = row.keys().collect();
+            let name = *names.choose(random).expect("an id at least");
+            change.insert(name.clone(), row[name].clone());
+            if random.random_bool(0.3) {
+                changes.insert(table.clone(), json!([change]));
+            }
+        }
+        Value::Object(changes)
+    };
+    let data = [scenario(), scenario()];
+    json!({
+        "version": "1.0", "type": "update", "is_batch": true, "attributes": {}, "data": data,
+    })
+    .to_string()
 }
 
 #[derive(Default)]
@@ -109,6 +175,8 @@ struct Reached {
     read: bool,
     solved: bool,
     estimated: bool,
+    /// Kinds of the components that were changed.
+    updated: BTreeSet<String>,
 }
 
 fn run(input: &str, update: Option<&str>) -> Reached {
@@ -130,6 +198,8 @@ fn run(input: &str, update: Option<&str>) -> Reached {
     let scenarios = update.and_then(|text| pgm_json::read_update(text, &network).ok());
     for mut scenario in scenarios.into_iter().flatten().take(2) {
         if grid.exchange(&mut scenario).is_ok() {
+            let kind = |change| format!("{change:?}").split('(').next().map(str::to_owned);
+            (reached.updated).extend(scenario.changes.iter().filter_map(kind));
             solve(&grid, &mut reached);
         }
         let _ = grid.exchange(&mut scenario);

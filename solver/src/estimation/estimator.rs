@@ -300,7 +300,7 @@ impl Search<'_> {
     /// confirms it. Iterations it took.
     fn approach<const P: usize, const B: usize>(&mut self, constraints: &Constraints) -> usize {
         let mut fast = Fast::<P, B>::new(self.model, constraints, &self.observations);
-        fast.values(self.observations.iter());
+        fast.values(self.observations.iter().map(|o| o.value));
         fast.start(&self.state);
         match fast.fit(self.options.tolerance, self.options.max_iterations) {
             Ok(outcome) => {

@@ -11,16 +11,21 @@ use super::injections::{Contribution, Injections};
 use super::problem::{Constraints, Observation};
 use crate::network::Side;
 
-/// Where an observation's value goes.
+/// Where an observation's value goes. Read once a second for every meter: small.
 #[derive(Clone, Copy, Debug)]
 enum Slot {
     /// It does not take part.
     Nowhere,
-    Magnitude(usize),
-    Angle(usize),
-    Phasor(usize),
-    Flow(usize),
+    Magnitude(u32),
+    Angle(u32),
+    Phasor(u32),
+    Flow(u32),
     Injection(Contribution),
+}
+
+/// The next place of a list, as a slot has it.
+fn next<T>(list: &[T]) -> u32 {
+    u32::try_from(list.len()).expect("fewer than 2^32 observations: they fit in memory")
 }
 
 /// A flat problem with its way back to the grid. `B` is `4 P`.
@@ -54,17 +59,17 @@ impl<const P: usize, const B: usize> Fast<P, B> {
     }
 
     /// Takes over the observations' values.
-    pub(super) fn values<'a>(&mut self, observations: impl Iterator<Item = &'a Observation>) {
+    pub(super) fn values(&mut self, values: impl Iterator<Item = f64>) {
         self.injections.clear();
         let (place, flat) = self.augmented.problem();
-        for (slot, o) in self.slots.iter().zip(observations) {
+        for (slot, value) in self.slots.iter().zip(values) {
             match slot {
                 Slot::Nowhere => {}
-                Slot::Magnitude(k) => flat.magnitudes[*k].value = o.value,
-                Slot::Angle(k) => flat.angles[*k].value = o.value,
-                Slot::Phasor(k) => flat.phasors[*k].0.value = o.value,
-                Slot::Flow(k) => flat.flows[*k].value = o.value,
-                Slot::Injection(c) => self.injections.add(c, o.value),
+                Slot::Magnitude(k) => flat.magnitudes[*k as usize].value = value,
+                Slot::Angle(k) => flat.angles[*k as usize].value = value,
+                Slot::Phasor(k) => flat.phasors[*k as usize].0.value = value,
+                Slot::Flow(k) => flat.flows[*k as usize].value = value,
+                Slot::Injection(c) => self.injections.add(c, value),
             }
         }
         self.injections.combine(place, &mut flat.injections);
@@ -176,7 +181,7 @@ fn slots<const P: usize>(
             }
         })
         .collect();
-    injections.count();
+    injections.weigh(&mut flat.injections);
     for (slot, o) in slots.iter_mut().zip(observations) {
         if let Slot::Injection(c) = slot {
             injections.settle(c, o.weight());
@@ -188,7 +193,7 @@ fn slots<const P: usize>(
         .collect();
     flows.sort_unstable_by_key(|&(end, k, _)| (end, k));
     for (end, k, kind) in flows {
-        slots[k] = Slot::Flow(flat.flows.len());
+        slots[k] = Slot::Flow(next(&flat.flows));
         flat.flows.push(Flow {
             end,
             phase: observations[k].target.phase,
@@ -214,19 +219,22 @@ fn slot<const P: usize>(
     };
     match o.target.what {
         What::Magnitude(node) => {
+            let at = next(&flat.magnitudes);
             flat.magnitudes.push(voltage(node));
-            Slot::Magnitude(flat.magnitudes.len() - 1)
+            Slot::Magnitude(at)
         }
         What::Angle(node) => {
+            let at = next(&flat.angles);
             flat.angles.push(voltage(node));
-            Slot::Angle(flat.angles.len() - 1)
+            Slot::Angle(at)
         }
         What::VoltageAlong(node, direction) => {
+            let at = next(&flat.phasors);
             flat.phasors.push((voltage(node), direction));
-            Slot::Phasor(flat.phasors.len() - 1)
+            Slot::Phasor(at)
         }
         What::Appliance(..) | What::Infeed(..) | What::Injection(..) => {
-            let Some(c) = Contribution::of(o) else {
+            let Some(c) = Contribution::of(o, P) else {
                 return Slot::Nowhere;
             };
             injections.announce(&c, o.weight());
@@ -386,7 +394,7 @@ mod tests {
         let fit = wls.fit(model, &constraints, &observations, &mut expected, &options);
         assert_eq!(fit.failure, None);
         let mut fast = Fast::<P, B>::new(model, &constraints, &observations);
-        fast.values(observations.iter());
+        fast.values(observations.iter().map(|o| o.value));
         fast.start(&found);
         fast.fit(1e-12, 40).unwrap();
         fast.finish(&mut found);

@@ -11,57 +11,82 @@ use super::augmented::Gauss;
 use super::equation::{Model, Part, What};
 use super::problem::{Observation, appliance_is_live};
 
-/// Active and reactive power.
-type Power = [Gauss; 2];
+/// A number of active and one of reactive power, by phase.
+type Powers<const P: usize, T = f64> = [[T; 2]; P];
 
 /// What is known, in grid order, by phase. Per unit, generation-positive.
+///
+/// Values come every second, how exact they are seldom: they are kept apart.
 #[derive(Clone, Debug)]
 pub(super) struct Injections<const P: usize> {
-    /// Each appliance, and source among them; zero where it is not connected.
-    appliances: Vec<[Power; P]>,
-    /// The first source of each node; zero where there is none.
-    infeeds: Vec<[Power; P]>,
-    /// What sensors of nodes say.
-    sensors: Vec<[Power; P]>,
-    /// All appliances and sources of each node.
-    sums: Vec<[Power; P]>,
-    /// How many of these are not measured.
-    unmeasured: Vec<[[u32; 2]; P]>,
+    values: Known<P>,
+    /// Zero where it is not connected or there is none, infinite where it is not measured.
+    variances: Known<P>,
+    /// Value and variance of all appliances and sources of each node.
+    sums: Vec<Powers<P>>,
+    sum_variances: Vec<Powers<P>>,
+    /// How much a node's sensors count beside the sum.
+    of_sensor: Vec<Powers<P>>,
+    /// How much of what is found beyond a node's sum goes to each appliance.
+    takes: Vec<Powers<P>>,
+    /// How many of the summands are not measured.
+    unmeasured: Vec<Powers<P, u32>>,
     /// Node of each appliance.
     node: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct Known<const P: usize> {
+    /// Each appliance, and source among them.
+    appliances: Vec<Powers<P>>,
+    /// The first source of each node.
+    infeeds: Vec<Powers<P>>,
+    /// What sensors of nodes say.
+    sensors: Vec<Powers<P>>,
 }
 
 /// Of which a value is a part, and how much it counts among those measuring the same.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contribution {
     of: Of,
-    phase: usize,
-    part: usize,
+    /// Appliance or node, phase and part as one number.
+    at: u32,
     share: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Of {
-    Appliance(usize),
-    Infeed(usize),
-    Sensor(usize),
+    Appliance,
+    Infeed,
+    Sensor,
 }
 
 impl Contribution {
-    /// None when the observation is of something else.
-    pub(super) fn of(observation: &Observation) -> Option<Self> {
-        let (of, part) = match observation.target.what {
-            What::Appliance(k, part) => (Of::Appliance(k), part),
-            What::Infeed(node, part) => (Of::Infeed(node), part),
-            What::Injection(node, part) => (Of::Sensor(node), part),
+    /// None when the observation is of something else; there are `phases`.
+    pub(super) fn of(observation: &Observation, phases: usize) -> Option<Self> {
+        let (of, k, part) = match observation.target.what {
+            What::Appliance(k, part) => (Of::Appliance, k, part),
+            What::Infeed(node, part) => (Of::Infeed, node, part),
+            What::Injection(node, part) => (Of::Sensor, node, part),
             _ => return None,
         };
+        let at = 2 * (phases * k + observation.target.phase) + usize::from(part == Part::Q);
         Some(Self {
             of,
-            phase: observation.target.phase,
-            part: usize::from(part == Part::Q),
+            at: u32::try_from(at).expect("fewer than 2^32 powers: they fit in memory"),
             share: 1.0,
         })
+    }
+}
+
+impl<const P: usize> Known<P> {
+    fn at(&mut self, c: &Contribution) -> &mut f64 {
+        let table = match c.of {
+            Of::Appliance => &mut self.appliances,
+            Of::Infeed => &mut self.infeeds,
+            Of::Sensor => &mut self.sensors,
+        };
+        &mut table.as_flattened_mut().as_flattened_mut()[c.at as usize]
     }
 }
 
@@ -70,15 +95,27 @@ impl<const P: usize> Injections<P> {
     pub(super) fn new(model: Model<'_>) -> Self {
         let Model { grid, layout, .. } = model;
         let nodes = grid.node_id.len();
-        let known = |live: bool| [if live { Gauss::UNKNOWN } else { Gauss::ZERO }; 2];
-        let infeed = |node| [known(layout.feeds(grid, node)); P];
-        Self {
-            appliances: (0..layout.appliances)
-                .map(|a| std::array::from_fn(|p| known(appliance_is_live(model, a, p))))
+        let known = |live: bool| [if live { f64::INFINITY } else { 0.0 }; 2];
+        let of_appliance = |a| std::array::from_fn(|p| known(appliance_is_live(model, a, p)));
+        let variances = Known {
+            appliances: (0..layout.appliances).map(of_appliance).collect(),
+            infeeds: (0..nodes)
+                .map(|node| [known(layout.feeds(grid, node)); P])
                 .collect(),
-            infeeds: (0..nodes).map(infeed).collect(),
             sensors: vec![[known(true); P]; nodes],
-            sums: vec![[[Gauss::ZERO; 2]; P]; nodes],
+        };
+        let zero = vec![[[0.0; 2]; P]; nodes];
+        Self {
+            values: Known {
+                appliances: vec![[[0.0; 2]; P]; layout.appliances],
+                infeeds: zero.clone(),
+                sensors: zero.clone(),
+            },
+            variances,
+            sums: zero.clone(),
+            sum_variances: zero.clone(),
+            of_sensor: zero,
+            takes: vec![[[0.0; 2]; P]; layout.appliances],
             unmeasured: vec![[[0; 2]; P]; nodes],
             node: (0..layout.appliances)
                 .map(|a| layout.node_of(grid, a))
@@ -86,28 +123,47 @@ impl<const P: usize> Injections<P> {
         }
     }
 
-    fn at(&mut self, c: &Contribution) -> &mut Gauss {
-        let table = match c.of {
-            Of::Appliance(k) => &mut self.appliances[k],
-            Of::Infeed(node) => &mut self.infeeds[node],
-            Of::Sensor(node) => &mut self.sensors[node],
-        };
-        &mut table[c.phase][c.part]
-    }
-
     /// Takes note that this is measured.
     pub(super) fn announce(&mut self, c: &Contribution, weight: f64) {
-        let known = self.at(c);
-        known.variance = 1.0 / (weight + known.variance.recip());
+        let variance = self.variances.at(c);
+        *variance = 1.0 / (weight + variance.recip());
     }
 
-    /// Counts what is not measured, all being announced.
-    pub(super) fn count(&mut self) {
-        let own = self.appliances.iter().zip(self.node.iter().copied());
-        for (summand, node) in own.chain(self.infeeds.iter().zip(0..)) {
+    /// Counts what is not measured and weighs it, all being announced; what is known of each node's
+    /// injection, but for the value, goes `into` its place.
+    pub(super) fn weigh(&mut self, into: &mut [[[Gauss; 2]; P]]) {
+        self.sum_variances.copy_from_slice(&self.variances.infeeds);
+        let own = self
+            .variances
+            .appliances
+            .iter()
+            .zip(self.node.iter().copied());
+        for (own, node) in own.clone() {
+            let sum = self.sum_variances[node].as_flattened_mut();
+            for (sum, own) in sum.iter_mut().zip(own.as_flattened()) {
+                *sum += own;
+            }
+        }
+        for (summand, node) in own.chain(self.variances.infeeds.iter().zip(0..)) {
             let count = self.unmeasured[node].as_flattened_mut();
-            for (count, known) in count.iter_mut().zip(summand.as_flattened()) {
-                *count += u32::from(known.variance == f64::INFINITY);
+            for (count, variance) in count.iter_mut().zip(summand.as_flattened()) {
+                *count += u32::from(*variance == f64::INFINITY);
+            }
+        }
+        let all = self.sum_variances.as_flattened().as_flattened().iter();
+        let all = all.zip(self.variances.sensors.as_flattened().as_flattened());
+        let of_sensor = self.of_sensor.as_flattened_mut().as_flattened_mut();
+        let into = into.as_flattened_mut().as_flattened_mut();
+        for (((&sum, &sensor), of_sensor), into) in all.zip(of_sensor).zip(into) {
+            (*of_sensor, into.variance) = both(sum, sensor);
+        }
+        let own = self.variances.appliances.iter().zip(&self.node);
+        for (takes, (own, &node)) in self.takes.iter_mut().zip(own) {
+            let sums = self.sum_variances[node].as_flattened();
+            let among = self.unmeasured[node].as_flattened();
+            let all = own.as_flattened().iter().zip(sums).zip(among);
+            for (takes, ((&own, &sum), &among)) in takes.as_flattened_mut().iter_mut().zip(all) {
+                *takes = share(own, sum, among);
             }
         }
     }
@@ -120,7 +176,7 @@ impl<const P: usize> Injections<P> {
 
     /// How much a value counts, all being announced.
     pub(super) fn settle(&mut self, c: &mut Contribution, weight: f64) {
-        let variance = self.at(c).variance;
+        let variance = *self.variances.at(c);
         // A weight of nothing counts for nothing.
         c.share = if variance < f64::INFINITY {
             weight * variance
@@ -131,32 +187,39 @@ impl<const P: usize> Injections<P> {
 
     /// Forgets all values.
     pub(super) fn clear(&mut self) {
-        for table in [&mut self.appliances, &mut self.infeeds, &mut self.sensors] {
-            for known in table.as_flattened_mut().as_flattened_mut() {
-                known.value = 0.0;
-            }
+        let Known {
+            appliances,
+            infeeds,
+            sensors,
+        } = &mut self.values;
+        for table in [appliances, infeeds, sensors] {
+            table.fill([[0.0; 2]; P]);
         }
     }
 
     /// Takes in a value.
+    #[inline]
     pub(super) fn add(&mut self, c: &Contribution, value: f64) {
-        self.at(c).value += c.share * value;
+        *self.values.at(c) += c.share * value;
     }
 
-    /// What is known of each node's injection, to its place in `into`.
-    pub(super) fn combine(&mut self, place: &[usize], into: &mut [[Power; P]]) {
-        self.sums.copy_from_slice(&self.infeeds);
-        for (own, &node) in self.appliances.iter().zip(&self.node) {
+    /// The values of each node's injection, to its place in `into`.
+    pub(super) fn combine(&mut self, place: &[usize], into: &mut [[[Gauss; 2]; P]]) {
+        self.sums.copy_from_slice(&self.values.infeeds);
+        for (own, &node) in self.values.appliances.iter().zip(&self.node) {
             let sum = self.sums[node].as_flattened_mut();
             for (sum, own) in sum.iter_mut().zip(own.as_flattened()) {
-                sum.value += own.value;
-                sum.variance += own.variance;
+                *sum += own;
             }
         }
-        for ((sum, sensor), &place) in self.sums.iter().zip(&self.sensors).zip(place) {
-            let all = sum.as_flattened().iter().zip(sensor.as_flattened());
-            for (into, (sum, sensor)) in into[place].as_flattened_mut().iter_mut().zip(all) {
-                *into = both(sum, sensor);
+        let sensors = self.values.sensors.iter().zip(&self.of_sensor);
+        for ((sum, (sensor, of_sensor)), &place) in self.sums.iter().zip(sensors).zip(place) {
+            let known = sensor.as_flattened().iter().zip(of_sensor.as_flattened());
+            let all = sum.as_flattened().iter().zip(known);
+            for (into, (sum, (sensor, of_sensor))) in
+                into[place].as_flattened_mut().iter_mut().zip(all)
+            {
+                into.value = sum + of_sensor * (sensor - sum);
             }
         }
     }
@@ -166,43 +229,42 @@ impl<const P: usize> Injections<P> {
         &self,
         injected: impl Fn(usize) -> [Complex64; P],
     ) -> impl Iterator<Item = [Complex64; P]> {
-        (self.appliances.iter().zip(&self.node)).map(move |(own, &node)| {
-            let injected = injected(node);
-            std::array::from_fn(|p| {
-                let part = |part: usize, of_node: f64| {
-                    let among = self.unmeasured[node][p][part];
-                    share(&own[p][part], &self.sums[node][p][part], of_node, among)
-                };
-                Complex64::new(part(0, injected[p].re), part(1, injected[p].im))
-            })
+        let own = self.values.appliances.iter().zip(&self.takes);
+        own.zip(&self.node).map(move |((value, takes), &node)| {
+            let (injected, sum) = (injected(node), &self.sums[node]);
+            let mut s = [Complex64::ZERO; P];
+            for p in 0..P {
+                s[p].re = value[p][0] + (injected[p].re - sum[p][0]) * takes[p][0];
+                s[p].im = value[p][1] + (injected[p].im - sum[p][1]) * takes[p][1];
+            }
+            s
         })
     }
 }
 
-/// Two independent observations of the same as one.
-fn both(a: &Gauss, b: &Gauss) -> Gauss {
-    match (a.variance, b.variance) {
-        (_, f64::INFINITY) | (0.0, _) => *a,
-        (f64::INFINITY, _) => *b,
-        (a_variance, b_variance) => {
-            let of_b = a_variance / (a_variance + b_variance);
-            Gauss {
-                value: a.value + of_b * (b.value - a.value),
-                variance: of_b * b_variance,
-            }
+/// Two independent observations of the same as one, by their variances: how much the second counts,
+/// and the variance of both together.
+fn both(a: f64, b: f64) -> (f64, f64) {
+    match (a, b) {
+        (_, f64::INFINITY) | (0.0, _) => (0.0, a),
+        (f64::INFINITY, _) => (1.0, b),
+        _ => {
+            let of_b = a / (a + b);
+            (of_b, of_b * b)
         }
     }
 }
 
-/// A summand's part when their sum is found to be `found`; what is left goes to the unmeasured.
-fn share(own: &Gauss, sum: &Gauss, found: f64, unmeasured: u32) -> f64 {
-    if own.variance == 0.0 {
-        own.value
-    } else if sum.variance < f64::INFINITY {
-        own.value + (found - sum.value) * own.variance / sum.variance
-    } else if own.variance < f64::INFINITY {
-        own.value
+/// How much a summand takes of what is found beyond the sum, by its variance and that of the sum;
+/// what is left goes to the unmeasured.
+fn share(own: f64, sum: f64, unmeasured: u32) -> f64 {
+    if own == 0.0 {
+        0.0
+    } else if sum < f64::INFINITY {
+        own / sum
+    } else if own < f64::INFINITY {
+        0.0
     } else {
-        (found - sum.value) / f64::from(unmeasured)
+        1.0 / f64::from(unmeasured)
     }
 }

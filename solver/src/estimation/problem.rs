@@ -39,14 +39,33 @@ pub(super) struct Observation {
     pub(super) used: bool,
 }
 
+/// From a measurement's value in SI to an observation's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale {
+    index: usize,
+    factor: f64,
+    zero: f64,
+}
+
+impl Scale {
+    /// The observation's value.
+    pub(super) fn of(&self, measurements: &[Measurement]) -> f64 {
+        measurements[self.index].value * self.factor + self.zero
+    }
+}
+
 impl Observation {
     pub(super) fn weight(&self) -> f64 {
         1.0 / (self.sigma * self.sigma)
     }
 
-    /// Takes over another value of the measurement, SI.
-    pub(super) fn set(&mut self, value: f64) {
-        self.value = value / self.unit * self.share + self.zero;
+    /// How other values of the measurement come over.
+    pub(super) fn scale(&self) -> Scale {
+        Scale {
+            index: self.index,
+            factor: self.share / self.unit,
+            zero: self.zero,
+        }
     }
 
     pub(super) fn is_current(&self) -> bool {
@@ -55,7 +74,12 @@ impl Observation {
 
     /// Measured minus `estimated`; angles the short way round.
     pub(super) fn residual(&self, estimated: f64) -> f64 {
-        let difference = self.value - estimated;
+        self.residual_of(self.value, estimated)
+    }
+
+    /// As [`residual`](Self::residual), of another value.
+    pub(super) fn residual_of(&self, value: f64, estimated: f64) -> f64 {
+        let difference = value - estimated;
         match self.target.what {
             What::Angle(_) => difference.sin().atan2(difference.cos()),
             _ => difference,

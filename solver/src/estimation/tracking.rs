@@ -9,7 +9,7 @@ use num_complex::Complex64;
 
 use super::equation::{Model, State};
 use super::fast::Fast;
-use super::problem::{self, Constraints, Observation};
+use super::problem::{self, Constraints, Observation, Scale};
 use super::statistics::chi_square_quantile;
 use super::wls::Wls;
 use super::{Asym, EstimationError, EstimatorOf, Form, Measurement, Options, Sym};
@@ -35,7 +35,10 @@ pub struct TrackerOf<F: Form, const P: usize, const B: usize> {
     estimator: EstimatorOf<F>,
     options: Options,
     measurements: Vec<Measurement>,
+    /// As prepared; `values` are those of now.
     observations: Vec<Observation>,
+    scales: Vec<Scale>,
+    values: Vec<f64>,
     constraints: Constraints,
     fast: Fast<P, B>,
     revision: Revision,
@@ -127,6 +130,8 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
             estimator,
             options: options.clone(),
             measurements: measurements.to_vec(),
+            scales: observations.iter().map(Observation::scale).collect(),
+            values: observations.iter().map(|o| o.value).collect(),
             observations,
             constraints,
             fast,
@@ -156,8 +161,8 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         if self.changed(grid, measurements) {
             self.prepare(grid, measurements, start)?;
         } else {
-            for o in &mut self.observations {
-                o.set(measurements[o.index].value);
+            for (value, scale) in self.values.iter_mut().zip(&self.scales) {
+                *value = scale.of(measurements);
             }
             if start == Start::Flat {
                 if !std::mem::replace(&mut self.began_flat, true) {
@@ -166,7 +171,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
                 self.fast.restart();
             }
         }
-        self.fast.values(self.observations.iter());
+        self.fast.values(self.values.iter().copied());
         let fit = self
             .fast
             .fit(self.options.tolerance, self.options.max_iterations);
@@ -186,9 +191,13 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
     #[must_use]
     pub fn objective(&self, grid: &Grid) -> f64 {
         let model = self.estimator.model(grid);
-        (self.observations.iter())
-            .chain(&self.constraints.expected)
-            .map(|o| (o.residual(self.tracked.value(model, o)) / o.sigma).powi(2))
+        let now = self.observations.iter().zip(self.values.iter().copied());
+        let expected = self.constraints.expected.iter().map(|o| (o, o.value));
+        now.chain(expected)
+            .map(|(o, value)| {
+                let residual = o.residual_of(value, self.tracked.value(model, o));
+                (residual / o.sigma).powi(2)
+            })
             .sum()
     }
 
@@ -223,6 +232,12 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         let (observations, _) = problem::observe(self.estimator.follow(grid)?, &self.measurements)?;
         let model = self.estimator.model(grid);
         self.observations = observations;
+        self.scales.clear();
+        self.scales
+            .extend(self.observations.iter().map(Observation::scale));
+        self.values.clear();
+        self.values
+            .extend(self.observations.iter().map(|o| o.value));
         self.constraints = Constraints::new(model, &self.observations);
         self.flat = flat(model, &self.constraints, &self.observations);
         let mut state = self.flat.clone();
@@ -271,6 +286,9 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
 
     /// The slow and sure way, from a flat start.
     fn orthogonal(&mut self, grid: &Grid) -> Result<(), EstimationError> {
+        for (o, &value) in self.observations.iter_mut().zip(&self.values) {
+            o.value = value;
+        }
         let model = self.estimator.model(grid);
         let mut state = self.flat.clone();
         let wls = self.wls.get_or_insert_with(|| Wls::new(model));

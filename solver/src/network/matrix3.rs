@@ -233,7 +233,10 @@ mod tests {
     /// for those.
     #[test]
     fn one_value_of_both_sequences_makes_phases_exactly_alike() {
-        let (zero, positive) = (c(38.9, -31.7), c(1654.63, -1145.51));
+        let (zero, positive) = (
+            Complex64::new(38.9, -31.7),
+            Complex64::new(1654.63, -1145.51),
+        );
         let m = Matrix3::from_sequences(zero, positive, positive);
         assert_eq!(m, Matrix3::balanced(m.0[0][0], m.0[0][1]));
         let (own, mutual) = (m.0[0][0], m.0[0][1]);

@@ -59,15 +59,19 @@ impl Quantity for Complex64 {
 impl Quantity for Phases {
     type Real = [f64; 3];
     const PHASES: f64 = 3.0;
+    #[inline(always)]
     fn real(self, f: impl Fn(Complex64) -> f64) -> [f64; 3] {
         self.map(f)
     }
+    #[inline(always)]
     fn real_with(self, other: Self, f: impl Fn(Complex64, Complex64) -> f64) -> [f64; 3] {
         [0, 1, 2].map(|k| f(self[k], other[k]))
     }
+    #[inline(always)]
     fn fold(self, start: f64, f: impl Fn(f64, Complex64) -> f64) -> f64 {
         self.into_iter().fold(start, f)
     }
+    #[inline(always)]
     fn add(self, scale: f64, p: &mut [f64; 3], q: &mut [f64; 3]) {
         for ((s, p), q) in self.into_iter().zip(p).zip(q) {
             *p += s.re * scale;

@@ -101,7 +101,8 @@ impl Solver {
     fn run(self) -> Result<()> {
         let python = tools::venv("bench", &PEERS)?;
         let target = built("solver_bench")?;
-        let dir = target.join("bench");
+        // Its own: two may run at once. What fails leaves it behind, to be looked at.
+        let dir = target.join("bench").join(std::process::id().to_string());
         fs::create_dir_all(&dir)?;
         let peer = |script: &str| {
             let script = workspace().join("tests/peers").join(script);
@@ -126,6 +127,7 @@ impl Solver {
         if self.calculations().any(|c| c == Calculation::PfFeeder) {
             rows.push(self.row(&mut sides, Calculation::PfFeeder, FEEDER, false)?);
         }
+        fs::remove_dir_all(&sides.dir)?;
         self.report(&rows)
     }
 

@@ -209,11 +209,15 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
     fn step(&mut self) -> Option<(f64, f64)> {
         if self.rough {
             for (rough, rhs) in self.rough_step.iter_mut().zip(&self.rhs) {
-                *rough = rhs.map(|x| x as f32);
+                for (rough, x) in rough.iter_mut().zip(rhs) {
+                    *rough = *x as f32;
+                }
             }
             self.ldl.solve_roughly(&mut self.rough_step);
             for (step, rough) in self.step.iter_mut().zip(&self.rough_step) {
-                *step = rough.map(f64::from);
+                for (step, x) in step.iter_mut().zip(rough) {
+                    *step = f64::from(*x);
+                }
             }
         } else {
             self.step.copy_from_slice(&self.rhs);

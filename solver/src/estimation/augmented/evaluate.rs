@@ -141,11 +141,9 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
         }
         pass(&folded.even, &self.u, &mut self.current);
         pass(&folded.uneven, &self.u, &mut self.current);
-        for &k in &folded.others {
-            let b = &self.flat.branches[k];
-            let [from, to] = folded.currents(k, b, &self.u[b.from], &self.u[b.to]);
-            accumulate(&mut self.current[b.from], &from);
-            accumulate(&mut self.current[b.to], &to);
+        for b in &folded.turning {
+            accumulate(&mut self.current[b.from], &apply(&b.yft, &self.u[b.to]));
+            accumulate(&mut self.current[b.to], &apply(&b.ytf, &self.u[b.from]));
         }
     }
 
@@ -163,17 +161,11 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
         }
         pass(&folded.even, &self.costate, &mut self.cocurrent);
         pass(&folded.uneven, &self.costate, &mut self.cocurrent);
-        for &k in &folded.others {
-            let b = &self.flat.branches[k];
-            let (from, to) = (self.costate[b.from], self.costate[b.to]);
-            for (node, y, w) in [
-                (b.from, &b.yff, &from),
-                (b.from, &b.ytf, &to),
-                (b.to, &b.yft, &from),
-                (b.to, &b.ytt, &to),
-            ] {
-                accumulate(&mut self.cocurrent[node], &apply_transposed(y, w));
-            }
+        for b in &folded.turning {
+            let of_to = apply_transposed(&b.yft, &self.costate[b.from]);
+            let of_from = apply_transposed(&b.ytf, &self.costate[b.to]);
+            accumulate(&mut self.cocurrent[b.to], &of_to);
+            accumulate(&mut self.cocurrent[b.from], &of_from);
         }
     }
 

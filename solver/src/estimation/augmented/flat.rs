@@ -50,10 +50,6 @@ pub(in crate::estimation) struct Gauss {
 }
 
 impl Gauss {
-    pub(in crate::estimation) const ZERO: Self = Self {
-        value: 0.0,
-        variance: 0.0,
-    };
     pub(in crate::estimation) const UNKNOWN: Self = Self {
         value: 0.0,
         variance: f64::INFINITY,

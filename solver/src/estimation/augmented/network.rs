@@ -16,6 +16,15 @@ pub(super) struct Series<Y> {
     pub(super) y: Y,
 }
 
+/// The mutual admittances of a branch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turning<const P: usize> {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) yft: Admittance<P>,
+    pub(super) ytf: Admittance<P>,
+}
+
 /// An admittance matrix of phases that are all alike.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Even {
@@ -30,10 +39,12 @@ pub(super) struct Even {
 pub(super) struct Folded<const P: usize> {
     pub(super) even: Vec<Series<Even>>,
     pub(super) uneven: Vec<Series<Admittance<P>>>,
-    /// Branches that are none of these: with a phase shift.
-    pub(super) others: Vec<usize>,
+    /// Branches that are none of these: with a phase shift. Their own admittances are among the shunts,
+    /// since the voltages at their ends differ anyway.
+    pub(super) turning: Vec<Turning<P>>,
     ends: Vec<Ends<P>>,
-    /// By node: shunts, and the sum of own and mutual admittances of `even` and `uneven`; but for
+    /// By node: shunts, the sum of own and mutual admittances of `even` and `uneven`, and the own ones
+    /// of `turning`; but for
     pub(super) shunt: Vec<Even>,
     /// these.
     pub(super) uneven_shunt: Vec<(usize, Admittance<P>)>,
@@ -54,23 +65,26 @@ impl<const P: usize> Folded<P> {
         let mut folded = Self {
             even: Vec::with_capacity(flat.branches.len()),
             uneven: Vec::new(),
-            others: Vec::new(),
+            turning: Vec::new(),
             ends: flat.branches.iter().map(Ends::new).collect(),
             shunt: Vec::with_capacity(flat.shunts.len()),
             uneven_shunt: Vec::new(),
             own: flat.shunts.clone(),
         };
         let mut shunts = flat.shunts.clone();
-        for (k, b) in flat.branches.iter().enumerate() {
+        for b in &flat.branches {
             add(&mut folded.own[b.from], &b.yff);
             add(&mut folded.own[b.to], &b.ytt);
+            let (from, to) = (b.from, b.to);
             if b.yft != b.ytf || !is_symmetric(&b.yft) {
-                folded.others.push(k);
+                add(&mut shunts[b.from], &b.yff);
+                add(&mut shunts[b.to], &b.ytt);
+                let (yft, ytf) = (b.yft, b.ytf);
+                folded.turning.push(Turning { from, to, yft, ytf });
                 continue;
             }
             add(&mut shunts[b.from], &sum(&b.yff, &b.yft));
             add(&mut shunts[b.to], &sum(&b.ytt, &b.ytf));
-            let (from, to) = (b.from, b.to);
             match Even::of(&b.yft) {
                 _ if b.yft == [[ZERO; P]; P] => {}
                 Some(y) => folded.even.push(Series { from, to, y }),
@@ -85,6 +99,7 @@ impl<const P: usize> Folded<P> {
         }
         folded.even.sort_by_key(|s| s.from.min(s.to));
         folded.uneven.sort_by_key(|s| s.from.min(s.to));
+        folded.turning.sort_by_key(|s| s.from.min(s.to));
         folded
     }
 

@@ -160,7 +160,12 @@ fn case<const P: usize>(n: usize, chords: usize, noise: f64, seed: u64) -> Case<
         for p in 0..P {
             flat.injections[k][p] = match k % 3 {
                 _ if k == 0 => [Gauss::UNKNOWN; 2],
-                1 => [Gauss::ZERO; 2],
+                1 => {
+                    [Gauss {
+                        value: 0.0,
+                        variance: 0.0,
+                    }; 2]
+                }
                 _ => [s[p].re, s[p].im].map(|value| Gauss {
                     value: value + off(0.02),
                     variance: 4e-4,
