@@ -9,7 +9,7 @@
 //! interval. A load's agent bids for what the load is estimated to take, at the highest price there
 //! is: nothing here can switch a load, so its bid is must-serve and enters the clearing as fixed power.
 
-use solver::market::{Direction, NewOrder, Order, OrderId, Price, Step, Terms};
+use solver::market::{Direction, Kind, NewOrder, Order, OrderId, Price, Step, Terms};
 
 use crate::site::{Load, Unit};
 
@@ -76,6 +76,21 @@ pub fn orders(unit: &Unit, range_w: (f64, f64), interval: i64) -> Vec<NewOrder> 
             terms: Terms::default(),
         })
     };
+    if let Some(storage) = unit.battery.and_then(|battery| battery.storage) {
+        return vec![NewOrder {
+            client_id: format!("agent-{}-{interval}-store", unit.id),
+            participant: unit.participant.clone(),
+            node: unit.node,
+            unit: Some(unit.id),
+            interval,
+            direction: Direction::Sell,
+            steps: Vec::new(),
+            terms: Terms {
+                kind: Kind::Storage(storage),
+                ..Terms::default()
+            },
+        }];
+    }
     let sell = order(Direction::Sell, range_w.1, unit.sell_price);
     let buy = unit
         .battery
@@ -153,6 +168,7 @@ mod tests {
     fn a_battery_keeps_within_its_charge() {
         let battery = unit(Some(Battery {
             buy_price: Price(30_000_000),
+            storage: None,
             energy_wh: 400_000.0,
             soc_min: 0.1,
             soc_max: 0.9,

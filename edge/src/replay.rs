@@ -195,7 +195,7 @@ impl Replay {
                 self.differ(number, interval, "clearing", text.to_owned());
             }
             (Ok(grid), Some(rulebook)) => {
-                let now = gate.auction.clear(grid, &rulebook.clearing);
+                let now = gate.auction.clear(grid, rulebook);
                 let now = now.map_err(|error| error.to_string());
                 let (of, looked) = apart(&on_record);
                 let (of_now, looked_now) = apart(&now);

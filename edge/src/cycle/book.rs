@@ -52,7 +52,7 @@ impl Placed {
     }
 
     /// Start of the last interval that it is about, or of the one after.
-    fn last(&self) -> i64 {
+    pub(super) fn last(&self) -> i64 {
         self.window().map_or(self.order.interval, |of| of.end)
     }
 

@@ -63,8 +63,7 @@ impl Cycle {
                 let energy = self.energy_at(start, unit, &battery, soc, p.value, snapshot.now_us);
                 able.energies.insert(unit.id, energy);
                 // Nobody's order can take out what is not in it. A store's says itself what is.
-                let mut orders = self.book.orders_of(start);
-                if !orders.any(|placed| placed.order.unit == unit.id && is_store(&placed.order)) {
+                if !self.is_offered_as_store(start, unit.id, &battery) {
                     of.capability.p_min_w = range.0;
                     of.capability.p_max_w = range.1;
                 }
@@ -73,6 +72,18 @@ impl Cycle {
             able.units.push(of);
         }
         able
+    }
+
+    /// By its participant; or by its agent, where nobody has ordered its active power.
+    fn is_offered_as_store(&self, start: i64, unit: Id, battery: &Battery) -> bool {
+        let own = self.book.orders_of(start).map(|placed| &placed.order);
+        let mut own = own
+            .filter(|order| order.unit == unit && order.terms.kind != Kind::Reactive)
+            .peekable();
+        match own.peek() {
+            Some(_) => own.any(is_store),
+            None => battery.storage.is_some(),
+        }
     }
 
     /// What a battery will hold when an interval starts, Wh: what it holds now, less what it was
@@ -115,7 +126,7 @@ impl Cycle {
         for order in self.agents_orders(start, able, now_us, next_id) {
             let of_it = |own: &Order| own.unit == order.unit && own.terms.kind != Kind::Reactive;
             if !standing.iter().any(of_it) {
-                orders.push(order.clone());
+                orders.extend(self.as_it_is(order.clone(), able));
             }
             expected.push(order);
         }

@@ -180,6 +180,7 @@ fn verdict(of: Verdict) -> &'static str {
         Verdict::SetsThePrice => "sets_the_price",
         Verdict::OutOfTheMoney => "out_of_the_money",
         Verdict::BeyondCapability => "beyond_capability",
+        Verdict::Scheduled => "scheduled",
         Verdict::Undecided => "undecided",
     }
 }

@@ -127,7 +127,7 @@ impl Cycle {
         let grid = then.ok_or_else(|| format!("network {} is not known", gate.network))?;
         let rulebook = gate.rulebook.as_deref().cloned();
         let rulebook = rulebook.unwrap_or_else(|| self.rulebook());
-        let cleared = gate.auction.clear(&grid, &rulebook.clearing);
+        let cleared = gate.auction.clear(&grid, &rulebook);
         let (clearing, looked) = cleared.map_err(|error| error.to_string())?;
         let contracts = gate.auction.contracts(&grid, &clearing, &rulebook);
         Ok((clearing, looked, contracts))

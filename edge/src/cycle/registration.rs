@@ -49,7 +49,7 @@ impl Cycle {
         let product = &self.book.product;
         let standing = self.book.orders.values().find(|placed| {
             let order = &placed.order;
-            let open = now_us < product.end_us(order.interval);
+            let open = now_us < product.end_us(placed.last());
             let others = units.contains(&order.unit) && order.participant != participant;
             placed.by == PlacedBy::Api && !placed.cancelled && open && others
         });

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use protocols::point::DeviceId;
 use solver::{
-    market::{GridFee, Imbalance, Price, Pricing},
+    market::{GridFee, Imbalance, Price, Pricing, Storage},
     network::{Id, Network, Side},
 };
 
@@ -225,6 +225,9 @@ pub struct Battery {
     pub soc_min: f64,
     /// Its agent does not buy above this state of charge, 0 to 1.
     pub soc_max: f64,
+    /// Its agent offers it as a store, with these terms, instead of selling and buying at prices; the
+    /// energies among them are left to the site file's states of charge.
+    pub storage: Option<Storage>,
 }
 
 /// A load: served whatever it costs.

@@ -9,7 +9,7 @@ use std::{
 
 use protocols::point::DeviceId;
 use solver::{
-    market::Price,
+    market::{PPM, Price, Storage},
     network::{Id, Network, Side},
 };
 
@@ -406,11 +406,37 @@ fn read_battery(table: &Table<'_, '_>, sell_price: Option<Price>) -> Option<Batt
             "must not be above sell_price_per_mwh: it would trade with itself".to_owned(),
         );
     }
+    let storage = match table.has("storage") {
+        true => Some(table.table("storage").and_then(|t| read_storage(&t))?),
+        false => None,
+    };
     Some(Battery {
+        storage,
         buy_price: buy_price?,
         energy_wh: energy_wh?,
         soc_min: soc_min?,
         soc_max: soc_max?,
+    })
+}
+
+fn read_storage(table: &Table<'_, '_>) -> Option<Storage> {
+    let ppm = |key| {
+        let share = table.number(key, 0.01..=1.0)?;
+        Some((share * f64::from(PPM)).round() as u32)
+    };
+    let (charge, discharge) = (ppm("charge_efficiency"), ppm("discharge_efficiency"));
+    let wear = table.number("wear_per_mwh", 0.0..=MAX_PRICE);
+    let end_value = price(table, "end_value_per_mwh");
+    table.finish();
+    Some(Storage {
+        energy_wh: 0,
+        energy_min_wh: 0,
+        // The battery's own states of charge bound it when the gate closes.
+        energy_max_wh: i64::MAX,
+        charge_ppm: charge?,
+        discharge_ppm: discharge?,
+        wear: Price((wear? * 1e6).round() as i64),
+        end_value: end_value?,
     })
 }
 

@@ -99,7 +99,11 @@ impl Bench {
     }
 
     pub(crate) fn starting_at(now_us: i64) -> Self {
-        let site = Arc::new(site::load(&example()).unwrap());
+        Self::of(site::load(&example()).unwrap(), now_us)
+    }
+
+    pub(crate) fn of(site: Site, now_us: i64) -> Self {
+        let site = Arc::new(site);
         let cycle = Cycle::new(Arc::clone(&site), now_us, || 0).unwrap();
         let promises = site
             .devices

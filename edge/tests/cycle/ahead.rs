@@ -1,5 +1,8 @@
 //! Stores and windows: cleared with later intervals in view, on record, after a restart.
 
+use edge::site;
+use solver::market::{PPM, Price, Storage};
+
 use super::*;
 
 /// Battery 5 of the site: 600 kW, 1.2 MWh, at 60 % of it, charging as the bench begins.
@@ -233,4 +236,51 @@ fn an_explanation_is_the_same_after_a_restart() {
     }
     let refused = without.cycle.explain(START + 10, 101).unwrap_err();
     assert!(refused.message.contains("not kept"), "{refused:?}");
+}
+
+/// An agent that offers its battery as a store does so for every interval nobody else orders for.
+#[test]
+fn an_agent_may_offer_its_battery_as_a_store() {
+    let mut site = site::load(&bench::example()).unwrap();
+    let unit = site.units.iter_mut().find(|u| u.id == BATTERY).unwrap();
+    let battery = unit.battery.as_mut().unwrap();
+    battery.storage = Some(Storage {
+        energy_wh: 0,
+        energy_min_wh: 0,
+        energy_max_wh: i64::MAX,
+        charge_ppm: PPM,
+        discharge_ppm: PPM,
+        wear: Price(0),
+        end_value: Price(0),
+    });
+    let mut bench = Bench::of(site, START * US);
+    let mut records = Vec::new();
+    run(&mut bench, 3, &mut records);
+    let (_, record) = place(
+        &mut bench,
+        NewOrder {
+            steps: vec![OrderStep {
+                quantity_w: 1000,
+                price_per_mwh: 0.0,
+            }],
+            ..of_battery("own", START + 20, OrderKind::Energy)
+        },
+    );
+    records.push(record);
+    let output = run(&mut bench, 17, &mut records);
+    let mut p_w = [10, 20].into_iter().map(|start| {
+        let of = interval(&output, START + start);
+        let award = *of
+            .awards
+            .iter()
+            .find(|of| of.unit == BATTERY)
+            .as_ref()
+            .unwrap();
+        (award.p_w, of.ahead.is_some())
+    });
+    let (stored_w, looked) = p_w.next().unwrap();
+    assert!((stored_w - 600e3).abs() < 1.0 && looked, "{stored_w}");
+    let (own_w, looked) = p_w.next().unwrap();
+    assert!((own_w - 1000.0).abs() < 1.0 && !looked, "{own_w}");
+    is_as_on_record(&records, 2);
 }

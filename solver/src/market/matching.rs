@@ -261,15 +261,18 @@ impl Book<'_> {
             node,
         };
         let far = self.distances.between(seller.node, buyer.node);
+        let congestion = pair.congestion(case, clearing, self.rulebook.pricing);
+        let both = pair.prices(congestion);
+        let alone = (pair.price, pair.price);
         let here = network(seller.node);
         let there = network(buyer.node);
-        for (seller, buyer, wh, fee, distance_pu) in [
-            (&seller, &buyer, both_wh, pair.fee, far),
-            (&seller, &here, sold_wh - both_wh, Price(0), None),
-            (&there, &buyer, bought_wh - both_wh, Price(0), None),
+        for (seller, buyer, wh, prices, fee, distance_pu) in [
+            (&seller, &buyer, both_wh, both, pair.fee, far),
+            (&seller, &here, sold_wh - both_wh, alone, Price(0), None),
+            (&there, &buyer, bought_wh - both_wh, alone, Price(0), None),
         ] {
             if wh > 0 {
-                let contract = contract(seller, buyer, wh, (pair.price, pair.price), fee);
+                let contract = contract(seller, buyer, wh, prices, fee);
                 self.contracts.push(Contract {
                     distance_pu,
                     bilateral: true,

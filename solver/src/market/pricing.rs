@@ -25,6 +25,7 @@ pub enum Pricing {
 }
 
 /// Prices of an interval.
+#[derive(Clone, Copy)]
 pub(super) struct Prices<'a> {
     rule: Pricing,
     case: &'a Case,

@@ -6,12 +6,12 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use solver::{
     market::{
-        Bounds, Capability, Contracts, Direction, Distances, GridFee, Imbalance, Meter,
+        Auction, Bounds, Capability, Contracts, Direction, Distances, GridFee, Imbalance, Meter,
         MeterQuality, Money, Order, OrderId, Pair, Party, Place, Price, Pricing, Registry,
         Rulebook, StatementReason, Step, Terms, Unit, bilateral,
         clearing::{
-            Award, Case, Clearing, Controls, Exchange, Fill, Interface, LimitSet, NodePower,
-            NodePrice, Options, Owner, clear,
+            Award, BranchLimit, Case, Clearing, Controls, Exchange, Fill, Interface, LimitSet,
+            NodePower, NodePrice, Options, Owner, clear,
         },
         contracts, energy_wh, settle,
     },

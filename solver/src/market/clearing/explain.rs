@@ -33,6 +33,8 @@ pub enum Verdict {
     /// Not taken whole although the price would bear it: the unit's own capability is used up, or
     /// what it sold to itself was netted.
     BeyondCapability,
+    /// Of a window: decided with later intervals in view, not by the price of this one.
+    Scheduled,
     /// The dispatch is not an optimum, so the price does not decide.
     Undecided,
 }
@@ -182,7 +184,9 @@ fn order_explained(
             (Direction::Sell, true) => price.q_per_mvarh() - limit,
             (Direction::Buy, true) => -price.q_per_mvarh() - limit,
         };
-        let verdict = if taken >= (1.0 - WHOLE) * quantity {
+        let verdict = if matches!(order.terms.kind, Kind::Window(_)) {
+            Verdict::Scheduled
+        } else if taken >= (1.0 - WHOLE) * quantity {
             Verdict::Taken
         } else if !is_optimal {
             Verdict::Undecided
@@ -389,6 +393,7 @@ fn step_sentences(order: &OrderExplained) -> Vec<String> {
             Verdict::SetsThePrice => "it sets the price here, so that it is taken in part",
             Verdict::OutOfTheMoney => "the price here is worse than that",
             Verdict::BeyondCapability => "the unit can't serve more",
+            Verdict::Scheduled => "decided with later intervals in view",
             Verdict::Undecided => "cut so that limits hold",
         };
         format!(
