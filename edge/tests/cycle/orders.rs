@@ -95,12 +95,12 @@ fn two_who_agree_trade_with_each_other_at_their_price() {
         (deal[0].seller_unit, deal[0].buyer_unit),
         (Some(101), Some(battery.id))
     );
-    // 50 kW for 10 s, halfway between 90 and 100; the solver's last watt may be missing. The wind farm is
-    // behind the bottleneck: either pays half of what the way through it costs.
+    // 50 kW for 10 s, halfway between 90 and 100; the solver's last watt may be missing. With its
+    // agent's offer gone the wind farm congests nothing: either pays half of the way's marginal losses.
     assert!((138..=139).contains(&deal[0].energy_wh), "{deal:?}");
     let price = |node| interval.prices.iter().find(|p| p.node == node).unwrap();
     let spread = price(battery.node).p_per_mwh - price(7).p_per_mwh;
-    assert!(spread > 1.0, "{spread}");
+    assert!((0.1..2.5).contains(&spread), "{spread}, at prices of 50");
     for (price, expected) in [
         (deal[0].seller_price_per_mwh, 95.0 - spread / 2.0),
         (deal[0].buyer_price_per_mwh, 95.0 + spread / 2.0),
