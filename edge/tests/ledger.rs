@@ -127,6 +127,7 @@ fn case(draws: &mut Draws, interval: i64, number: u64) -> Case {
             export_max_w: None,
         }],
         controls: Controls::default(),
+        by_phase: None,
         start: None,
     }
 }
@@ -321,6 +322,7 @@ fn a_network_read_back_clears_as_the_one_whose_switches_were_moved() {
             })
             .collect(),
         controls: Controls::default(),
+        by_phase: None,
         start: None,
     };
     let text = |grid: &Grid| {

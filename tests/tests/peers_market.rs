@@ -95,6 +95,7 @@ fn feeder(seed: u64) -> (Value, Case) {
             export_max_w: None,
         }],
         controls: Controls::default(),
+        by_phase: None,
         start: None,
     };
     for k in 0..rng.random_range(4..10) {
@@ -372,6 +373,7 @@ fn horizon(seed: u64) -> (Vec<Case>, Value) {
                 export_max_w: None,
             }],
             controls: Controls::default(),
+            by_phase: None,
             start: None,
         });
     }

@@ -47,6 +47,7 @@ pub(super) fn case(entry: Entry<'_>) -> Case {
         interface: interface(entry.site, entry.grid),
         // Nothing here moves taps or capacitors.
         controls: Controls::default(),
+        by_phase: None,
         start: Some(entry.estimate.u.clone()),
         units: entry.units,
         orders: entry.orders,

@@ -93,6 +93,7 @@ fn records(
         },
         interface: Vec::new(),
         controls: Controls::default(),
+        by_phase: None,
         start: None,
     };
     let rulebook = Rulebook {

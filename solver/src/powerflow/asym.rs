@@ -34,6 +34,8 @@ pub struct AsymPowerFlow {
     case: Case<Matrix3>,
     /// By rows.
     injections: Injections,
+    /// Constant powers besides the grid's own, by node; none, or of all.
+    powers: Vec<Phases>,
     newton: Option<Box<AsymNewton>>,
     current: Option<Box<ByCurrent>>,
 }
@@ -50,6 +52,7 @@ impl AsymPowerFlow {
         Ok(Self {
             phases,
             injections: Injections::new(grid),
+            powers: Vec::new(),
             case: Case::new(y),
             newton: None,
             current: None,
@@ -71,6 +74,26 @@ impl AsymPowerFlow {
         let mut solution = AsymSolution::default();
         self.run_into(grid, start, options, &mut solution)?;
         Ok(solution)
+    }
+
+    /// The same with constant powers from the phases to ground at each node besides the grid's own, pu of a
+    /// phase's base, generation-positive.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub(crate) fn run_with(
+        &mut self,
+        grid: &Grid,
+        powers: &[Phases],
+        start: Option<&[Phases]>,
+        options: &Options,
+    ) -> Result<AsymSolution, PowerFlowError> {
+        self.powers.clear();
+        self.powers.extend_from_slice(powers);
+        let mut solution = AsymSolution::default();
+        let result = self.run_into(grid, start, options, &mut solution);
+        self.powers.clear();
+        result.map(|()| solution)
     }
 
     /// The same into a solution that is there already: a repeated solve allocates nothing.
@@ -118,7 +141,7 @@ impl AsymPowerFlow {
     }
 
     /// Current entering a branch at an end, pu, in a solution of the last run's grid.
-    pub(super) fn current(
+    pub(crate) fn current(
         &self,
         grid: &Grid,
         solution: &AsymSolution,
@@ -135,6 +158,7 @@ impl AsymPowerFlow {
             case,
             injections,
             phases,
+            powers,
             ..
         } = self;
         phases.follow(grid);
@@ -143,6 +167,7 @@ impl AsymPowerFlow {
             case.revision = Some(grid.revision().clone());
         }
         injections.follow(grid, phases, case.y.pattern.place());
+        injections.add(powers, case.y.pattern.place());
         case.follow_sources(grid, phases.sources.iter().copied(), |_| false);
     }
 

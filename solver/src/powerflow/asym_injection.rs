@@ -140,6 +140,13 @@ impl Injections {
         }
     }
 
+    /// Adds constant powers from the phases to ground.
+    pub(super) fn add(&mut self, powers: &[Phases], place: &[usize]) {
+        for (&row, s) in place.iter().zip(powers) {
+            self.wye.add(row, LoadKind::Power, s);
+        }
+    }
+
     /// Takes over the appliances as they are now; `place` is the row of each node. Allocates
     /// nothing.
     pub(super) fn follow(&mut self, grid: &Grid, phases: &PhaseGrid, place: &[usize]) {

@@ -171,6 +171,7 @@ fn empty_case() -> Case {
         }],
         start: None,
         controls: Controls::default(),
+        by_phase: None,
     }
 }
 
@@ -190,6 +191,7 @@ fn clearing(grid: &Grid, awards: &[(Id, f64)], prices: &[f64], exchange_w: f64) 
     Clearing {
         awards: awards.iter().map(award).collect(),
         prices: grid.node_id.iter().zip(prices).map(price).collect(),
+        phase_prices: Vec::new(),
         exchange: vec![Exchange {
             source: SOURCE,
             node: 0,

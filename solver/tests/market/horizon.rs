@@ -59,6 +59,7 @@ fn hours(prices: &[f64]) -> Vec<Case> {
             export_max_w: None,
         }],
         controls: Controls::default(),
+        by_phase: None,
         start: None,
     };
     prices.iter().map(hour).collect()

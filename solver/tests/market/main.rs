@@ -6,6 +6,7 @@
     reason = "a test that cannot go on should stop where it is"
 )]
 
+mod by_phase;
 mod clearing;
 mod contracts;
 mod discrete;

@@ -95,6 +95,7 @@ fn case(rng: &mut StdRng, network: &Network) -> Case {
             export_max_w: None,
         }],
         controls: Controls::default(),
+        by_phase: None,
         start: None,
     };
     for node in 1..nodes {

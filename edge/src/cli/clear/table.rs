@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use solver::{
     market::{
-        Direction,
-        clearing::{Case, Clearing, Horizon, ResultFile, Status},
+        Direction, Unit,
+        clearing::{Case, Clearing, Horizon, PhaseName, ResultFile, Status},
     },
     network::Id,
 };
@@ -107,7 +107,7 @@ fn units(text: &mut String, case: &Case, clearing: &Clearing) {
         steps.fold(0.0, |sum, step| sum + step.quantity_w as f64 / 1e3)
     };
     for (unit, award) in case.units.iter().zip(&clearing.awards) {
-        let price = clearing.prices.iter().find(|price| price.node == unit.node);
+        let price = price(case, clearing, unit);
         let _ = writeln!(
             text,
             "{:>8}{:>8}{:>12.1}{:>12.1}{:>12.1}{:>12.1}{:>12.4}  {}",
@@ -117,10 +117,27 @@ fn units(text: &mut String, case: &Case, clearing: &Clearing) {
             award.q_var / 1e3,
             asked(unit.id, Direction::Sell),
             asked(unit.id, Direction::Buy),
-            price.map_or(0.0, |price| price.p_per_mwh),
+            price.unwrap_or(0.0),
             unit.participant
         );
     }
+}
+
+/// Price of a unit, at its node or in its phase there.
+fn price(case: &Case, clearing: &Clearing, unit: &Unit) -> Option<f64> {
+    let phases = case.by_phase.iter().flat_map(|of| &of.units);
+    let mut phases = phases.filter(|of| of.unit == unit.id);
+    if let Some(of) = phases.next() {
+        let at = (unit.node, of.phase);
+        let mut prices = clearing.phase_prices.iter();
+        return prices
+            .find(|price| (price.node, price.phase) == at)
+            .map(|price| price.p_per_mwh);
+    }
+    let mut prices = clearing.prices.iter();
+    prices
+        .find(|price| price.node == unit.node)
+        .map(|price| price.p_per_mwh)
 }
 
 /// Intervals as rows; a store's power and energy, or a window's power, as columns.
@@ -156,10 +173,15 @@ fn prices(text: &mut String, result: &ResultFile) {
     );
     for of in &result.price_parts {
         let limits: f64 = of.limits.iter().map(|part| part.p_per_mwh).sum();
+        let place = match of.phase {
+            None => of.node.to_string(),
+            Some(PhaseName::A) => format!("{} a", of.node),
+            Some(PhaseName::B) => format!("{} b", of.node),
+            Some(PhaseName::C) => format!("{} c", of.node),
+        };
         let _ = writeln!(
             text,
-            "{:>8}{:>12.4}{:>12.4}{:>12.4}{:>12.4}{:>14.4}",
-            of.node,
+            "{place:>8}{:>12.4}{:>12.4}{:>12.4}{:>12.4}{:>14.4}",
             of.p_per_mwh(),
             of.energy_per_mwh,
             of.loss_p_per_mwh,

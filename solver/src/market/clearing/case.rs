@@ -113,6 +113,60 @@ impl Controls {
     }
 }
 
+/// A phase.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseName {
+    /// Phase a.
+    A,
+    /// Phase b.
+    B,
+    /// Phase c.
+    C,
+}
+
+impl PhaseName {
+    /// In the order of all that is by phase.
+    pub const ALL: [Self; 3] = [Self::A, Self::B, Self::C];
+}
+
+/// A unit of one phase, to ground.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnitPhase {
+    /// Unit of the case.
+    pub unit: Id,
+    /// Its phase.
+    pub phase: PhaseName,
+}
+
+/// Power of one phase, to ground, that is not in the market; generation-positive.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PhasePower {
+    /// Node.
+    pub node: Id,
+    /// Phase.
+    pub phase: PhaseName,
+    /// Active power, W.
+    pub p_w: f64,
+    /// Reactive power, var.
+    pub q_var: f64,
+}
+
+/// What is not alike in the phases. Units and powers that are not named here are shared alike by the
+/// phases that are live at their node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ByPhase {
+    /// Units of one phase.
+    pub units: Vec<UnitPhase>,
+    /// Powers of one phase, besides the case's `fixed`.
+    pub fixed: Vec<PhasePower>,
+}
+
 /// One interval to clear: everything but the network.
 ///
 /// The appliances of the network are not looked at: what draws or feeds power is in `fixed`
@@ -136,7 +190,12 @@ pub struct Case {
     /// Taps and capacitors that may be moved.
     #[serde(default, skip_serializing_if = "Controls::are_none")]
     pub controls: Controls,
-    /// Where to start: node voltages in pu, in the network's order; none: from a flat start.
+    /// Clear by phase: limits hold for the voltage of each phase to ground and the current of each
+    /// conductor; ratings of transformers for each phase's third.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_phase: Option<ByPhase>,
+    /// Where to start: node voltages in pu, in the network's order (by phase three a node); none: from a
+    /// flat start.
     #[serde(default)]
     #[schemars(with = "Option<Vec<[f64; 2]>>")]
     pub start: Option<Vec<Complex64>>,
@@ -237,6 +296,28 @@ pub enum ClearingError {
         what: &'static str,
         /// The id.
         id: i64,
+    },
+    /// A phase that its node has not, or that is not live there.
+    #[error("{what} is of phase {phase:?}, which is not live at node {node}")]
+    NoPhase {
+        /// What names it.
+        what: String,
+        /// The phase.
+        phase: PhaseName,
+        /// The node.
+        node: Id,
+    },
+    /// What is not done by phase.
+    #[error("{what} cannot be cleared by phase")]
+    NotByPhase {
+        /// What it is.
+        what: &'static str,
+    },
+    /// The network lacks what is needed by phase.
+    #[error("the network cannot be cleared by phase: {reason}")]
+    NoPhases {
+        /// What it lacks.
+        reason: String,
     },
     /// A figure that makes no sense.
     #[error("{what} is {value}; it should be {expected}")]

@@ -7,23 +7,101 @@ use super::{
     AcCheck,
     limits::{LimitRow, On},
     problem::Problem,
-    search::{Physics, Point},
+    search::{Flow, Physics, Point, chunked},
 };
 use crate::{
-    network::{Grid, Id, S_BASE_VA},
-    powerflow::{Flows, flows},
+    network::{Grid, Id, S_BASE_VA, Side},
+    powerflow::{AsymPowerFlow, AsymSolution, flows},
 };
 
-/// Value of a limit in the flows of a power flow, pu.
-fn value(on: On, u: &[Complex64], flows: &Flows, point: &Point) -> f64 {
-    match on {
-        On::UMax(bus) | On::UMin(bus) => u[bus].norm(),
-        On::Current(branch, 0) => flows.branches[branch].i_from,
-        On::Current(branch, _) => flows.branches[branch].i_to,
-        On::Apparent(branch, 0) => flows.branches[branch].s_from.norm(),
-        On::Apparent(branch, _) => flows.branches[branch].s_to.norm(),
-        On::Import(source) => point.source[source].re,
-        On::Export(source) => -point.source[source].re,
+/// What a power flow says of the network, by the tables of the grid itself. By phase, all is by phase.
+struct Seen {
+    /// Current and power at each branch's ends, pu; by phase three an end.
+    ends: Vec<[Vec<(f64, Complex64)>; 2]>,
+    /// What leaves each bus into branches and shunts.
+    leaving: Vec<Complex64>,
+    losses: f64,
+}
+
+impl Seen {
+    fn sym(grid: &Grid, u: &[Complex64]) -> Self {
+        let flows = flows(grid, u);
+        let ends = flows
+            .branches
+            .iter()
+            .map(|of| [vec![(of.i_from, of.s_from)], vec![(of.i_to, of.s_to)]]);
+        Self {
+            ends: ends.collect(),
+            losses: flows.loss().re,
+            leaving: flows.nodes,
+        }
+    }
+
+    fn by_phase(grid: &Grid, flow: &AsymPowerFlow, u: &[Complex64]) -> Self {
+        let solution = AsymSolution {
+            u: chunked(u),
+            ..AsymSolution::default()
+        };
+        let mut leaving = vec![Complex64::ZERO; u.len()];
+        let mut ends = Vec::new();
+        for (k, branch) in grid.branches.iter().enumerate() {
+            ends.push(
+                [(Side::From, branch.from), (Side::To, branch.to)].map(|(side, node)| {
+                    let i = flow.current(grid, &solution, (k, side));
+                    let at = (0..3).map(|p| (3 * node + p, i[p]));
+                    at.map(|(bus, i)| {
+                        let s = u[bus] * i.conj();
+                        leaving[bus] += s;
+                        (i.norm(), s)
+                    })
+                    .collect()
+                }),
+            );
+        }
+        for (node, (u, y)) in solution.u.iter().zip(&flow.phases().y_shunt).enumerate() {
+            let i = y.apply(u);
+            for p in 0..3 {
+                leaving[3 * node + p] += u[p] * i[p].conj();
+            }
+        }
+        // A phase's power is on a third of the base.
+        let losses = leaving.iter().map(|s| s.re).sum::<f64>() / 3.0;
+        Self {
+            ends,
+            leaving,
+            losses,
+        }
+    }
+
+    /// Value of a limit, pu.
+    fn value(&self, problem: &Problem<'_>, on: On, u: &[Complex64], point: &Point) -> f64 {
+        let end = |terminal: usize| {
+            let of = &problem.equations.terminals[terminal];
+            self.ends[of.branch][of.side][of.phase.unwrap_or(0)]
+        };
+        match on {
+            On::UMax(bus) | On::UMin(bus) => u[bus].norm(),
+            On::Current(terminal) => end(terminal).0,
+            On::Apparent(terminal) => end(terminal).1.norm(),
+            On::Import(source) => point.source[source].re,
+            On::Export(source) => -point.source[source].re,
+        }
+    }
+
+    /// Highest loading of a branch's rated current or power at any of its ends.
+    fn loading(&self, grid: &Grid, k: usize) -> Option<f64> {
+        let branch = &grid.branches[k];
+        let mut worst: Option<f64> = None;
+        for (side, end) in self.ends[k].iter().enumerate() {
+            for (i, s) in end {
+                let current = branch.i_max.map(|rated| i / rated[side]);
+                let power = branch.s_max.map(|rated| s.norm() / rated);
+                for loading in [current, power].into_iter().flatten() {
+                    worst = Some(worst.map_or(loading, |of| of.max(loading)));
+                }
+            }
+        }
+        worst
     }
 }
 
@@ -39,13 +117,15 @@ impl Checked {
     /// Of a point whose voltages come from a power flow started flat.
     pub(super) fn of(problem: &Problem<'_>, physics: &Physics, point: &Point) -> Self {
         let grid = &physics.grid;
-        let nodes = grid.node_id.len();
-        let u = &point.u[..nodes];
-        let flows = flows(grid, u);
+        let u = &point.u[..problem.equations.row.len()];
+        let seen = match &physics.flow {
+            Flow::Sym(_) => Seen::sym(grid, u),
+            Flow::ByPhase(flow) => Seen::by_phase(grid, flow, u),
+        };
         let values: Vec<f64> = problem
             .limits
             .iter()
-            .map(|limit| value(limit.on, u, &flows, point))
+            .map(|limit| seen.value(problem, limit.on, u, point))
             .collect();
         let worst = |wanted: bool| {
             let rows = problem.limits.iter().zip(&values);
@@ -53,11 +133,10 @@ impl Checked {
                 .map(|(limit, &value)| limit.excess(value, limit.bound))
                 .fold(0.0, f64::max)
         };
-        let (u_min_pu, u_max_pu) = extremes(grid, u);
-        let rated = grid.branches.iter().zip(&flows.branches);
-        let worst_loading = rated
-            .filter(|(branch, _)| branch.i_max.is_some() || branch.s_max.is_some())
-            .map(|(branch, flow)| (branch.id, flow.loading))
+        let (u_min_pu, u_max_pu) = extremes(problem, u);
+        let loaded = grid.branches.iter().enumerate();
+        let worst_loading = loaded
+            .filter_map(|(k, branch)| Some((branch.id, seen.loading(grid, k)?)))
             .max_by(|a, b| a.1.total_cmp(&b.1));
         let summary = AcCheck {
             u_min_pu,
@@ -65,9 +144,9 @@ impl Checked {
             worst_loading,
             violation_u_pu: worst(true),
             violation_rating: worst(false),
-            power_gap_w: power_gap(problem, point, &flows) * S_BASE_VA,
+            power_gap_w: power_gap(problem, point, &seen.leaving) * S_BASE_VA,
             model_gap_w: 0.0,
-            losses_w: flows.loss().re * S_BASE_VA,
+            losses_w: seen.losses * S_BASE_VA,
         };
         Self { summary, values }
     }
@@ -84,23 +163,41 @@ impl Checked {
 }
 
 /// Lowest and highest voltage of the energised nodes.
-fn extremes(grid: &Grid, u: &[Complex64]) -> ((Id, f64), (Id, f64)) {
-    let at = |k: usize| (grid.node_id[k], u[k].norm());
-    let energised = || (0..u.len()).filter(|&k| grid.energised[k]).map(at);
+fn extremes(problem: &Problem<'_>, u: &[Complex64]) -> ((Id, f64), (Id, f64)) {
+    let equations = &problem.equations;
+    let at = |bus: usize| {
+        let node = problem.grid.node_id[bus / equations.phases];
+        (node, u[bus].norm())
+    };
+    let energised = || {
+        (0..u.len())
+            .filter(|&bus| equations.row[bus].is_some())
+            .map(at)
+    };
     let low = energised().min_by(|a, b| a.1.total_cmp(&b.1));
     let high = energised().max_by(|a, b| a.1.total_cmp(&b.1));
     // A case has a connected source, so at least its node is energised.
     (low.unwrap_or_default(), high.unwrap_or_default())
 }
 
-/// Greatest difference between what is awarded and what the flows carry away from a node, pu.
-fn power_gap(problem: &Problem<'_>, point: &Point, flows: &Flows) -> f64 {
-    let mut awarded = problem.injected_at_nodes(&point.fill, &point.q);
-    for (at, s) in problem.equations.sources.iter().zip(&point.source) {
-        awarded[at.node] += s;
+/// Greatest difference between what is awarded and what the flows carry away from a bus, pu. By phase not
+/// where a source is, whose phases each give what is left.
+fn power_gap(problem: &Problem<'_>, point: &Point, leaving: &[Complex64]) -> f64 {
+    let equations = &problem.equations;
+    let mut awarded = problem.injected_at_buses(&point.fill, &point.q);
+    for (of, s) in problem.sources.iter().zip(&point.source) {
+        for at in &equations.sources[of.at.clone()] {
+            if equations.phases == 1 {
+                awarded[at.node] += s;
+            } else {
+                awarded[at.node] = leaving[at.node];
+            }
+        }
     }
-    let differences = awarded.iter().zip(&flows.nodes).map(|(a, b)| a - b);
-    differences
+    // A phase that is not live is grounded, without voltage.
+    let differences = awarded.iter().zip(leaving).map(|(a, b)| a - b);
+    let most = differences
         .map(|d| d.re.abs().max(d.im.abs()))
-        .fold(0.0, f64::max)
+        .fold(0.0, f64::max);
+    most / equations.phases as f64
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use num_complex::Complex64;
 
 use super::{
-    Award, Binding, Case, Clearing, ClearingError, Exchange, Fill, NodePrice, Options, Status,
-    Tightened,
+    Award, Binding, Case, Clearing, ClearingError, Exchange, Fill, NodePrice, Options, PhaseName,
+    PhasePrice, Status, Tightened,
     check::Checked,
     discrete,
     limits::On,
@@ -72,7 +72,7 @@ pub(super) fn clear_in_place(
     near: Option<&Clearing>,
 ) -> Result<Clearing, ClearingError> {
     let mut problem = Problem::new(grid, case)?;
-    let mut physics = Physics::new(grid);
+    let mut physics = Physics::new(grid, case)?;
     let started = near.and_then(|near| point_near(&problem, &mut physics, near));
     let mut search = match started {
         Some((point, prices)) => Search::new(&mut problem, &mut physics, point, prices),
@@ -83,7 +83,12 @@ pub(super) fn clear_in_place(
             let prices = prices_everywhere(&problem, problem.sources[0].import);
             let fill = at_prices(&problem, &prices);
             let q = vec![0.0; problem.units.len()];
-            let eager = physics.point(&problem, fill, q, Some(&idle.u[..grid.node_id.len()]));
+            let eager = physics.point(
+                &problem,
+                fill,
+                q,
+                Some(&idle.u[..problem.equations.row.len()]),
+            );
             let mut search = Search::new(&mut problem, &mut physics, idle, prices);
             if let Ok(eager) = eager {
                 search.consider(eager);
@@ -128,6 +133,10 @@ pub(super) fn clear_in_place(
         // The multipliers are those of a penalty, not of anybody's price.
         let most = search.problem.price_scale;
         for at in &mut clearing.prices {
+            at.p_per_mwh = at.p_per_mwh.clamp(-most, most);
+            at.q_per_mvarh = at.q_per_mvarh.clamp(-most, most);
+        }
+        for at in &mut clearing.phase_prices {
             at.p_per_mwh = at.p_per_mwh.clamp(-most, most);
             at.q_per_mvarh = at.q_per_mvarh.clamp(-most, most);
         }
@@ -200,13 +209,14 @@ fn point_near(
     physics: &mut Physics,
     near: &Clearing,
 ) -> Option<(Point, Vec<Complex64>)> {
-    if near.prices.len() != problem.equations.row.len() {
+    if near.u.len() != problem.equations.row.len() {
         return None;
     }
     let mut row = vec![Complex64::ZERO; problem.equations.rows];
-    for (at, price) in problem.equations.row.iter().zip(&near.prices) {
-        if let Some(at) = *at {
-            row[at] = Complex64::new(price.p_per_mwh, -price.q_per_mvarh);
+    let share = 1.0 / problem.equations.phases as f64;
+    for (node, price) in near.prices.iter().enumerate() {
+        for at in problem.equations.rows_of(node) {
+            row[at] = Complex64::new(price.p_per_mwh, -price.q_per_mvarh) * share;
         }
     }
     let fill = at_prices(problem, &row);
@@ -224,7 +234,7 @@ fn point_near(
 fn prices_everywhere(problem: &Problem<'_>, price: f64) -> Vec<Complex64> {
     let mut row = vec![Complex64::ZERO; problem.equations.rows];
     for &at in problem.equations.row.iter().flatten() {
-        row[at] = Complex64::new(price, 0.0);
+        row[at] = Complex64::new(price / problem.equations.phases as f64, 0.0);
     }
     row
 }
@@ -233,7 +243,7 @@ fn prices_everywhere(problem: &Problem<'_>, price: f64) -> Vec<Complex64> {
 fn at_prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<f64> {
     let undecided = 1e-3 * problem.price_scale;
     let taken = |block: &Block| {
-        let worth = (row[block.row] * block.direction()).re;
+        let worth = (block.at.price(row) * block.direction()).re;
         let share = 0.5 * ((worth - block.cost()) / undecided).clamp(-1.0, 1.0) + 0.5;
         share * block.cap
     };
@@ -295,10 +305,12 @@ fn tighten(
         let by = limit.excess(checked.values[k], limit.bound) * limit.norm;
         limit.tightening += by;
         let by = by * limit.si;
-        match tightened.iter_mut().find(|of| of.limit == limit.limit) {
+        let same = |of: &&mut Tightened| (of.limit, of.phase) == (limit.limit, limit.phase);
+        match tightened.iter_mut().find(same) {
             Some(of) => of.by += by,
             None => tightened.push(Tightened {
                 limit: limit.limit,
+                phase: limit.phase,
                 by,
             }),
         }
@@ -352,6 +364,7 @@ fn binding(search: &Search<'_, '_>, checked: &Checked, k: usize) -> Binding {
     let limit = &search.problem.limits[k];
     Binding {
         limit: limit.limit,
+        phase: limit.phase,
         bound: limit.bound * limit.si,
         value: checked.values[k] * limit.si,
         shadow_price_per_h: search.shadow[k] / (limit.norm * limit.si),
@@ -376,6 +389,7 @@ fn result(
         fills: fills(problem.case, &quantities),
         exchange: exchange(search, &point.source),
         prices: prices(problem, &search.multipliers.row),
+        phase_prices: phase_prices(problem, &search.multipliers.row),
         binding: bindings(search, &found.checked, options),
         cost_per_h: point.cost,
         ac_check,
@@ -476,7 +490,10 @@ fn exchange(search: &Search<'_, '_>, source: &[Complex64]) -> Vec<Exchange> {
             .position(|of| of.interface == index)?;
         Some(Exchange {
             source: interface.source,
-            node: problem.grid.node_id[problem.equations.sources[k].node],
+            node: {
+                let bus = problem.equations.sources[problem.sources[k].at.start].node;
+                problem.grid.node_id[bus / problem.equations.phases]
+            },
             p_w: source[k].re * S_BASE_VA,
             q_var: source[k].im * S_BASE_VA,
             price_per_mwh: marginal_price(search, k),
@@ -489,10 +506,14 @@ fn exchange(search: &Search<'_, '_>, source: &[Complex64]) -> Vec<Exchange> {
 /// own balance and limits make of it.
 fn marginal_price(search: &Search<'_, '_>, k: usize) -> f64 {
     let problem = &*search.problem;
-    let at = problem.equations.sources[k];
     let row = &search.multipliers.row;
-    let node = problem.equations.row[at.node].map_or(0.0, |node| row[node].re);
-    let own = at.own.map_or(0.0, |own| row[own].re);
+    // One more MWh from all phases alike.
+    let each = problem.sources[k].at.clone().map(|k| {
+        let at = problem.equations.sources[k];
+        let node = problem.equations.row[at.node].map_or(0.0, |node| row[node].re);
+        node - at.own.map_or(0.0, |own| row[own].re)
+    });
+    let price: f64 = each.sum();
     let shadows = problem.limits.iter().zip(&search.shadow);
     let limits = shadows.map(|(limit, shadow)| match limit.on {
         On::Import(of) if of == k => shadow / limit.norm,
@@ -501,15 +522,16 @@ fn marginal_price(search: &Search<'_, '_>, k: usize) -> f64 {
     });
     let SourcePrice { import, export, .. } = problem.sources[k];
     // An interior-point solution is a hair outside or inside of its bounds.
-    (node - own - limits.sum::<f64>()).clamp(export, import)
+    (price - limits.sum::<f64>()).clamp(export, import)
 }
 
 fn prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<NodePrice> {
     // S_BASE is 1 MVA, so that a multiplier per pu and h is a price per MWh.
-    let nodes = problem.grid.node_id.iter().zip(&problem.equations.row);
+    let nodes = problem.grid.node_id.iter().enumerate();
     nodes
-        .map(|(&node, at)| {
-            let price = at.map_or(Complex64::ZERO, |at| row[at]);
+        .map(|(k, &node)| {
+            let at = problem.place(k);
+            let price = at.map_or(Complex64::ZERO, |at| at.price(row));
             NodePrice {
                 node,
                 p_per_mwh: price.re,
@@ -517,6 +539,23 @@ fn prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<NodePrice> {
             }
         })
         .collect()
+}
+
+/// Of each live phase; nothing where the clearing is not by phase.
+fn phase_prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<PhasePrice> {
+    let phases = problem.equations.phases;
+    if phases == 1 {
+        return Vec::new();
+    }
+    let buses = problem.equations.row.iter().enumerate();
+    let live = buses.filter_map(|(bus, at)| Some((bus, row[(*at)?] * phases as f64)));
+    live.map(|(bus, price)| PhasePrice {
+        node: problem.grid.node_id[bus / phases],
+        phase: PhaseName::ALL[bus % phases],
+        p_per_mwh: price.re,
+        q_per_mvarh: -price.im,
+    })
+    .collect()
 }
 
 /// Limits whose relief by 1 % (voltages: by 0.01 pu) is worth more than the search leaves out, dearest

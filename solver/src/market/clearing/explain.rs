@@ -138,7 +138,13 @@ pub fn explain(
 ) -> Option<Explanation> {
     let of = case.units.iter().find(|of| of.id == unit)?;
     let award = *clearing.awards.iter().find(|award| award.unit == unit)?;
-    let price = parts.iter().find(|price| price.node == of.node)?.clone();
+    let phases = case.by_phase.iter().flat_map(|by| &by.units);
+    let phase = phases
+        .filter(|by| by.unit == unit)
+        .map(|by| by.phase)
+        .next();
+    let at = |price: &&PriceParts| (price.node, price.phase) == (of.node, phase);
+    let price = parts.iter().find(at)?.clone();
     let is_optimal = clearing.status == Status::Optimal;
     let orders: Vec<OrderExplained> = case
         .orders
@@ -217,7 +223,8 @@ fn limits(clearing: &Clearing, price: &PriceParts, names: &Names) -> Vec<LimitEx
     let bindings = clearing.binding.iter();
     let mut explained: Vec<LimitExplained> = bindings
         .map(|binding| {
-            let part = price.limits.iter().find(|part| part.limit == binding.limit);
+            let part = (price.limits.iter())
+                .find(|part| (part.limit, part.phase) == (binding.limit, binding.phase));
             let p_per_mwh = part.map_or(0.0, |part| part.p_per_mwh);
             let mut behind = names.behind.iter();
             LimitExplained {

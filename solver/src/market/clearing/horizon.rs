@@ -99,6 +99,10 @@ pub fn clear_horizon(
             expected: "1 to 96",
         });
     }
+    if cases.iter().any(|case| case.by_phase.is_some()) {
+        let what = "a horizon";
+        return Err(ClearingError::NotByPhase { what });
+    }
     // All are checked, whether or not the budget reaches that far.
     let found = Search::new(grid, cases, options, options.horizon_programmes)?.run()?;
     if let Some(found) = found {

@@ -2,7 +2,7 @@
 
 use num_complex::Complex64;
 
-use super::{Case, ClearingError, Limit, physics::Equations, problem::SourcePrice};
+use super::{Case, ClearingError, Limit, PhaseName, physics::Equations, problem::SourcePrice};
 use crate::network::{Grid, Id, S_BASE_VA, Side};
 
 /// A bound below this (pu) is no yardstick for its own excess.
@@ -15,10 +15,10 @@ pub(super) enum On {
     UMax(usize),
     /// Lowest voltage of a bus.
     UMin(usize),
-    /// Current of a link at an end.
-    Current(usize, usize),
-    /// Apparent power of a link at an end.
-    Apparent(usize, usize),
+    /// Current of a branch at a terminal.
+    Current(usize),
+    /// Apparent power of a branch at a terminal.
+    Apparent(usize),
     /// Power from a source.
     Import(usize),
     /// Power to a source.
@@ -29,6 +29,8 @@ pub(super) enum On {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LimitRow {
     pub(super) limit: Limit,
+    /// By phase: which, of voltages and ratings.
+    pub(super) phase: Option<PhaseName>,
     pub(super) on: On,
     /// As given.
     pub(super) bound: f64,
@@ -55,6 +57,7 @@ impl LimitRow {
         Self {
             weight,
             limit,
+            phase: None,
             on,
             bound,
             tightening: 0.0,
@@ -65,6 +68,12 @@ impl LimitRow {
             },
             si,
         }
+    }
+
+    /// Of a phase, by its index.
+    fn of_phase(mut self, phase: Option<usize>) -> Self {
+        self.phase = phase.map(|p| PhaseName::ALL[p]);
+        self
     }
 
     pub(super) fn is_voltage(&self) -> bool {
@@ -87,8 +96,8 @@ impl LimitRow {
     ) -> f64 {
         match self.on {
             On::UMax(bus) | On::UMin(bus) => u[bus].norm(),
-            On::Current(link, end) => equations.links[link].current(end, u).norm(),
-            On::Apparent(link, end) => equations.links[link].power(end, u).norm(),
+            On::Current(terminal) => equations.current(terminal, u).norm(),
+            On::Apparent(terminal) => equations.power(terminal, u).norm(),
             On::Import(k) => source[k].re,
             On::Export(k) => -source[k].re,
         }
@@ -159,24 +168,22 @@ fn voltage_rows(
         of[node] = (own.u_min_pu, own.u_max_pu);
     }
     let mut rows = Vec::new();
-    for (bus, (u_min, u_max)) in of.into_iter().enumerate() {
-        let node = grid.node_id[bus];
+    for (k, (u_min, u_max)) in of.into_iter().enumerate() {
+        let node = grid.node_id[k];
         for bound in [u_min, u_max] {
             check(|| format!("voltage limit at node {node}"), bound)?;
         }
-        if equations.variable[bus].is_some() {
-            rows.push(LimitRow::new(
-                Limit::UMin { node },
-                On::UMin(bus),
-                u_min,
-                1.0,
-            ));
-            rows.push(LimitRow::new(
-                Limit::UMax { node },
-                On::UMax(bus),
-                u_max,
-                1.0,
-            ));
+        for bus in equations.buses_of(k) {
+            if equations.variable[bus].is_none() {
+                continue;
+            }
+            let phase = (equations.phases > 1).then(|| bus % equations.phases);
+            for (limit, on, bound) in [
+                (Limit::UMin { node }, On::UMin(bus), u_min),
+                (Limit::UMax { node }, On::UMax(bus), u_max),
+            ] {
+                rows.push(LimitRow::new(limit, on, bound, 1.0).of_phase(phase));
+            }
         }
     }
     Ok(rows)
@@ -207,25 +214,31 @@ fn branch_rows(
             return Err(ClearingError::UnknownBranch { branch });
         }
     }
-    for (k, of) in grid.branches.iter().enumerate() {
-        let branch = of.id;
-        let loading = loading[k].unwrap_or(1.0);
-        for (end, side) in [Side::From, Side::To].into_iter().enumerate() {
-            let node = equations.links[k].bus[end];
-            if equations.links[k].row[end].is_none() {
-                continue;
-            }
-            if let Some(rated) = of.i_max {
-                let base_a = S_BASE_VA / (3f64.sqrt() * grid.u_rated[node]);
-                let limit = Limit::Current { branch, side };
-                let bound = rated[end] * loading;
-                rows.push(LimitRow::new(limit, On::Current(k, end), bound, base_a));
-            }
-            if let Some(rated) = of.s_max {
-                let limit = Limit::Apparent { branch, side };
-                let bound = rated * loading;
-                rows.push(LimitRow::new(limit, On::Apparent(k, end), bound, S_BASE_VA));
-            }
+    for (k, terminal) in equations.terminals.iter().enumerate() {
+        let of = &grid.branches[terminal.branch];
+        let (branch, loading) = (of.id, loading[terminal.branch].unwrap_or(1.0));
+        let (link, end) = terminal.ends[0];
+        if equations.links[link].row[end].is_none() {
+            continue;
+        }
+        let side = [Side::From, Side::To][terminal.side];
+        if let Some(rated) = of.i_max {
+            let node = terminal.bus / equations.phases;
+            let base_a = S_BASE_VA / (3f64.sqrt() * grid.u_rated[node]);
+            let limit = Limit::Current { branch, side };
+            let row = LimitRow::new(
+                limit,
+                On::Current(k),
+                rated[terminal.side] * loading,
+                base_a,
+            );
+            rows.push(row.of_phase(terminal.phase));
+        }
+        if let Some(rated) = of.s_max {
+            let limit = Limit::Apparent { branch, side };
+            let si = S_BASE_VA / equations.phases as f64;
+            let row = LimitRow::new(limit, On::Apparent(k), rated * loading, si);
+            rows.push(row.of_phase(terminal.phase));
         }
     }
     Ok(())
@@ -257,7 +270,7 @@ mod tests {
         for (limit, on, bound, target, beyond) in [
             (Limit::UMin { node }, On::UMin(0), 0.95, 0.96, 0.94),
             (Limit::UMax { node }, On::UMax(0), 1.05, 1.04, 1.06),
-            (current, On::Current(0, 0), 2.0, 1.99, 2.02),
+            (current, On::Current(0), 2.0, 1.99, 2.02),
         ] {
             let mut row = LimitRow::new(limit, on, bound, 1.0);
             row.tightening = 0.01;

@@ -109,7 +109,7 @@ impl<'a> Interval<'a> {
         };
         let mut sources = Vec::new();
         for (k, s) in powers.iter().enumerate() {
-            let gradient = adjoint.of_source(k);
+            let gradient = adjoint.of_source(&problem.sources[k]);
             sources.push((s.re, adjoint.by_load(&gradient)));
         }
         let mut limits = Vec::new();
@@ -122,7 +122,7 @@ impl<'a> Interval<'a> {
                 NEAR_RATING
             };
             if excess > near {
-                let gradient = adjoint.of_limit(limit.on);
+                let gradient = adjoint.of_limit(limit.on, &problem.sources);
                 let answer = adjoint.by_load(&gradient).into_iter();
                 let answer = answer.map(|d| {
                     if d.norm() < LEAST_ANSWER {
@@ -195,7 +195,8 @@ impl<'a> Interval<'a> {
 
 /// Balance of a node, if it is energised.
 fn row(problem: &Problem<'_>, node: Id) -> Option<usize> {
-    problem.equations.row[problem.grid.index_of_node(node)?]
+    let node = problem.grid.index_of_node(node)?;
+    problem.equations.rows_of(node).next()
 }
 
 /// Where each variable is, and the rows as they grow.
@@ -265,7 +266,7 @@ impl<'a, 'b> Programme<'a, 'b> {
         let blocks = of.problem.blocks.iter().enumerate();
         let mut injections: Vec<(usize, usize, f64)> = blocks
             .filter(|(_, block)| !block.reactive)
-            .map(|(k, block)| (self.first[t] + k, block.row, block.sign))
+            .map(|(k, block)| (self.first[t] + k, block.at.rows().start, block.sign))
             .collect();
         for (k, store) in self.at.stores.iter().enumerate() {
             let Some(row) = of.row(store.node) else {

@@ -10,7 +10,9 @@
 //!
 //! Case and result are SI and generation-positive; inside all is per unit.
 
+mod by_phase;
 mod case;
+mod case_checks;
 mod check;
 mod clear;
 mod discrete;
@@ -20,6 +22,7 @@ mod horizon;
 mod limits;
 mod look_ahead;
 mod physics;
+mod place;
 mod price;
 mod problem;
 mod programme;
@@ -30,8 +33,8 @@ mod search;
 mod sensitivity;
 
 pub use case::{
-    BranchLimit, Case, ClearingError, Controls, Interface, LimitSet, NodeLimit, NodePower, Options,
-    Owner,
+    BranchLimit, ByPhase, Case, ClearingError, Controls, Interface, LimitSet, NodeLimit, NodePower,
+    Options, Owner, PhaseName, PhasePower, UnitPhase,
 };
 pub use clear::clear;
 pub use explain::{
@@ -41,6 +44,6 @@ pub use file::{CaseFile, CaseType, FileVersion, ResultFile, ResultType};
 pub use horizon::{Horizon, MOST_INTERVALS, StoreSchedule, WindowSchedule, clear_horizon};
 pub use price::{LimitPart, PriceParts, price_parts};
 pub use result::{
-    AcCheck, Award, Binding, Clearing, Exchange, Fill, Limit, NodePrice, Position, Status,
-    Tightened,
+    AcCheck, Award, Binding, Clearing, Exchange, Fill, Limit, NodePrice, PhasePrice, Position,
+    Status, Tightened,
 };

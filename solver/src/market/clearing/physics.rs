@@ -1,13 +1,15 @@
 //! The network's equations in rectangular voltages: branch-end currents are linear, powers exactly
 //! quadratic, so their linearisation and their curvature are exact too.
 
+use std::ops::Range;
+
 use num_complex::Complex64;
 
 use crate::network::Grid;
 
 /// Above this admittance (pu) the node behind a source is as good as the ideal voltage itself, and
 /// a step of its voltage would lose all digits of the source's power.
-const IDEAL_ADMITTANCE: f64 = 1e6;
+pub(super) const IDEAL_ADMITTANCE: f64 = 1e6;
 
 /// A two-port between two buses, or between a bus and earth (then the mutual terms are nothing).
 #[derive(Clone, Debug)]
@@ -60,52 +62,101 @@ pub(super) struct SourceAt {
     pub(super) own: Option<usize>,
 }
 
-/// Buses, balances and links of a network. Buses are its nodes, then the ideal voltages of sources
-/// behind an impedance.
+/// Where a branch's current is looked at: one of its ends, by phase one conductor there.
+#[derive(Clone, Debug)]
+pub(super) struct Terminal {
+    /// Index into the grid's branches.
+    pub(super) branch: usize,
+    /// 0 at its from side, 1 at its to side.
+    pub(super) side: usize,
+    /// By phase: which.
+    pub(super) phase: Option<usize>,
+    pub(super) bus: usize,
+    /// Link and end of all that flows in there.
+    pub(super) ends: Vec<(usize, usize)>,
+}
+
+/// Buses, balances and links of a network. Buses are its nodes, by phase its nodes' phases, then the ideal
+/// voltages of sources behind an impedance.
 #[derive(Clone, Debug)]
 pub(super) struct Equations {
+    /// Buses of a node: 1, or by phase 3. A phase's power is per unit on that part of the base.
+    pub(super) phases: usize,
     /// Voltages of buses that are not variables; nothing at the others.
     pub(super) held: Vec<Option<Complex64>>,
     /// Variable of each bus; real part at twice this, imaginary part after it.
     pub(super) variable: Vec<Option<usize>>,
     /// Number of voltage variables (complex).
     pub(super) variables: usize,
-    /// Balance of each node that is energised.
+    /// Balance of each bus of a node that is energised.
     pub(super) row: Vec<Option<usize>>,
     /// Number of balances (complex).
     pub(super) rows: usize,
-    /// Links; the branches come first, in the grid's order.
     pub(super) links: Vec<Link>,
-    /// Connected sources.
+    /// Links that are one element together.
+    pub(super) elements: Vec<Range<usize>>,
+    /// In the order of branches, sides and phases.
+    pub(super) terminals: Vec<Terminal>,
+    /// Connected sources, by phase each phase of them.
     pub(super) sources: Vec<SourceAt>,
 }
 
 impl Equations {
     pub(super) fn new(grid: &Grid) -> Self {
-        let nodes = grid.node_id.len();
-        let mut row = vec![None; nodes];
+        let mut equations = Self::empty(1, grid.energised.iter().copied());
+        equations.add_branches(grid);
+        equations.add_sources(grid);
+        equations.elements = (0..equations.links.len()).map(|k| k..k + 1).collect();
+        equations.number_variables();
+        equations
+    }
+
+    /// Balances of the buses of nodes that are live.
+    pub(super) fn empty(phases: usize, live: impl Iterator<Item = bool>) -> Self {
         let mut rows = 0;
-        for node in (0..nodes).filter(|&node| grid.energised[node]) {
-            row[node] = Some(rows);
-            rows += 1;
-        }
-        let mut equations = Self {
-            held: vec![None; nodes],
+        let numbered = live.map(|live| {
+            rows += usize::from(live);
+            live.then(|| rows - 1)
+        });
+        let row: Vec<Option<usize>> = numbered.collect();
+        Self {
+            phases,
+            held: vec![None; row.len()],
             variable: Vec::new(),
             variables: 0,
             row,
             rows,
             links: Vec::new(),
+            elements: Vec::new(),
+            terminals: Vec::new(),
             sources: Vec::new(),
-        };
-        equations.add_branches(grid);
-        equations.add_sources(grid);
-        equations.number_variables();
-        equations
+        }
+    }
+
+    /// Current into a branch at a terminal.
+    pub(super) fn current(&self, terminal: usize, u: &[Complex64]) -> Complex64 {
+        let ends = self.terminals[terminal].ends.iter();
+        ends.map(|&(link, end)| self.links[link].current(end, u))
+            .sum()
+    }
+
+    /// Power into a branch at a terminal.
+    pub(super) fn power(&self, terminal: usize, u: &[Complex64]) -> Complex64 {
+        u[self.terminals[terminal].bus] * self.current(terminal, u).conj()
+    }
+
+    /// Buses of a node.
+    pub(super) fn buses_of(&self, node: usize) -> Range<usize> {
+        self.phases * node..self.phases * (node + 1)
+    }
+
+    /// Balances of a node.
+    pub(super) fn rows_of(&self, node: usize) -> impl Iterator<Item = usize> {
+        self.row[self.buses_of(node)].iter().copied().flatten()
     }
 
     fn add_branches(&mut self, grid: &Grid) {
-        for branch in &grid.branches {
+        for (k, branch) in grid.branches.iter().enumerate() {
             let ends = [
                 (branch.from, branch.from_closed),
                 (branch.to, branch.to_closed),
@@ -115,6 +166,15 @@ impl Equations {
                 row: ends.map(|(node, closed)| self.row[node].filter(|_| closed)),
                 y: [[branch.yff, branch.yft], [branch.ytf, branch.ytt]],
             });
+            for side in 0..2 {
+                self.terminals.push(Terminal {
+                    branch: k,
+                    side,
+                    phase: None,
+                    bus: self.links[k].bus[side],
+                    ends: vec![(k, side)],
+                });
+            }
         }
         for (node, &y) in grid.y_shunt.iter().enumerate() {
             if y != Complex64::ZERO {
@@ -151,7 +211,7 @@ impl Equations {
         }
     }
 
-    fn number_variables(&mut self) {
+    pub(super) fn number_variables(&mut self) {
         self.variable = vec![None; self.held.len()];
         for (node, row) in self.row.iter().enumerate() {
             if row.is_some() && self.held[node].is_none() {

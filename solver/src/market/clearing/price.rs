@@ -12,9 +12,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Case, Clearing, ClearingError, Limit,
+    Binding, Case, Clearing, ClearingError, Limit, PhaseName,
     discrete::positioned,
     limits::LimitRow,
+    place::Place,
     problem::{Problem, SourcePrice},
     sensitivity::{Adjoint, Gradient},
 };
@@ -26,6 +27,9 @@ use crate::network::{Grid, Id};
 pub struct LimitPart {
     /// Which limit.
     pub limit: Limit,
+    /// By phase: of which, if it is of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<PhaseName>,
     /// Of the price of active power, currency per MWh.
     pub p_per_mwh: f64,
     /// Of the price of reactive power, currency per Mvarh.
@@ -38,6 +42,9 @@ pub struct LimitPart {
 pub struct PriceParts {
     /// Node.
     pub node: Id,
+    /// By phase: of power in this one; none: shared alike by the node's phases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<PhaseName>,
     /// Energy: its price at the sources, of active power, currency per MWh. Reactive power costs
     /// nothing there.
     pub energy_per_mwh: f64,
@@ -70,7 +77,8 @@ impl PriceParts {
     }
 }
 
-/// What each node's prices are made of, in the network's order; nothing at nodes without voltage.
+/// What each node's prices are made of, in the network's order; nothing at nodes without voltage. By phase
+/// after them what each phase's are made of, as in [`Clearing::phase_prices`].
 ///
 /// # Errors
 /// The case contradicts itself or the network: it is not the one that was cleared.
@@ -93,56 +101,104 @@ pub fn price_parts(
             adjoint.by_load(&gradient)
         })
     };
-    let served: Vec<Vec<Complex64>> = (0..equations.sources.len())
-        .map(|k| by_load(&|adjoint| adjoint.of_source(k)))
+    let served: Vec<Vec<Complex64>> = (problem.sources.iter())
+        .map(|of| by_load(&|adjoint| adjoint.of_source(of)))
         .collect();
     let source_price = source_prices(&problem, clearing);
-    let limits: Vec<(Limit, Vec<Complex64>)> = clearing
+    let limits: Vec<(&Binding, Vec<Complex64>)> = clearing
         .binding
         .iter()
         .filter_map(|of| {
-            let row: &LimitRow = problem.limits.iter().find(|row| row.limit == of.limit)?;
+            let same = |row: &&LimitRow| (row.limit, row.phase) == (of.limit, of.phase);
+            let row = problem.limits.iter().find(same)?;
             // Per pu of the limit's value.
             let shadow = of.shadow_price_per_h * row.si;
-            let answer = by_load(&|adjoint| adjoint.of_limit(row.on));
-            Some((of.limit, answer.into_iter().map(|d| d * shadow).collect()))
+            let answer = by_load(&|adjoint| adjoint.of_limit(row.on, &problem.sources));
+            Some((of, answer.into_iter().map(|d| d * shadow).collect()))
         })
         .collect();
-    let nodes = clearing.prices.iter().zip(&equations.row);
-    let parts = nodes.map(|(price, row)| {
-        let Some(row) = *row else {
-            return nothing(price.node);
-        };
-        let share: f64 = served.iter().map(|of| of[row].re).sum();
-        let paid = served.iter().zip(&source_price);
-        let paid: Complex64 = paid.map(|(of, price)| of[row] * price).sum();
-        // Sources serve a little more or less than the load; the energy part is the load's.
-        let energy = if share.abs() > f64::EPSILON {
-            paid.re / share
-        } else {
-            0.0
-        };
-        let mut parts = PriceParts {
-            node: price.node,
-            energy_per_mwh: energy,
-            loss_p_per_mwh: paid.re - energy,
-            loss_q_per_mvarh: paid.im,
-            limits: limits
-                .iter()
-                .map(|(limit, answer)| LimitPart {
-                    limit: *limit,
-                    p_per_mwh: answer[row].re,
-                    q_per_mvarh: answer[row].im,
-                })
-                .collect(),
-            rest_p_per_mwh: 0.0,
-            rest_q_per_mvarh: 0.0,
-        };
-        parts.rest_p_per_mwh = price.p_per_mwh - parts.p_per_mwh();
-        parts.rest_q_per_mvarh = price.q_per_mvarh - parts.q_per_mvarh();
-        parts
-    });
+    let parts = priced(&problem, clearing).map(
+        |Priced {
+             node,
+             phase,
+             p,
+             q,
+             at,
+         }| {
+            let Some(at) = at else {
+                return nothing(node);
+            };
+            let share: f64 = served.iter().map(|of| at.price(of).re).sum();
+            let paid = served.iter().zip(&source_price);
+            let paid: Complex64 = paid.map(|(of, price)| at.price(of) * price).sum();
+            // Sources serve a little more or less than the load; the energy part is the load's.
+            let energy = if share.abs() > f64::EPSILON {
+                paid.re / share
+            } else {
+                0.0
+            };
+            let mut parts = PriceParts {
+                node,
+                phase,
+                energy_per_mwh: energy,
+                loss_p_per_mwh: paid.re - energy,
+                loss_q_per_mvarh: paid.im,
+                limits: limits
+                    .iter()
+                    .map(|(of, answer)| {
+                        let price = at.price(answer);
+                        LimitPart {
+                            limit: of.limit,
+                            phase: of.phase,
+                            p_per_mwh: price.re,
+                            q_per_mvarh: price.im,
+                        }
+                    })
+                    .collect(),
+                rest_p_per_mwh: 0.0,
+                rest_q_per_mvarh: 0.0,
+            };
+            parts.rest_p_per_mwh = p - parts.p_per_mwh();
+            parts.rest_q_per_mvarh = q - parts.q_per_mvarh();
+            parts
+        },
+    );
     Ok(parts.collect())
+}
+
+/// A price, and where it is one.
+struct Priced {
+    node: Id,
+    phase: Option<PhaseName>,
+    p: f64,
+    q: f64,
+    at: Option<Place>,
+}
+
+/// Prices of nodes, then of phases.
+fn priced<'a>(
+    problem: &'a Problem<'_>,
+    clearing: &'a Clearing,
+) -> impl Iterator<Item = Priced> + use<'a> {
+    let nodes = clearing.prices.iter().enumerate();
+    let nodes = nodes.map(|(k, of)| Priced {
+        node: of.node,
+        phase: None,
+        p: of.p_per_mwh,
+        q: of.q_per_mvarh,
+        at: problem.place(k),
+    });
+    let phases = clearing.phase_prices.iter().map(|of| {
+        let node = problem.grid.index_of_node(of.node);
+        Priced {
+            node: of.node,
+            phase: Some(of.phase),
+            p: of.p_per_mwh,
+            q: of.q_per_mvarh,
+            at: node.and_then(|node| Place::new(&problem.equations, node, Some(of.phase as usize))),
+        }
+    });
+    nodes.chain(phases)
 }
 
 /// What one more MWh from each source costs.
@@ -160,6 +216,7 @@ fn source_prices(problem: &Problem<'_>, clearing: &Clearing) -> Vec<f64> {
 fn nothing(node: Id) -> PriceParts {
     PriceParts {
         node,
+        phase: None,
         energy_per_mwh: 0.0,
         loss_p_per_mwh: 0.0,
         loss_q_per_mvarh: 0.0,

@@ -1,17 +1,22 @@
 //! A case against its network, checked and per unit: what the convex programme is written from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use num_complex::Complex64;
 
 use super::{
-    Case, ClearingError,
+    Case, ClearingError, PhaseName,
+    case_checks::{bad, check_case, unique},
     limits::{LimitRow, limit_rows},
     physics::Equations,
+    place::Place,
 };
 use crate::{
-    market::{Direction, Kind, Order, Price, Unit},
-    network::{Grid, Id, S_BASE_VA},
+    market::{Direction, Kind, Order, Price},
+    network::{Grid, Id, PhaseGrid, S_BASE_VA},
 };
 
 /// Steps of one direction and price at one place: they are worth the same, so they are one
@@ -19,8 +24,7 @@ use crate::{
 /// ties). A unit whose reactive power takes from its active power has blocks of its own.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
-    /// Balance.
-    pub(super) row: usize,
+    pub(super) at: Place,
     /// Index into [`Problem::units`], for a unit with blocks of its own.
     pub(super) unit: Option<usize>,
     /// Whether it is of reactive power.
@@ -61,8 +65,7 @@ impl Block {
 pub(super) struct UnitAt {
     /// Index into the case's units.
     pub(super) index: usize,
-    /// Balance.
-    pub(super) row: usize,
+    pub(super) at: Place,
     /// Reactive power that is free, either sign, pu.
     pub(super) q_max: f64,
     /// Apparent power, pu.
@@ -75,17 +78,18 @@ pub(super) struct UnitAt {
 /// each can do. A unit whose reactive power takes from its active power has it for itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reactive {
-    /// Balance.
-    pub(super) row: usize,
+    pub(super) at: Place,
     /// Either sign, pu.
     pub(super) most: f64,
 }
 
 /// Prices at a source.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SourcePrice {
     /// Index into the case's interfaces.
     pub(super) interface: usize,
+    /// Its places in the equations: its phases.
+    pub(super) at: Range<usize>,
     /// Currency per MWh.
     pub(super) import: f64,
     /// Currency per MWh.
@@ -105,7 +109,7 @@ pub(super) struct Problem<'a> {
     pub(super) reactive: Vec<Reactive>,
     /// By place, direction and price.
     pub(super) blocks: Vec<Block>,
-    /// As `equations.sources`.
+    /// In the order of `equations.sources`.
     pub(super) sources: Vec<SourcePrice>,
     pub(super) limits: Vec<LimitRow>,
     /// Typical price, currency per MWh: scale of penalties and of what counts as little.
@@ -115,14 +119,27 @@ pub(super) struct Problem<'a> {
 impl<'a> Problem<'a> {
     pub(super) fn new(grid: &'a Grid, case: &'a Case) -> Result<Self, ClearingError> {
         check_case(grid, case)?;
-        let equations = Equations::new(grid);
+        let equations = match &case.by_phase {
+            None => Equations::new(grid),
+            Some(_) => Equations::by_phase(grid, &phases_of(grid)?),
+        };
         let sources = source_prices(grid, case, &equations)?;
         let mut fixed = vec![Complex64::ZERO; equations.rows];
         for power in &case.fixed {
             let node = node_index(grid, "fixed power", power.node)?;
-            if let Some(row) = equations.row[node] {
-                fixed[row] += Complex64::new(power.p_w, power.q_var) / S_BASE_VA;
+            if let Some(at) = Place::new(&equations, node, None) {
+                let s = Complex64::new(power.p_w, power.q_var) / S_BASE_VA;
+                fixed[at.rows()]
+                    .iter_mut()
+                    .for_each(|of| *of += s * at.share());
             }
+        }
+        for power in case.by_phase.iter().flat_map(|of| &of.fixed) {
+            let node = node_index(grid, "fixed power of a phase", power.node)?;
+            let at = Place::new(&equations, node, Some(power.phase as usize));
+            let at = at.ok_or_else(|| no_phase("fixed power", power.phase, power.node))?;
+            let s = Complex64::new(power.p_w, power.q_var) / S_BASE_VA;
+            fixed[at.rows().start] += s * at.share();
         }
         let mut units = units(grid, case, &equations)?;
         let reactive = reactive(&mut units);
@@ -144,9 +161,15 @@ impl<'a> Problem<'a> {
         })
     }
 
+    /// All phases of a node; nothing where none is live.
+    pub(super) fn place(&self, node: usize) -> Option<Place> {
+        Place::new(&self.equations, node, None)
+    }
+
     /// Power in play, pu: how much a penalty has to outweigh.
     pub(super) fn size(&self) -> f64 {
-        let outside: f64 = self.fixed.iter().map(|s| s.norm()).sum();
+        let outside: f64 =
+            self.fixed.iter().map(|s| s.norm()).sum::<f64>() / self.equations.phases as f64;
         let blocks: f64 = self.blocks.iter().map(|block| block.cap).sum();
         (outside + blocks).max(1.0)
     }
@@ -155,16 +178,21 @@ impl<'a> Problem<'a> {
     pub(super) fn injected(&self, fill: &[f64], q: &[f64]) -> Vec<Complex64> {
         let mut injected = self.fixed.clone();
         for (block, fill) in self.blocks.iter().zip(fill) {
-            injected[block.row] += block.direction() * fill;
+            let each = block.direction() * (fill * block.at.share());
+            for row in block.at.rows() {
+                injected[row] += each;
+            }
         }
         for (unit, q) in self.units.iter().zip(q) {
-            injected[unit.row].im += q;
+            for row in unit.at.rows() {
+                injected[row].im += q * unit.at.share();
+            }
         }
         injected
     }
 
-    /// The same at each node.
-    pub(super) fn injected_at_nodes(&self, fill: &[f64], q: &[f64]) -> Vec<Complex64> {
+    /// The same at each bus of the nodes.
+    pub(super) fn injected_at_buses(&self, fill: &[f64], q: &[f64]) -> Vec<Complex64> {
         let injected = self.injected(fill, q);
         let rows = self.equations.row.iter();
         rows.map(|row| row.map_or(Complex64::ZERO, |row| injected[row]))
@@ -217,18 +245,23 @@ fn node_index(grid: &Grid, what: &str, node: Id) -> Result<usize, ClearingError>
 
 fn units(grid: &Grid, case: &Case, equations: &Equations) -> Result<Vec<UnitAt>, ClearingError> {
     let mut by_id: BTreeMap<Id, UnitAt> = BTreeMap::new();
+    let phases = unit_phases(case)?;
     let of_reactive = |order: &&Order| order.terms.kind == Kind::Reactive;
     let sells_reactive: BTreeSet<Id> = (case.orders.iter().filter(of_reactive))
         .map(|order| order.unit)
         .collect();
     for (index, unit) in case.units.iter().enumerate() {
         let node = node_index(grid, &format!("unit {}", unit.id), unit.node)?;
-        let Some(row) = equations.row[node] else {
+        let phase = phases.get(&unit.id).copied();
+        let Some(at) = Place::new(equations, node, phase.map(|of| of as usize)) else {
+            if let Some(phase) = phase {
+                return Err(no_phase(&format!("unit {}", unit.id), phase, unit.node));
+            }
             continue;
         };
         let at = UnitAt {
             index,
-            row,
+            at,
             // One that takes no setpoints cannot be asked for reactive power; one that has a price
             // for it gives what is ordered of it.
             q_max: if unit.dispatchable && !sells_reactive.contains(&unit.id) {
@@ -244,19 +277,46 @@ fn units(grid: &Grid, case: &Case, equations: &Equations) -> Result<Vec<UnitAt>,
     Ok(by_id.into_values().collect())
 }
 
+/// Phases of units that have one.
+fn unit_phases(case: &Case) -> Result<BTreeMap<Id, PhaseName>, ClearingError> {
+    let named = case.by_phase.iter().flat_map(|of| &of.units);
+    unique("phase of unit", named.clone().map(|of| of.unit))?;
+    let ids: BTreeSet<Id> = case.units.iter().map(|unit| unit.id).collect();
+    if let Some(of) = named.clone().find(|of| !ids.contains(&of.unit)) {
+        let what = format!(
+            "by_phase names unit {}, which is not in the case: unit",
+            of.unit
+        );
+        return Err(bad(what, f64::from(of.unit), "a unit of the case"));
+    }
+    Ok(named.map(|of| (of.unit, of.phase)).collect())
+}
+
+fn no_phase(what: &str, phase: PhaseName, node: Id) -> ClearingError {
+    let what = what.to_owned();
+    ClearingError::NoPhase { what, phase, node }
+}
+
+/// The grid by phase.
+pub(super) fn phases_of(grid: &Grid) -> Result<PhaseGrid, ClearingError> {
+    PhaseGrid::new(grid).map_err(|error| ClearingError::NoPhases {
+        reason: error.to_string(),
+    })
+}
+
 /// What is free at each node, and each unit's place in it.
 fn reactive(units: &mut [UnitAt]) -> Vec<Reactive> {
-    let mut shared: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut shared: BTreeMap<Place, usize> = BTreeMap::new();
     let mut reactive: Vec<Reactive> = Vec::new();
     for unit in units.iter_mut().filter(|unit| unit.q_max > 0.0) {
         let next = reactive.len();
         let at = match unit.s_max {
             Some(_) => next,
-            None => *shared.entry(unit.row).or_insert(next),
+            None => *shared.entry(unit.at).or_insert(next),
         };
         if at == next {
             reactive.push(Reactive {
-                row: unit.row,
+                at: unit.at,
                 most: 0.0,
             });
         }
@@ -326,7 +386,7 @@ fn servable(case: &Case) -> BTreeMap<Asked, f64> {
 
 /// Blocks, so ordered and summed that the sequence of orders and units makes no difference.
 fn blocks(case: &Case, units: &[UnitAt]) -> Vec<Block> {
-    type Key = (usize, Option<usize>, bool, bool, Price);
+    type Key = (Place, Option<usize>, bool, bool, Price);
     let at: BTreeMap<Id, usize> = units
         .iter()
         .enumerate()
@@ -349,9 +409,9 @@ fn blocks(case: &Case, units: &[UnitAt]) -> Vec<Block> {
             };
             let quantity = share * step.quantity_w as f64 / S_BASE_VA;
             let block = blocks
-                .entry((units[k].row, own, reactive, buys, step.price))
+                .entry((units[k].at, own, reactive, buys, step.price))
                 .or_insert_with(|| Block {
-                    row: units[k].row,
+                    at: units[k].at,
                     unit: own,
                     reactive,
                     sign: if buys { -1.0 } else { 1.0 },
@@ -380,10 +440,10 @@ fn source_prices(
             });
         }
     }
-    let mut prices = Vec::new();
+    let mut prices: Vec<SourcePrice> = Vec::new();
     let mut ideal: BTreeMap<usize, Id> = BTreeMap::new();
-    for (k, at) in equations.sources.iter().enumerate() {
-        let source_id = id(k);
+    for k in (0..equations.sources.len()).step_by(equations.phases) {
+        let (at, source_id) = (equations.sources[k], id(k));
         let interface = case.interface.iter().position(|of| of.source == source_id);
         let interface = interface.ok_or(ClearingError::NoInterface { source_id })?;
         let of = &case.interface[interface];
@@ -398,7 +458,7 @@ fn source_prices(
         if at.own.is_none()
             && let Some(first) = ideal.insert(at.node, source_id)
         {
-            let node = grid.node_id[at.node];
+            let node = grid.node_id[at.node / equations.phases];
             return Err(ClearingError::SourcesInParallel {
                 first,
                 second: source_id,
@@ -407,6 +467,7 @@ fn source_prices(
         }
         prices.push(SourcePrice {
             interface,
+            at: k..k + equations.phases,
             import,
             export,
         });
@@ -415,127 +476,4 @@ fn source_prices(
         return Err(ClearingError::NoSource);
     }
     Ok(prices)
-}
-
-fn bad(what: String, value: f64, expected: &'static str) -> ClearingError {
-    ClearingError::BadValue {
-        what,
-        value,
-        expected,
-    }
-}
-
-fn finite(what: impl Fn() -> String, value: f64) -> Result<(), ClearingError> {
-    if value.is_finite() {
-        return Ok(());
-    }
-    Err(bad(what(), value, "finite"))
-}
-
-fn not_negative(what: impl Fn() -> String, value: f64) -> Result<(), ClearingError> {
-    if value.is_finite() && value >= 0.0 {
-        return Ok(());
-    }
-    Err(bad(what(), value, "finite and at least 0"))
-}
-
-fn unique<T: Copy + Ord + Into<i64>>(
-    what: &'static str,
-    ids: impl Iterator<Item = T>,
-) -> Result<(), ClearingError> {
-    let mut seen = BTreeSet::new();
-    for id in ids {
-        if !seen.insert(id) {
-            return Err(ClearingError::Duplicate {
-                what,
-                id: id.into(),
-            });
-        }
-    }
-    Ok(())
-}
-
-fn check_case(grid: &Grid, case: &Case) -> Result<(), ClearingError> {
-    if case.duration_s == 0 {
-        return Err(bad("duration".to_owned(), 0.0, "at least 1 s"));
-    }
-    unique("unit", case.units.iter().map(|unit| unit.id))?;
-    unique(
-        "interface of source",
-        case.interface.iter().map(|of| of.source),
-    )?;
-    let mut orders = BTreeSet::new();
-    for order in &case.orders {
-        if !orders.insert(order.id) {
-            let id = i64::try_from(order.id.0).unwrap_or(i64::MAX);
-            return Err(ClearingError::Duplicate { what: "order", id });
-        }
-    }
-    for power in &case.fixed {
-        finite(|| format!("active power at node {}", power.node), power.p_w)?;
-        finite(
-            || format!("reactive power at node {}", power.node),
-            power.q_var,
-        )?;
-    }
-    for interface in &case.interface {
-        let source = interface.source;
-        for limit in [interface.import_max_w, interface.export_max_w]
-            .into_iter()
-            .flatten()
-        {
-            not_negative(|| format!("exchange limit of source {source}"), limit)?;
-        }
-    }
-    for unit in &case.units {
-        check_unit(unit)?;
-    }
-    let limited = case.limits.nodes.iter();
-    unique("voltage limit of node", limited.map(|of| of.node))?;
-    check_orders(case)?;
-    if let Some(start) = &case.start {
-        if start.len() != grid.node_id.len() {
-            let what = "number of starting voltages".to_owned();
-            return Err(bad(what, start.len() as f64, "the number of nodes"));
-        }
-        for (u, node) in start.iter().zip(&grid.node_id) {
-            finite(|| format!("starting voltage at node {node}"), u.norm())?;
-        }
-    }
-    Ok(())
-}
-
-fn check_orders(case: &Case) -> Result<(), ClearingError> {
-    for order in &case.orders {
-        if !case.units.iter().any(|unit| unit.id == order.unit) {
-            return Err(ClearingError::UnknownUnit {
-                order: order.id,
-                unit: order.unit,
-            });
-        }
-        for step in &order.steps {
-            if step.quantity_w <= 0 {
-                let what = format!("quantity of a step of order {}, W", order.id);
-                return Err(bad(what, step.quantity_w as f64, "at least 1"));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn check_unit(unit: &Unit) -> Result<(), ClearingError> {
-    let id = unit.id;
-    let of = &unit.capability;
-    // A unit without orders is awarded nothing, so nothing has to be within what it can do. What
-    // must run is fixed power.
-    not_negative(|| format!("power that unit {id} can take, W"), -of.p_min_w)?;
-    not_negative(
-        || format!("power that unit {id} can deliver, W"),
-        of.p_max_w,
-    )?;
-    not_negative(|| format!("reactive power of unit {id}, var"), of.q_max_var)?;
-    if let Some(s) = of.s_max_va {
-        not_negative(|| format!("apparent power of unit {id}, VA"), s)?;
-    }
-    Ok(())
 }

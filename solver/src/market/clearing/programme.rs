@@ -15,6 +15,7 @@ use clarabel::{
 use num_complex::Complex64;
 
 use super::{
+    by_phase::Form,
     limits::{LimitRow, On},
     physics::Curvature,
     problem::Problem,
@@ -146,7 +147,7 @@ impl Layout {
         let block = 2 * problem.equations.variables;
         let q = block + problem.blocks.len();
         let source = q + problem.reactive.len();
-        let mut len = source + 2 * problem.sources.len();
+        let mut len = source + 2 * problem.equations.sources.len();
         let mut next = |wanted: bool| {
             wanted.then(|| {
                 len += 1;
@@ -186,9 +187,10 @@ impl Layout {
         for (k, (limit, place)) in problem.limits.iter().zip(place).enumerate() {
             let Some(first) = *place else { continue };
             shadow[k] = z[first].max(0.0);
-            if let On::Apparent(link, side) = limit.on {
+            if let On::Apparent(terminal) = limit.on {
                 let weight = Complex64::new(-z[first + 1], z[first + 2]) / limit.norm;
-                end.push((link, side, weight));
+                let ends = problem.equations.terminals[terminal].ends.iter();
+                end.extend(ends.map(|&(link, side)| (link, side, weight)));
             }
         }
         let slack = problem.limits.iter().zip(&self.excess);
@@ -213,8 +215,12 @@ impl Layout {
             step: x[..self.block]
                 .iter()
                 .fold(0.0, |most, d| d.abs().max(most)),
-            source: (0..problem.sources.len())
-                .map(|k| Complex64::new(x[self.source + 2 * k], x[self.source + 2 * k + 1]))
+            source: (problem.sources.iter())
+                .map(|of| {
+                    let each = of.at.clone().map(|k| self.source + 2 * k);
+                    let sum: Complex64 = each.map(|k| Complex64::new(x[k], x[k + 1])).sum();
+                    sum / problem.equations.phases as f64
+                })
                 .collect(),
             cost: cost + form,
             harm,
@@ -242,20 +248,30 @@ fn end_gradient(
     pair(own, 0).chain(pair(other, 2))
 }
 
-/// Variables and derivatives of the current at a link's end.
+/// Variables and derivatives of the power at a terminal.
+fn terminal_power_gradient(
+    problem: &Problem<'_>,
+    u: &[Complex64],
+    terminal: usize,
+) -> impl Iterator<Item = (usize, Complex64)> {
+    let ends = problem.equations.terminals[terminal].ends.iter();
+    ends.flat_map(move |&(link, end)| end_gradient(problem, u, link, end))
+}
+
+/// Variables and derivatives of the current at a terminal.
 fn current_gradient(
     problem: &Problem<'_>,
-    link: usize,
-    end: usize,
-) -> impl Iterator<Item = (usize, Complex64)> + use<> {
-    let of = &problem.equations.links[link];
-    let y = of.y[end];
-    let bus = of.bus;
-    let variable = bus.map(|bus| problem.equations.variable[bus]);
-    (0..2).flat_map(move |side| {
-        variable[side]
-            .into_iter()
-            .flat_map(move |v| [(2 * v, y[side]), (2 * v + 1, y[side] * Complex64::I)])
+    terminal: usize,
+) -> impl Iterator<Item = (usize, Complex64)> {
+    let equations = &problem.equations;
+    let ends = equations.terminals[terminal].ends.iter();
+    ends.flat_map(move |&(link, end)| {
+        let of = &equations.links[link];
+        (0..2).flat_map(move |side| {
+            let (y, variable) = (of.y[end][side], equations.variable[of.bus[side]]);
+            let pair = variable.map(|v| [(2 * v, y), (2 * v + 1, y * Complex64::I)]);
+            pair.into_iter().flatten()
+        })
     })
 }
 
@@ -284,11 +300,15 @@ fn balances(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows
         }
     }
     for (k, block) in problem.blocks.iter().enumerate() {
-        let row = 2 * block.row + usize::from(block.reactive);
-        add(row, layout.block + k, -block.sign);
+        for row in block.at.rows() {
+            let row = 2 * row + usize::from(block.reactive);
+            add(row, layout.block + k, -block.sign * block.at.share());
+        }
     }
     for (k, of) in problem.reactive.iter().enumerate() {
-        add(2 * of.row + 1, layout.q + k, -1.0);
+        for row in of.at.rows() {
+            add(2 * row + 1, layout.q + k, -of.at.share());
+        }
     }
     for (k, source) in equations.sources.iter().enumerate() {
         let node = equations.row[source.node].expect("a connected source energises its node");
@@ -300,6 +320,19 @@ fn balances(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows
             }
         }
     }
+}
+
+/// Variables and coefficients of the active power of a source, all phases together.
+fn source_power(
+    problem: &Problem<'_>,
+    layout: &Layout,
+    k: usize,
+    factor: f64,
+) -> impl Iterator<Item = (usize, f64)> + use<> {
+    let each = factor / problem.equations.phases as f64;
+    let first = layout.source;
+    let at = problem.sources[k].at.clone();
+    at.map(move |k| (first + 2 * k, each))
 }
 
 fn bounds(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows) {
@@ -321,7 +354,8 @@ fn bounds(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows) 
     for (k, import) in layout.import.iter().enumerate() {
         let Some(import) = *import else { continue };
         rows.push_not_negative(0.0, [(import, -1.0)]);
-        rows.push_not_negative(0.0, [(import, -1.0), (layout.source + 2 * k, 1.0)]);
+        let power = source_power(problem, layout, k, 1.0);
+        rows.push_not_negative(0.0, power.chain([(import, -1.0)]));
     }
     for &excess in layout.excess.iter().flatten() {
         rows.push_not_negative(0.0, [(excess, -1.0)]);
@@ -363,10 +397,10 @@ fn limit_row(
     let equations = &problem.equations;
     let target = limit.target() / limit.norm;
     let slack = excess.map(|excess| (excess, -1.0));
-    let source = |k: usize, sign: f64| (layout.source + 2 * k, sign / limit.norm);
+    let source = |k: usize, sign: f64| source_power(problem, layout, k, sign / limit.norm);
     match limit.on {
-        On::Import(k) => rows.push_not_negative(target, [source(k, 1.0)].into_iter().chain(slack)),
-        On::Export(k) => rows.push_not_negative(target, [source(k, -1.0)].into_iter().chain(slack)),
+        On::Import(k) => rows.push_not_negative(target, source(k, 1.0).chain(slack)),
+        On::Export(k) => rows.push_not_negative(target, source(k, -1.0).chain(slack)),
         On::UMin(bus) => {
             // The feasible side of |u| >= u_min is not convex; its tangent at u is inside it.
             let u = at.u[bus];
@@ -383,9 +417,9 @@ fn limit_row(
                 variable.flat_map(|v| [(2 * v, Complex64::ONE), (2 * v + 1, Complex64::I)]);
             cone(rows, target, excess, u, gradient)
         }
-        On::Current(link, end) => {
-            let i = equations.links[link].current(end, at.u) / limit.norm;
-            let gradient = current_gradient(problem, link, end);
+        On::Current(terminal) => {
+            let i = equations.current(terminal, at.u) / limit.norm;
+            let gradient = current_gradient(problem, terminal);
             cone(
                 rows,
                 target,
@@ -394,9 +428,9 @@ fn limit_row(
                 gradient.map(|(c, d)| (c, d / limit.norm)),
             )
         }
-        On::Apparent(link, end) => {
-            let s = equations.links[link].power(end, at.u) / limit.norm;
-            let gradient = end_gradient(problem, at.u, link, end);
+        On::Apparent(terminal) => {
+            let s = equations.power(terminal, at.u) / limit.norm;
+            let gradient = terminal_power_gradient(problem, at.u, terminal);
             cone(
                 rows,
                 target,
@@ -481,39 +515,65 @@ fn curvature(problem: &Problem<'_>, at: &At<'_>) -> Vec<Entry> {
         weight[link][end] += more;
     }
     let mut entries = Vec::new();
-    for (link, weight) in equations.links.iter().zip(weight) {
-        let variable = link.bus.map(|bus| equations.variable[bus]);
-        let form = Curvature::of(link, weight)
-            .with_held(variable.map(|v| v.is_none()))
-            .convex();
-        for (v, value) in [(variable[0], form.a), (variable[1], form.b)] {
-            let Some(v) = v else { continue };
-            for k in [2 * v, 2 * v + 1] {
-                entries.push(Entry {
-                    row: k,
-                    column: k,
-                    value: 2.0 * value,
-                });
-            }
-        }
-        let (Some(a), Some(b)) = (variable[0], variable[1]) else {
+    let form = |k: usize, weight| {
+        let link = &equations.links[k];
+        let held = link.bus.map(|bus| equations.variable[bus].is_none());
+        (link.bus, Curvature::of(link, weight).with_held(held))
+    };
+    for element in &equations.elements {
+        if element.len() == 1 {
+            let k = element.start;
+            let (bus, form) = form(k, weight[k]);
+            let variable = bus.map(|bus| equations.variable[bus]);
+            let form = form.convex();
+            push_diagonal(&mut entries, variable[0], form.a);
+            push_diagonal(&mut entries, variable[1], form.b);
+            push_mutual(&mut entries, variable[0], variable[1], form.m);
             continue;
-        };
-        for (k, l, value) in [
-            (2 * a, 2 * b, form.m.re),
-            (2 * a + 1, 2 * b + 1, form.m.re),
-            (2 * a, 2 * b + 1, -form.m.im),
-            (2 * a + 1, 2 * b, form.m.im),
-        ] {
-            let (row, column) = (k.min(l), k.max(l));
-            entries.push(Entry {
-                row,
-                column,
-                value: 2.0 * value,
-            });
+        }
+        // At its mean price an element's losses are convex. What prices that differ between its phases add
+        // is not, and convex in its nearest form it would be so strong that steps get short.
+        let ends = element.clone().flat_map(|k| [(k, 0), (k, 1)]);
+        let priced = ends.filter_map(|(k, end)| Some(of_row(Some(equations.links[k].row[end]?))));
+        let (sum, count) = priced.fold((Complex64::ZERO, 0.0), |(sum, n), w| (sum + w, n + 1.0));
+        let mean = sum / f64::max(count, 1.0);
+        let form = Form::sum(element.clone().map(|k| form(k, [mean; 2]))).convex();
+        for (i, &bus) in form.buses.iter().enumerate() {
+            let variable = equations.variable[bus];
+            push_diagonal(&mut entries, variable, form.h[i][i].re);
+            for (j, &other) in form.buses.iter().enumerate().skip(i + 1) {
+                let other = equations.variable[other];
+                push_mutual(&mut entries, variable, other, form.h[i][j]);
+            }
         }
     }
     entries
+}
+
+fn push_diagonal(entries: &mut Vec<Entry>, variable: Option<usize>, value: f64) {
+    let Some(v) = variable else { return };
+    for k in [2 * v, 2 * v + 1] {
+        let value = 2.0 * value;
+        entries.push(Entry {
+            row: k,
+            column: k,
+            value,
+        });
+    }
+}
+
+fn push_mutual(entries: &mut Vec<Entry>, a: Option<usize>, b: Option<usize>, m: Complex64) {
+    let (Some(a), Some(b)) = (a, b) else { return };
+    for (k, l, value) in [
+        (2 * a, 2 * b, m.re),
+        (2 * a + 1, 2 * b + 1, m.re),
+        (2 * a, 2 * b + 1, -m.im),
+        (2 * a + 1, 2 * b, m.im),
+    ] {
+        let (row, column) = (k.min(l), k.max(l));
+        let value = 2.0 * value;
+        entries.push(Entry { row, column, value });
+    }
 }
 
 fn linear(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> Vec<f64> {
@@ -522,7 +582,9 @@ fn linear(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> Vec<f64> {
         q[layout.block + k] = block.cost();
     }
     for (k, of) in problem.sources.iter().enumerate() {
-        q[layout.source + 2 * k] = of.export;
+        for (variable, share) in source_power(problem, layout, k, 1.0) {
+            q[variable] = share * of.export;
+        }
         if let Some(import) = layout.import[k] {
             q[import] = of.import - of.export;
         }

@@ -6,6 +6,7 @@ use num_complex::Complex64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::PhaseName;
 use crate::{
     market::OrderId,
     network::{Id, Side},
@@ -74,6 +75,19 @@ pub struct Exchange {
 pub struct NodePrice {
     /// Node.
     pub node: Id,
+    /// Of active power, currency per MWh.
+    pub p_per_mwh: f64,
+    /// Of reactive power, currency per Mvarh.
+    pub q_per_mvarh: f64,
+}
+
+/// Price at a node of power in one phase.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PhasePrice {
+    /// Node.
+    pub node: Id,
+    /// Phase.
+    pub phase: PhaseName,
     /// Of active power, currency per MWh.
     pub p_per_mwh: f64,
     /// Of reactive power, currency per Mvarh.
@@ -167,6 +181,9 @@ impl fmt::Display for Limit {
 pub struct Binding {
     /// Which.
     pub limit: Limit,
+    /// By phase: of which, if it is of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<PhaseName>,
     /// The limit, in [`Limit::unit`].
     pub bound: f64,
     /// Where the network is, in [`Limit::unit`].
@@ -178,9 +195,15 @@ pub struct Binding {
 impl fmt::Display for Binding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = self.limit.unit();
+        let phase = match self.phase {
+            Some(PhaseName::A) => ", phase a",
+            Some(PhaseName::B) => ", phase b",
+            Some(PhaseName::C) => ", phase c",
+            None => "",
+        };
         write!(
             f,
-            "{}: {:.6} {unit} of {:.6} {unit}; one more {unit} is worth {:.4} per h",
+            "{}{phase}: {:.6} {unit} of {:.6} {unit}; one more {unit} is worth {:.4} per h",
             self.limit, self.value, self.bound, self.shadow_price_per_h
         )
     }
@@ -212,6 +235,9 @@ pub struct AcCheck {
 pub struct Tightened {
     /// Which.
     pub limit: Limit,
+    /// By phase: of which, if it is of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<PhaseName>,
     /// By how much, in [`Limit::unit`].
     pub by: f64,
 }
@@ -240,13 +266,17 @@ pub struct Clearing {
     pub exchange: Vec<Exchange>,
     /// One per node, in the network's order; nothing at nodes without voltage.
     pub prices: Vec<NodePrice>,
+    /// By phase: those of each live phase. A node's is that of power shared alike by its phases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phase_prices: Vec<PhasePrice>,
     /// Limits with a shadow price, dearest first.
     pub binding: Vec<Binding>,
     /// Cost per hour at order and interface prices: what is sold less what is bought.
     pub cost_per_h: f64,
     /// What the AC power flow says.
     pub ac_check: AcCheck,
-    /// Node voltages of that power flow, pu, in the network's order; nothing where not energised.
+    /// Node voltages of that power flow, pu, in the network's order (by phase three a node); nothing where not
+    /// energised.
     #[schemars(with = "Vec<[f64; 2]>")]
     pub u: Vec<Complex64>,
     /// Tap changers and capacitors that are moved; prices are those after.

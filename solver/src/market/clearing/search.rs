@@ -6,13 +6,13 @@
 use num_complex::Complex64;
 
 use super::{
-    Options,
+    Case, ClearingError, Options,
     problem::Problem,
     programme::{self, Answer, At, Multipliers},
 };
 use crate::{
-    network::Grid,
-    powerflow::{self, PowerFlow, PowerFlowError},
+    network::{Grid, Phases},
+    powerflow::{self, AsymPowerFlow, PowerFlow, PowerFlowError},
 };
 
 /// Awards with the AC power flow they lead to.
@@ -22,7 +22,7 @@ pub(super) struct Point {
     pub(super) q: Vec<f64>,
     /// Bus voltages.
     pub(super) u: Vec<Complex64>,
-    /// Power of each source.
+    /// Power of each source, all phases together.
     pub(super) source: Vec<Complex64>,
     /// Currency per h.
     pub(super) cost: f64,
@@ -32,19 +32,31 @@ pub(super) struct Point {
 #[derive(Debug)]
 pub(super) struct Physics {
     pub(super) grid: Grid,
-    flow: PowerFlow,
+    pub(super) flow: Flow,
+}
+
+/// The power flow, of its kind.
+#[derive(Debug)]
+pub(super) enum Flow {
+    Sym(Box<PowerFlow>),
+    ByPhase(Box<AsymPowerFlow>),
 }
 
 impl Physics {
-    pub(super) fn new(grid: &Grid) -> Self {
+    pub(super) fn new(grid: &Grid, case: &Case) -> Result<Self, ClearingError> {
         let mut grid = grid.clone();
         for appliance in &mut grid.appliances {
             appliance.closed = false;
         }
-        Self {
-            flow: PowerFlow::new(&grid),
-            grid,
-        }
+        let flow = if case.by_phase.is_some() {
+            let flow = AsymPowerFlow::new(&grid).map_err(|error| ClearingError::NoPhases {
+                reason: error.to_string(),
+            })?;
+            Flow::ByPhase(Box::new(flow))
+        } else {
+            Flow::Sym(Box::new(PowerFlow::new(&grid)))
+        };
+        Ok(Self { grid, flow })
     }
 
     /// The point of awards; from a flat start where none is given.
@@ -55,12 +67,25 @@ impl Physics {
         q: Vec<f64>,
         start: Option<&[Complex64]>,
     ) -> Result<Point, PowerFlowError> {
-        let injected = problem.injected_at_nodes(&fill, &q);
+        let injected = problem.injected_at_buses(&fill, &q);
         let options = powerflow::Options::default();
-        let solution = self.flow.run(&self.grid, &injected, start, &options)?;
-        let u = problem.equations.buses(&solution.u);
-        let sources = problem.equations.sources.iter();
-        let source: Vec<Complex64> = sources.map(|at| solution.sources[at.index]).collect();
+        let (u, source) = match &mut self.flow {
+            Flow::Sym(flow) => {
+                let solution = flow.run(&self.grid, &injected, start, &options)?;
+                (solution.u, solution.sources)
+            }
+            Flow::ByPhase(flow) => {
+                let (injected, start) = (chunked(&injected), start.map(chunked));
+                let solution = flow.run_with(&self.grid, &injected, start.as_deref(), &options)?;
+                let mean = |of: &Phases| of.iter().sum::<Complex64>() / 3.0;
+                let sources = solution.sources.iter().map(mean);
+                (solution.u.concat(), sources.collect())
+            }
+        };
+        let u = problem.equations.buses(&u);
+        let places = problem.sources.iter().map(|of| of.at.start);
+        let index = |k: usize| problem.equations.sources[k].index;
+        let source: Vec<Complex64> = places.map(|k| source[index(k)]).collect();
         let cost = problem.cost(&fill, &source);
         Ok(Point {
             fill,
@@ -70,6 +95,11 @@ impl Physics {
             cost,
         })
     }
+}
+
+/// Values of the phases of each node.
+pub(super) fn chunked(of_buses: &[Complex64]) -> Vec<Phases> {
+    of_buses.as_chunks::<3>().0.to_vec()
 }
 
 /// How a search ended.
@@ -205,6 +235,15 @@ impl<'a, 'b> Search<'a, 'b> {
             // Where harm cannot be avoided it dwarfs the cost, and so do its last digits.
             let size = self.point.cost.abs() + self.price_of_harm * self.harm(&self.point);
             let enough = options.tolerance * (size + self.problem.price_scale);
+            // Worse than to stay: the method has stalled, and its answer says nothing.
+            if promised < -enough.max(1e-6 * size) {
+                let radius = trust.map_or(0.05, |radius| 0.25 * radius);
+                if radius < LEAST_TRUST {
+                    break;
+                }
+                trust = Some(radius);
+                continue;
+            }
             let last = promised <= enough;
             let step = answer.step;
             match self.follow(answer, merit, promised) {

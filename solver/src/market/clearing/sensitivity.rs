@@ -7,6 +7,7 @@ use num_complex::Complex64;
 use super::{
     limits::On,
     physics::{Equations, SourceAt},
+    problem::SourcePrice,
 };
 use crate::sparse::{Block, BlockLu};
 
@@ -77,48 +78,55 @@ impl<'a> Adjoint<'a> {
         x.into_iter().map(|[p, q]| Complex64::new(p, q)).collect()
     }
 
-    /// Gradient of the active power that a source delivers.
-    pub(super) fn of_source(&self, k: usize) -> Gradient {
-        let row = source_row(self.equations, &self.equations.sources[k]);
-        vec![(row, [1.0, 0.0])]
+    /// Gradient of the active power that a source delivers, all phases together.
+    pub(super) fn of_source(&self, of: &SourcePrice) -> Gradient {
+        let share = 1.0 / self.equations.phases as f64;
+        let phases = self.equations.sources[of.at.clone()].iter();
+        let row = |at: &SourceAt| source_row(self.equations, at);
+        phases.map(|at| (row(at), [share, 0.0])).collect()
     }
 
     /// Gradient of a limit's value, rising towards the limit: less voltage for a lowest voltage.
-    pub(super) fn of_limit(&self, on: On) -> Gradient {
+    pub(super) fn of_limit(&self, on: On, sources: &[SourcePrice]) -> Gradient {
         match on {
             On::UMax(bus) => self.of_modulus(self.u[bus], [(bus, Complex64::ONE)]),
             On::UMin(bus) => self.of_modulus(-self.u[bus], [(bus, Complex64::ONE)]),
-            On::Current(link, end) => {
-                let of = &self.equations.links[link];
-                let ends = [(of.bus[0], of.y[end][0]), (of.bus[1], of.y[end][1])];
-                self.of_modulus(of.current(end, self.u), ends)
+            On::Current(terminal) => {
+                let ends = self.equations.terminals[terminal].ends.iter();
+                let terms = ends.flat_map(|&(link, end)| {
+                    let of = &self.equations.links[link];
+                    [0, 1].map(|side| (of.bus[side], of.y[end][side]))
+                });
+                self.of_modulus(self.equations.current(terminal, self.u), terms)
             }
-            On::Apparent(link, end) => {
-                let of = &self.equations.links[link];
-                let s = of.power(end, self.u);
-                let d = of.power_gradient(end, self.u);
+            On::Apparent(terminal) => {
+                let s = self.equations.power(terminal, self.u);
                 let direction = s.conj() / s.norm().max(f64::MIN_POSITIVE);
-                let buses = [(of.bus[end], 0), (of.bus[1 - end], 2)];
-                let known = buses
-                    .into_iter()
-                    .filter_map(|(bus, slot)| Some((unknown(self.equations, bus)?, slot)));
-                known
-                    .map(|(row, slot)| (row, [0, 1].map(|part| (direction * d[slot + part]).re)))
-                    .collect()
+                let ends = self.equations.terminals[terminal].ends.iter();
+                let known = ends.flat_map(|&(link, end)| {
+                    let of = &self.equations.links[link];
+                    let d = of.power_gradient(end, self.u);
+                    let buses = [(of.bus[end], 0), (of.bus[1 - end], 2)];
+                    buses.into_iter().filter_map(move |(bus, slot)| {
+                        let row = unknown(self.equations, bus)?;
+                        Some((row, [0, 1].map(|part| (direction * d[slot + part]).re)))
+                    })
+                });
+                known.collect()
             }
-            On::Import(k) => self.of_source(k),
+            On::Import(k) => self.of_source(&sources[k]),
             On::Export(k) => {
-                let gradient = self.of_source(k).into_iter();
+                let gradient = self.of_source(&sources[k]).into_iter();
                 gradient.map(|(row, [a, b])| (row, [-a, -b])).collect()
             }
         }
     }
 
     /// Of the modulus of a sum of voltages times coefficients.
-    fn of_modulus<const N: usize>(
+    fn of_modulus(
         &self,
         value: Complex64,
-        terms: [(usize, Complex64); N],
+        terms: impl IntoIterator<Item = (usize, Complex64)>,
     ) -> Gradient {
         let direction = value.conj() / value.norm().max(f64::MIN_POSITIVE);
         let known = terms
