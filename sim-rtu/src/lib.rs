@@ -2,6 +2,7 @@
 //! its devices are servers of `protocols`, and both meet in [`substation::Substation`], which is
 //! pure: time comes in as an argument. [`station`] is the shell with sockets and the clock.
 
+pub mod cli;
 mod control;
 pub mod der;
 pub mod devices;

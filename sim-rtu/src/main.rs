@@ -3,13 +3,13 @@
 use std::{
     env,
     io::{self, IsTerminal as _},
-    net::{IpAddr, Ipv4Addr},
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
 use sim_rtu::{
+    cli::{Cli, Command},
     scenario::{self, Loaded},
     station::{self, Listen},
     substation::Substation,
@@ -19,61 +19,6 @@ use tracing_subscriber::EnvFilter;
 
 /// Exit status for a wrong scenario (`EX_CONFIG` of sysexits.h), as of a wrong site.
 const CONFIG: u8 = 78;
-
-const RUN_EXAMPLE: &str = "\
-Example:
-  busbar-sim run --scenario sim-rtu/scenarios/noon.toml
-  curl http://127.0.0.1:15900/          what the control interface can do
-  curl http://127.0.0.1:15900/truth     how the feeder really stands
-The keys of a scenario are in docs/simulator.md.";
-
-const CHECK_EXAMPLE: &str = "\
-Example:
-  busbar-sim check --scenario sim-rtu/scenarios/day.toml
-The keys of a scenario are in docs/simulator.md.";
-
-/// A simulated substation: a feeder whose physics is a real power flow, with every device on its
-/// own Modbus TCP port.
-///
-/// Distributed energy resources speak SunSpec and obey nameplate, ramp and lease; remote terminal
-/// units measure with the noise of their class. An HTTP control interface tells the truth that no
-/// device tells, and makes things go wrong: ask it for `/`.
-#[derive(Debug, Parser)]
-#[command(name = "busbar-sim", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run a scenario until Ctrl-C or SIGTERM.
-    #[command(after_help = RUN_EXAMPLE)]
-    Run {
-        /// Scenario file (TOML).
-        #[arg(long, value_name = "FILE")]
-        scenario: PathBuf,
-        /// Address of all servers. Several simulators run side by side on 127.0.0.1, 127.0.0.2, …
-        /// Nothing here asks for a password: keep it on loopback.
-        #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
-        listen: IpAddr,
-        /// Port of the control interface; 0 takes any free one.
-        #[arg(long, value_name = "PORT", default_value_t = 15_900)]
-        control_port: u16,
-        /// Print one line of JSON on standard output when everything listens:
-        /// {"ready":true,"control":"http://…"}.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Check a scenario, name everything wrong with it (exit status 78), and say how the feeder
-    /// stands at its start when nobody controls it.
-    #[command(after_help = CHECK_EXAMPLE)]
-    Check {
-        /// Scenario file (TOML).
-        #[arg(long, value_name = "FILE")]
-        scenario: PathBuf,
-    },
-}
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -13,14 +13,14 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use busbar_tests::{
-    stack::{Plan, Stack, scenario_file, wait, workspace},
+    stack::{Plan, Stack, scenario_file, wait},
     truth::{Row, extremes, rows},
 };
 use clap::Args;
 use serde_json::Value;
 
 use crate::{
-    run::{cargo, run, say},
+    run::{cargo, run, say, target},
     ui,
 };
 
@@ -108,8 +108,7 @@ impl Demo {
     }
 
     fn plan(&self) -> Plan {
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| workspace().join("target"), Into::into);
+        let target = target();
         Plan {
             scenario: scenario_file(&self.scenario),
             ip: Ipv4Addr::LOCALHOST,

@@ -1,7 +1,9 @@
 //! `cargo xtask`: everything a developer or CI does with the project, one thin file per verb.
 
 mod bench;
+mod deb;
 mod demo;
+mod packages;
 mod run;
 mod test;
 mod tools;
@@ -21,6 +23,8 @@ struct Cli {
 enum Verb {
     /// Measure the project beside its peers.
     Bench(bench::Bench),
+    /// Build the Debian packages, reproducibly, with their bill of materials and hashes.
+    Deb(deb::Deb),
     /// Build everything, then run the simulated substation and the appliance until Ctrl-C.
     Demo(demo::Demo),
     /// Set up and run the project's tests: all of them, or the steps named.
@@ -32,6 +36,7 @@ enum Verb {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().verb {
         Verb::Bench(bench) => bench.run(),
+        Verb::Deb(deb) => deb.run(),
         Verb::Demo(demo) => demo.run(),
         Verb::Test(test) => test.run(),
         Verb::Ui => ui::build(),

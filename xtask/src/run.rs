@@ -1,8 +1,9 @@
 //! Commands run by tasks: said before they run, and an error when they fail.
 
-use std::{fmt::Display, process::Command};
+use std::{fmt::Display, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
+use busbar_tests::stack::workspace;
 
 /// Says what is being done.
 #[expect(
@@ -23,6 +24,28 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("`{}` failed: {status}", shown(command));
     }
     Ok(())
+}
+
+/// What a command prints on standard output.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("starting {}", shown(command)))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "`{}` failed: {}\n{}",
+            shown(command),
+            output.status,
+            said.trim_end()
+        );
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Cargo's target folder.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), Into::into)
 }
 
 /// The command as typed.

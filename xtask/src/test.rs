@@ -12,6 +12,7 @@ use busbar_tests::stack::{Plan, Stack, workspace};
 use clap::{Args, ValueEnum};
 
 use crate::{
+    packages,
     run::{cargo, say, shown},
     tools, ui,
 };
@@ -19,12 +20,15 @@ use crate::{
 /// Arguments of `test`.
 #[derive(Args)]
 pub(crate) struct Test {
-    /// Steps to run; all when none is named.
+    /// Steps to run; all but `packages` when none is named.
     #[arg(value_enum)]
     steps: Vec<Step>,
     /// Run only the tests whose name contains this (steps of cargo).
     #[arg(long)]
     filter: Option<String>,
+    /// Test of the packages only what can be without a booted container, and say what was not.
+    #[arg(long)]
+    without_nspawn: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,6 +45,8 @@ enum Step {
     System,
     /// A real browser, from enrolment to a cleared interval.
     E2e,
+    /// The Debian packages in a booted container. Only when named: it takes minutes, and root.
+    Packages,
 }
 
 /// Tests of `tests/` that start the built programs.
@@ -56,25 +62,26 @@ const SYSTEM: [&str; 7] = [
 
 /// What one step's runners reported.
 #[derive(Clone, Copy, Default)]
-struct Count {
-    passed: u32,
-    failed: u32,
+pub(crate) struct Count {
+    pub(crate) passed: u32,
+    pub(crate) failed: u32,
     skipped: u32,
 }
 
 impl Test {
     pub(crate) fn run(self) -> Result<()> {
         let steps = if self.steps.is_empty() {
-            Step::value_variants()
+            let all = Step::value_variants().iter().copied();
+            all.filter(|&step| step != Step::Packages).collect()
         } else {
-            &self.steps
+            self.steps.clone()
         };
         let mut rows = Vec::new();
-        for &step in steps {
+        for step in steps {
             let start = Instant::now();
             let mut count = Count::default();
             say(format_args!("==== {step:?} ===="));
-            if let Err(error) = step.run(self.filter.as_deref(), &mut count) {
+            if let Err(error) = step.run(&self, &mut count) {
                 say(format_args!("{step:?} failed: {error:#}"));
                 count.failed = count.failed.max(1);
             }
@@ -119,7 +126,8 @@ fn report(rows: &[(Step, Count, Duration)]) -> Result<()> {
 }
 
 impl Step {
-    fn run(self, filter: Option<&str>, count: &mut Count) -> Result<()> {
+    fn run(self, of: &Test, count: &mut Count) -> Result<()> {
+        let filter = of.filter.as_deref();
         match self {
             Self::Lint => lint(count),
             Self::Web => web(count),
@@ -147,6 +155,7 @@ impl Step {
                 counted(&mut test, count)
             }
             Self::E2e => e2e(count),
+            Self::Packages => packages::test(of.without_nspawn, count),
         }
     }
 }

@@ -109,6 +109,11 @@ pub(crate) fn venv(name: &str, packages: &[&str]) -> Result<PathBuf> {
 
 /// A program of Debian's package of the same name, installed first if this machine lets us.
 pub(crate) fn debian(program: &str) -> Result<PathBuf> {
+    debian_package(program, program)
+}
+
+/// A program of a package of Debian's, installed first if this machine lets us.
+pub(crate) fn debian_package(program: &str, package: &str) -> Result<PathBuf> {
     if let Some(path) = which(program) {
         return Ok(path);
     }
@@ -118,8 +123,8 @@ pub(crate) fn debian(program: &str) -> Result<PathBuf> {
             .env("DEBIAN_FRONTEND", "noninteractive"))
     };
     apt(&["update", "-qq"])
-        .and_then(|()| apt(&["install", "-qq", "-y", "--no-install-recommends", program]))
-        .with_context(|| format!("{program} is needed (`apt-get install {program}` as root)"))?;
+        .and_then(|()| apt(&["install", "-qq", "-y", "--no-install-recommends", package]))
+        .with_context(|| format!("{program} is needed (`apt-get install {package}` as root)"))?;
     which(program).with_context(|| format!("no `{program}` on the path, although it was installed"))
 }
 

@@ -1,6 +1,7 @@
 //! The command line. Exit status 0: done; 1: failed; 2: wrong usage; 65: the input is wrong
 //! (`EX_DATAERR` of sysexits.h); 78: the configuration is wrong (`EX_CONFIG`).
 
+mod backup;
 mod batch;
 mod check;
 mod clear;
@@ -18,7 +19,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Exit status for wrong usage.
 const EX_USAGE: u8 = 2;
@@ -41,11 +42,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     /// Run the appliance. Logs go to standard error; RUST_LOG chooses how much.
-    Run {
-        /// The site file.
-        #[arg(long, value_name = "FILE")]
-        site: PathBuf,
-    },
+    Run(run::RunArguments),
     /// Check a site file: every problem at once, each with its place. Exit status 78 if any.
     Check {
         /// The site file.
@@ -89,15 +86,27 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Keep what a stopped appliance cannot do without, as one file: site, ledger and its key, users.
+    /// The history is not in it.
+    Backup(backup::BackupArguments),
+    /// Put a backup back, once all of it is checked. Exit status 65 if it is damaged; then, and where
+    /// something is there already, nothing is changed.
+    Restore(backup::RestoreArguments),
     /// Print the OpenAPI document of the HTTP interface.
     Openapi,
+}
+
+/// Everything the command line takes, for manuals and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
-        Verb::Run { site } => run::run(&site),
+        Verb::Run(arguments) => run::run(&arguments),
         Verb::Check { site } => check::check(&site),
         Verb::Status { site, json } => status::status(&site, json),
         Verb::Powerflow(arguments) => powerflow::powerflow(&arguments),
@@ -110,6 +119,8 @@ pub fn main() -> ExitCode {
             participant,
             json,
         } => invoice::invoice(&of, participant.as_deref(), json),
+        Verb::Backup(arguments) => backup::backup(&arguments),
+        Verb::Restore(arguments) => backup::restore(&arguments),
         Verb::Openapi => openapi(),
     };
     result.unwrap_or_else(|error| {

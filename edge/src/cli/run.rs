@@ -1,8 +1,15 @@
 //! `busbar run`: the appliance, until SIGTERM or Ctrl-C.
 
-use std::{io::IsTerminal as _, path::Path, process::ExitCode};
+use std::{
+    io::IsTerminal as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
+use clap::Args;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -13,10 +20,37 @@ use tracing_subscriber::EnvFilter;
 use super::{check::load, say};
 use crate::{run, site::Site, store::users::UserStore, web};
 
-pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
-    let site = match load(file) {
-        Ok(site) => site,
-        Err(exit) => return Ok(exit),
+/// How often an appliance without a site looks for one.
+const LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Args)]
+pub(super) struct RunArguments {
+    /// The site file.
+    #[arg(long, value_name = "FILE")]
+    site: PathBuf,
+    /// Where there is no site file: serve a page here that says so, and start as soon as there is
+    /// one.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "state")]
+    unconfigured: Option<SocketAddr>,
+    /// The state directory that the site file will name: the enrolment code is made there.
+    #[arg(long, value_name = "DIR", requires = "unconfigured")]
+    state: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    let RunArguments {
+        site: file,
+        unconfigured,
+        state,
+    } = arguments;
+    let missing = matches!(file.try_exists(), Ok(false));
+    // What is wrong with a site is said plainly, before any log.
+    let site = match (unconfigured, state) {
+        (Some(address), Some(state)) if missing => Err((*address, state.as_path())),
+        _ => match load(file) {
+            Ok(site) => Ok(site),
+            Err(exit) => return Ok(exit),
+        },
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -24,11 +58,69 @@ pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?
-        .block_on(serve(site))?;
+        .build()?;
+    let site = match site {
+        Ok(site) => site,
+        Err((address, state)) => {
+            if !runtime.block_on(commission(file, address, state))? {
+                return Ok(ExitCode::SUCCESS);
+            }
+            match load(file) {
+                Ok(site) => site,
+                Err(exit) => return Ok(exit),
+            }
+        }
+    };
+    runtime.block_on(serve(site))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for the site file. Nothing is polled, and nothing can be asked but the page. Whether the
+/// file has come; otherwise, it was asked to stop.
+async fn commission(file: &Path, address: SocketAddr, state: &Path) -> anyhow::Result<bool> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listening on {address}"))?;
+    let address = listener.local_addr()?;
+    let users = UserStore::open(state)?;
+    say(&format!(
+        "there is no site yet: put it at {}; until then, http://{address}/ says what to do",
+        file.display()
+    ));
+    if let Some(code) = users.enrolment_code() {
+        say(&format!(
+            "the first user enrols once, when there is a site, with the code {code}"
+        ));
+    }
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(web::serve_unconfigured(
+        listener,
+        file.to_owned(),
+        stop.clone(),
+    ));
+    let mut terminate = signal(SignalKind::terminate())?;
+    // Not started by systemd: nobody to notify, and no error.
+    let _ = sd_notify::notify(&[
+        sd_notify::NotifyState::Ready,
+        sd_notify::NotifyState::Status("unconfigured: there is no site file"),
+    ]);
+    let come = loop {
+        tokio::select! {
+            _ = terminate.recv() => break false,
+            _ = tokio::signal::ctrl_c() => break false,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        if file.exists() {
+            tracing::info!(site = %file.display(), "there is a site now");
+            break true;
+        }
+    };
+    stop.cancel();
+    server.await.context("the web server failed")?;
+    Ok(come)
 }
 
 async fn serve(site: Site) -> anyhow::Result<()> {
@@ -56,7 +148,10 @@ async fn serve(site: Site) -> anyhow::Result<()> {
     ));
     let mut terminate = signal(SignalKind::terminate())?;
     // Not started by systemd: nobody to notify, and no error.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let _ = sd_notify::notify(&[
+        sd_notify::NotifyState::Ready,
+        sd_notify::NotifyState::Status("running"),
+    ]);
     tokio::select! {
         _ = terminate.recv() => tracing::info!("stopping: asked to terminate"),
         _ = tokio::signal::ctrl_c() => tracing::info!("stopping: interrupted"),

@@ -4,9 +4,11 @@
 
 use std::{fs, os::unix::fs::OpenOptionsExt as _, path::Path};
 
+pub mod backup;
 mod block;
 pub mod historian;
 pub mod ledger;
+pub mod restore;
 pub mod users;
 
 pub use historian::{Historian, Retention};

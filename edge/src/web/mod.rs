@@ -17,4 +17,4 @@ mod throttle;
 mod ui;
 
 pub use routes::openapi;
-pub use server::serve;
+pub use server::{serve, serve_unconfigured};

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -12,9 +13,9 @@ use anyhow::Context;
 use axum::{
     Extension, Router,
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn},
-    response::{IntoResponse, Response},
+    response::{Html, IntoResponse, Response},
 };
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -82,6 +83,32 @@ pub async fn serve(
     accept(listener, router, &stop, &mut tasks).await;
     while tasks.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Serves, until `stop`, the page of an appliance that has no site yet: what to do, and no secret.
+pub async fn serve_unconfigured(listener: TcpListener, site: PathBuf, stop: CancellationToken) {
+    let page = format!(
+        "<!doctype html><meta charset=utf-8><title>Busbar: no site yet</title>\n\
+         <h1>This Busbar has no site yet</h1>\n\
+         <p>Version {}. Nothing is polled and nothing is commanded.</p>\n\
+         <ol><li>Put the site file at <code>{site}</code> and its network file beside it.</li>\n\
+         <li>Check it: <code>busbar check --site {site}</code></li>\n\
+         <li>The appliance starts by itself within seconds. Enrol the first user with the one-time \
+         code of the journal: <code>journalctl -u busbar</code></li></ol>\n",
+        env!("CARGO_PKG_VERSION"),
+        site = site.display(),
+    );
+    let answer = move |method: Method, uri: Uri| async move {
+        let reading = method == Method::GET || method == Method::HEAD;
+        if reading && uri.path() == "/" {
+            return Html(page).into_response();
+        }
+        Refusal::unavailable("unconfigured", "there is no site yet").into_response()
+    };
+    let router = Router::new().fallback(answer).layer(from_fn(guard));
+    let mut tasks = JoinSet::new();
+    accept(listener, router, &stop, &mut tasks).await;
+    while tasks.join_next().await.is_some() {}
 }
 
 async fn accept(
