@@ -372,10 +372,14 @@ fn upgrade(on: &mut Appliance) -> Result<String> {
     on.sh("echo '# mine' >> /etc/apparmor.d/busbar")?;
     let site = on.sh("sha256sum /etc/busbar/*")?;
     let interval = open_interval(&on.client)?;
+    let network = on.client.json("/api/v1/network")?;
+    let mut units = network["units"].as_array().into_iter().flatten();
+    let wind = units.find(|unit| unit["id"] == 101).context("no wind")?;
     let order = on.client.post(
         "/api/v1/market/orders",
-        &json!({"client_id": "kept", "participant": "prosumers", "node": 3, "interval": interval,
-            "direction": "sell", "steps": [{"quantity_w": 40000, "price_per_mwh": 15.0}]}),
+        &json!({"client_id": "kept", "participant": wind["participant"], "node": 7, "unit": 101,
+            "interval": interval, "direction": "sell",
+            "steps": [{"quantity_w": 100_000, "price_per_mwh": 30.0}]}),
     )?;
     ensure!(order.status == 201, "{} {}", order.status, order.body);
     let before = on.pid()?;
