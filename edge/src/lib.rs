@@ -10,6 +10,7 @@ pub mod cycle;
 pub mod field;
 pub mod invoice;
 pub mod metering;
+pub mod northbound;
 pub mod participants;
 pub mod published;
 pub mod replay;

@@ -1,15 +1,16 @@
 //! What the running loop shows to the outside, and what the outside may ask of it: the only seam
-//! between the loop and its servers (web now, SCADA later).
+//! between the loop and its servers, web and northbound.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use solver::{market::LedgerEntry, network::Id};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use solver::market::LedgerEntry;
-
+use crate::cycle::{Refusal, ScadaCommand};
 use crate::metering;
 use crate::participants::{Change, Register};
-use crate::store::Ledger;
+use crate::store::{Hold, Ledger};
+use crate::table::Snapshot;
 use crate::web::api::{
     AlarmView, DeviceView, DispatchView, ExplanationView, IntervalView, NetworkState, NetworkView,
     NewOrder, OrderView, PointView, Problem, ReceiptView, Status,
@@ -61,6 +62,10 @@ pub struct Published {
     pub dispatch: Arc<Vec<DispatchView>>,
     /// Alarms, newest first: standing ones and the recent past.
     pub alarms: Arc<Vec<AlarmView>>,
+    /// The point table that all this is made from.
+    pub snapshot: Arc<Snapshot>,
+    /// Units that a control centre holds.
+    pub holds: Arc<BTreeMap<Id, Hold>>,
 }
 
 /// What may be asked of the loop. Each is answered once it is durable.
@@ -123,6 +128,15 @@ pub enum Request {
         unit: i32,
         /// Why, or why that cannot be said.
         answer: oneshot::Sender<Result<ExplanationView, Problem>>,
+    },
+    /// Do what a control centre commands.
+    Command {
+        /// What.
+        command: ScadaCommand,
+        /// Only say whether it would be done.
+        check: bool,
+        /// Done, or why not.
+        answer: oneshot::Sender<Result<(), Refusal>>,
     },
     /// Note that a person has seen an alarm.
     AcknowledgeAlarm {

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::now_us,
-    cycle::{Cycle, Decision, Input, Output, RECENT},
+    cycle::{Cycle, Decision, Input, Output, RECENT, Refusal, ScadaCommand},
     field::Field,
     metering,
     participants::Change,
@@ -433,6 +433,14 @@ impl Loop {
                 // Nothing has changed that would have to be shown.
                 return Ok(());
             }
+            Request::Command {
+                command,
+                check,
+                answer,
+            } => {
+                let answered = self.command(command, check).await?;
+                let _ = answer.send(answered);
+            }
             Request::AcknowledgeAlarm { id, user, answer } => {
                 let _ = answer.send(self.cycle.acknowledge(id, &user));
             }
@@ -445,6 +453,24 @@ impl Loop {
         let before = Arc::clone(&self.published.borrow());
         let after = self.cycle.republish(&before, now_us());
         self.published.send_replace(Arc::new(after));
+    }
+
+    /// Decides on a control centre's command; it is done once it is durable.
+    async fn command(
+        &mut self,
+        command: ScadaCommand,
+        check: bool,
+    ) -> anyhow::Result<Result<(), Refusal>> {
+        let snapshot = Arc::clone(&self.published.borrow().snapshot);
+        let record = match self.cycle.decide_command(command, &snapshot, now_us()) {
+            Ok(record) if !check => record,
+            checked => return Ok(checked.map(|_| ())),
+        };
+        let ledger = Arc::clone(&self.ledger);
+        let kept = record.clone();
+        spawn_blocking(move || ledger.append(&[kept], now_us(), false)).await??;
+        self.cycle.restore(&record);
+        Ok(Ok(()))
     }
 
     /// Makes a decision durable, then takes it over.

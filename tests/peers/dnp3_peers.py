@@ -99,14 +99,14 @@ def commanded(result):
 
 
 class Master:
-    def __init__(self, port, local, remote):
+    def __init__(self, port, local, remote, host="127.0.0.1"):
         self.manager = dnp3.DNP3Manager(1)
         seconds = dnp3.TimeDuration.Seconds
         self.channel = self.manager.AddTCPClient(
             "master",
             dnp3.LogLevels.none(),
             dnp3.ChannelRetry(dnp3.TimeDuration.Milliseconds(200), seconds(1)),
-            [dnp3.IPEndpoint("127.0.0.1", int(port))],
+            [dnp3.IPEndpoint(host, int(port))],
             "127.0.0.1",
             None,
         )

@@ -336,15 +336,12 @@ fn write_site(plan: &Plan) -> Result<()> {
     let example = workspace().join("edge/examples/cigre-mv");
     fs::copy(example.join("network.json"), plan.dir.join("network.json"))?;
     let site = fs::read_to_string(example.join("site.toml"))?;
-    let listen = format!("listen = \"{}:{}\"", plan.web_ip, plan.web_port);
+    let web = "listen = \"127.0.0.1:8080\"";
+    ensure!(site.contains(web), "the example's web server moved");
     let site = site
-        .lines()
-        .map(|line| match line.trim_start().starts_with("listen") {
-            true => listen.clone(),
-            false => line.replace("127.0.0.1:", &format!("{}:", plan.ip)),
-        })
-        .collect::<Vec<_>>()
-        .join("\n");
+        .replace(web, "listen = \"web\"")
+        .replace("127.0.0.1:", &format!("{}:", plan.ip))
+        .replace("\"web\"", &format!("\"{}:{}\"", plan.web_ip, plan.web_port));
     fs::write(plan.dir.join("site.toml"), site)?;
     Ok(())
 }

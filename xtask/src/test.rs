@@ -201,6 +201,7 @@ const PEERS: [&str; 7] = [
 fn peers(filter: Option<&str>, count: &mut Count) -> Result<()> {
     tools::debian("tshark")?;
     let python = tools::venv("peers", &PEERS)?;
+    build_programs()?;
     let mut test = cargo();
     test.args([
         "test",

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::{check::load, say};
-use crate::{run, site::Site, store::users::UserStore, web};
+use crate::{northbound::dnp3::Station, run, site::Site, store::users::UserStore, web};
 
 /// How often an appliance without a site looks for one.
 const LOOK: Duration = Duration::from_secs(1);
@@ -132,7 +132,18 @@ async fn serve(site: Site) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listening on {address}"))?;
     let address = listener.local_addr()?;
+    let station = match &site.dnp3 {
+        Some(config) => Some(
+            Station::bind(&site, config)
+                .await
+                .with_context(|| format!("DNP3 on {}", config.listen))?,
+        ),
+        None => None,
+    };
     let running = run::start(site, stop.clone())?;
+    if let Some(station) = station {
+        tokio::spawn(station.serve(running.handle.clone(), stop.clone()));
+    }
     let users = UserStore::open(&state_dir)?;
     say(&format!("web interface: http://{address}/"));
     if let Some(code) = users.enrolment_code() {

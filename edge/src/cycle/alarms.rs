@@ -10,6 +10,7 @@ const RECENT: usize = 200;
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Severity {
+    Info,
     Warning,
     Critical,
 }
@@ -17,6 +18,7 @@ pub(super) enum Severity {
 impl Severity {
     fn as_str(self) -> &'static str {
         match self {
+            Self::Info => "info",
             Self::Warning => "warning",
             Self::Critical => "critical",
         }

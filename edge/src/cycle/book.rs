@@ -260,7 +260,8 @@ impl Book {
                 }
                 self.place(order.clone(), PlacedBy::Api);
             }
-            Record::Started { .. }
+            Record::Commanded { .. }
+            | Record::Started { .. }
             | Record::Network { .. }
             | Record::Registered { .. }
             | Record::MeterValues { .. }

@@ -21,13 +21,14 @@ use solver::{
 
 use super::{
     alarms::{Alarms, Severity},
-    path::Path,
+    path::{Path, Stage},
     step::market_unit,
     verify::{READ_TWICE, readback},
 };
 use crate::{
     clock::{US, rfc3339, rfc3339_s},
     site::{Site, Unit},
+    store::Hold,
     table::Snapshot,
     web::api::DispatchView,
 };
@@ -86,6 +87,15 @@ pub(super) struct InForce {
     pub(super) from_w: f64,
 }
 
+impl InForce {
+    /// Whether it asks for the same in the same name. While a unit is told what an award says, who
+    /// wins does not depend on the moment, so that a later end of its lease is all that differs.
+    fn is_for(&self, request: &Request) -> bool {
+        let of = |s: &Setpoint| (s.interval, s.p, s.q_var);
+        self.authority == request.authority && of(&self.setpoint) == of(&request.setpoint)
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Dispatch {
@@ -100,6 +110,8 @@ pub(super) struct Asked<'a> {
     pub(super) start: i64,
     pub(super) product: &'a Product,
     pub(super) awards: &'a [Award],
+    /// What the control centre asks of units, which outranks that.
+    pub(super) holds: &'a BTreeMap<Id, Hold>,
     /// The feeder is within its limits now.
     pub(super) safe: bool,
 }
@@ -145,34 +157,45 @@ impl Dispatch {
         let lease_ends_us = product.start_us(start).saturating_add(lease);
         let lease_s = (lease_ends_us - now_us) as f64 / US as f64;
         let mut commands = Vec::new();
-        for award in asked.awards {
-            let Some(unit) = site.units.iter().find(|unit| unit.id == award.unit) else {
-                continue;
-            };
-            if !snapshot.online(&unit.device) || !self.due(unit.id, start, now_us) {
+        for unit in &site.units {
+            if !snapshot.online(&unit.device) {
                 continue;
             }
-            let stage = self.path.stage(unit, award, now_us);
-            let staged = Award {
-                p_w: stage.power.p_w,
-                q_var: stage.power.q_var,
-                ..*award
-            };
-            let mut control = Self::control(unit, lease_s);
-            control.ramp_w_per_s = Some(stage.ramp_w_per_s);
-            let setpoint = match setpoint(&staged, start, product, &control, now_us) {
-                Ok(setpoint) => setpoint,
-                Err(error) => {
-                    let (severity, code) = (Severity::Critical, "not_dispatched");
-                    alarms.raise(severity, code, &unit.name, error.to_string(), now_us);
-                    continue;
+            let mut requests = Vec::new();
+            let mut under_way = false;
+            for (authority, stage) in self.asked_of(unit, asked, now_us) {
+                let mut control = Self::control(unit, lease_s);
+                control.ramp_w_per_s = Some(stage.ramp_w_per_s);
+                let award = Award {
+                    unit: unit.id,
+                    p_w: stage.power.p_w,
+                    q_var: stage.power.q_var,
+                };
+                under_way = stage.under_way;
+                match setpoint(&award, start, product, &control, now_us) {
+                    Ok(setpoint) => requests.push(Request {
+                        authority,
+                        setpoint,
+                    }),
+                    Err(error) => {
+                        let (severity, code) = (Severity::Critical, "not_dispatched");
+                        alarms.raise(severity, code, &unit.name, error.to_string(), now_us);
+                    }
                 }
-            };
-            let Some(winner) = decide(setpoint, now_us) else {
+            }
+            let decided = arbitrate(requests, now_us);
+            let Some(winner) = decided.winner else {
                 continue;
             };
+            if !self.due(&winner, now_us) {
+                continue;
+            }
+            for loser in &decided.losers {
+                tracing::info!(unit = unit.id, authority = ?loser.authority, "setpoint outranked");
+            }
+            let under_way = under_way && winner.authority == Authority::Market;
             let command = self.command(unit, &winner, now_us);
-            let mut entry = self.entry(unit, winner, stage.under_way, snapshot);
+            let mut entry = self.entry(unit, winner, under_way, snapshot);
             entry.command = command.id;
             entry.sent_us = now_us;
             entry.lease_ends_us = lease_ends_us;
@@ -182,10 +205,27 @@ impl Dispatch {
         commands
     }
 
+    /// Who asks what of a unit; nobody: it is left alone.
+    fn asked_of(&self, unit: &Unit, asked: &Asked<'_>, now_us: i64) -> Vec<(Authority, Stage)> {
+        let award = asked.awards.iter().find(|award| award.unit == unit.id);
+        let market = award.map(|award| {
+            let stage = self.path.stage(unit, award, now_us);
+            (Authority::Market, stage)
+        });
+        let scada = asked.holds.get(&unit.id).map(|hold| {
+            let power = Power {
+                p_w: hold.p_w,
+                q_var: hold.q_var,
+            };
+            (Authority::Scada, Stage::directly(unit, power))
+        });
+        market.into_iter().chain(scada).collect()
+    }
+
     /// Whether a unit has to be told, or told again.
-    fn due(&self, unit: Id, start: i64, now_us: i64) -> bool {
-        self.in_force.get(&unit).is_none_or(|f| {
-            f.setpoint.interval != start
+    fn due(&self, request: &Request, now_us: i64) -> bool {
+        self.in_force.get(&request.setpoint.unit).is_none_or(|f| {
+            !f.is_for(request)
                 || f.under_way
                 || now_us - f.sent_us >= RENEW_US
                 || matches!(f.progress, Progress::Failed(_))
@@ -230,11 +270,13 @@ impl Dispatch {
     ) -> InForce {
         let now_us = snapshot.now_us;
         let before = self.in_force.remove(&unit.id);
-        let before = before.filter(|f| f.setpoint.interval == request.setpoint.interval);
+        let before = before.filter(|f| {
+            f.setpoint.interval == request.setpoint.interval && f.authority == request.authority
+        });
         // Who does not listen on the way is known before its end.
         let differs = before.as_ref().map_or(0, |f| f.differs);
         let before = match before {
-            Some(f) if !f.under_way => {
+            Some(f) if !f.under_way && f.is_for(&request) => {
                 return InForce {
                     setpoint: request.setpoint,
                     ..f
@@ -370,7 +412,8 @@ fn path(site: &Site, asked: &Asked<'_>, snapshot: &Snapshot) -> Path {
         true => f64::from(asked.product.length_s) / 2.0,
         false => 0.0,
     };
-    let awards = asked.awards.iter().filter_map(|award| {
+    let free = |award: &&Award| !asked.holds.contains_key(&award.unit);
+    let awards = asked.awards.iter().filter(free).filter_map(|award| {
         let unit = site.units.iter().find(|unit| unit.id == award.unit)?;
         let good = |name| snapshot.good(&PointId::new(&unit.device, name));
         let from = good("p")
@@ -380,21 +423,6 @@ fn path(site: &Site, asked: &Asked<'_>, snapshot: &Snapshot) -> Path {
     });
     let stage_s = site.estimation_period.as_secs_f64();
     Path::new((asked.start, now_us), (stage_s, most_s), awards)
-}
-
-/// Who may command: see `solver::dispatch`. So far the market alone asks.
-fn decide(setpoint: Setpoint, now_us: i64) -> Option<Request> {
-    let authority = Authority::Market;
-    let request = Request {
-        authority,
-        setpoint,
-    };
-    let decided = arbitrate(vec![request], now_us);
-    for loser in &decided.losers {
-        let unit = loser.setpoint.unit;
-        tracing::info!(unit, authority = ?loser.authority, "setpoint outranked");
-    }
-    decided.winner
 }
 
 fn name(site: &Site, unit: Id) -> &str {

@@ -28,6 +28,8 @@ pub(super) struct Able {
     ranges: BTreeMap<Id, (f64, f64)>,
     /// What is expected to be in each battery at the interval's start, Wh.
     energies: BTreeMap<Id, f64>,
+    /// Where units that the control centre holds will be, W and var; they take no part.
+    pub(super) held: BTreeMap<Id, (f64, f64)>,
 }
 
 /// Orders of an interval and those after it.
@@ -57,6 +59,11 @@ impl Cycle {
                 soc: point("soc"),
             };
             let range = agents::range_w(unit, &known, self.site.market.interval_s);
+            if let Some(hold) = self.holds.get(&unit.id) {
+                let power = (hold.p_w.clamp(range.0, range.1), hold.q_var);
+                able.held.insert(unit.id, power);
+                continue;
+            }
             let mut of = market_unit(unit);
             if let Some(battery) = unit.battery {
                 let Some(soc) = known.soc else { continue };

@@ -176,6 +176,7 @@ impl Cycle {
             site: &self.site,
             grid: &self.feeder.grid,
             estimate: &sound.estimate,
+            held: able.held,
             units: able.units,
             orders,
             interval: start,

@@ -28,6 +28,17 @@ pub(super) struct Stage {
     pub(super) under_way: bool,
 }
 
+impl Stage {
+    /// To where it is to be, as fast as it may.
+    pub(super) fn directly(unit: &Unit, power: Power) -> Self {
+        Self {
+            power,
+            ramp_w_per_s: unit.ramp_w_per_s,
+            under_way: false,
+        }
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Path {
@@ -84,14 +95,11 @@ impl Path {
         let stage = (passed + 0.25).max(0.0) as usize;
         let end = self.shares.get(stage).filter(|_| self.shares.len() > 1);
         let Some((way, &end)) = self.ways.get(&unit.id).zip(end) else {
-            return Stage {
-                power: Power {
-                    p_w: award.p_w,
-                    q_var: award.q_var,
-                },
-                ramp_w_per_s: unit.ramp_w_per_s,
-                under_way: false,
+            let power = Power {
+                p_w: award.p_w,
+                q_var: award.q_var,
             };
+            return Stage::directly(unit, power);
         };
         let begin = stage.checked_sub(1).map_or(0.0, |k| self.shares[k]);
         // Whole percents of nameplate are all that SunSpec model 704 can be told; who rounds down

@@ -22,11 +22,12 @@ impl Cycle {
             intervals: self.intervals(now_us),
             orders: Arc::new(self.orders()),
             alarms: Arc::new(self.alarms.view()),
+            holds: Arc::new(self.holds.clone()),
             ..before.clone()
         }
     }
 
-    pub(super) fn publish(&mut self, snapshot: &Snapshot, rss_bytes: u64) -> Published {
+    pub(super) fn publish(&mut self, snapshot: &Arc<Snapshot>, rss_bytes: u64) -> Published {
         let site = Arc::clone(&self.site);
         let now_us = snapshot.now_us;
         let points: Vec<PointView> = view::points(snapshot, &self.point_units);
@@ -40,6 +41,8 @@ impl Cycle {
             orders: Arc::new(self.orders()),
             dispatch: Arc::new(self.dispatch.view(&site, snapshot)),
             alarms: Arc::new(self.alarms.view()),
+            snapshot: Arc::clone(snapshot),
+            holds: Arc::new(self.holds.clone()),
             status: Arc::new(self.status(snapshot, rss_bytes)),
         }
     }

@@ -28,7 +28,7 @@ use crate::{
     participants::Register,
     published::Published,
     site::{Site, Unit},
-    store::Record,
+    store::{Hold, Record},
     table::Snapshot,
     web::api::{AlarmView, NetworkView},
 };
@@ -90,6 +90,8 @@ pub struct Cycle {
     pub(super) dispatch: Dispatch,
     pub(super) meters: Meters,
     pub(super) alarms: Alarms,
+    /// Units that the control centre holds.
+    pub(super) holds: BTreeMap<Id, Hold>,
     pub(super) networks: Networks,
     /// Refused orders that are not on record yet.
     pub(super) refused: Vec<Record>,
@@ -137,6 +139,7 @@ impl Cycle {
             dispatch: Dispatch::default(),
             meters: Meters::new(market.interval_s),
             alarms: Alarms::new(now_us),
+            holds: BTreeMap::new(),
             networks: Networks::default(),
             refused: Vec::new(),
             estimation_us: VecDeque::new(),
@@ -165,6 +168,12 @@ impl Cycle {
         self.networks.restore(record);
         match record {
             Record::Registered { at_us, change, .. } => self.settle_change(change, *at_us),
+            Record::Commanded {
+                at_us,
+                by,
+                unit,
+                hold,
+            } => self.commanded(*unit, by, hold.as_ref(), *at_us),
             record => self.book.apply(record),
         }
     }
@@ -196,6 +205,7 @@ impl Cycle {
         let site = Arc::clone(&self.site);
         let mut records = std::mem::take(&mut self.refused);
         self.book.turn(now_us);
+        self.end_holds(now_us);
         self.links(&snapshot);
         self.fallbacks(&snapshot);
         for (source, text) in self.feeder.follow(&site, &snapshot) {
@@ -311,13 +321,13 @@ impl Cycle {
     fn send(&mut self, snapshot: &Snapshot) -> Vec<(DeviceId, Command)> {
         let product = self.book.product;
         let current = product.interval_of(snapshot.now_us);
-        let Some(cleared) = self.book.begun(current) else {
-            return Vec::new();
-        };
+        let cleared = self.book.begun(current);
+        let awards = cleared.as_ref().map(|cleared| &cleared.clearing.awards[..]);
         let asked = Asked {
             start: current,
             product: &product,
-            awards: &cleared.clearing.awards,
+            awards: awards.unwrap_or_default(),
+            holds: &self.holds,
             safe: self.feeder.within_limits(&self.site.limits),
         };
         let alarms = &mut self.alarms;

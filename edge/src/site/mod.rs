@@ -3,6 +3,7 @@
 //!
 //! [`fallback`] answers by power flow whether the state all devices fall back to is within limits.
 
+mod dnp3;
 pub mod fallback;
 mod model;
 mod parse;
@@ -12,7 +13,8 @@ mod tables;
 mod timeline;
 
 pub use model::{
-    Battery, Bay, BayOf, Device, Limits, Load, Market, NodePlace, Site, Unit, UnitKind,
+    Battery, Bay, BayOf, Device, Dnp3, Dnp3Master, Limits, Load, Market, NodePlace, Site, Unit,
+    UnitKind,
 };
 pub use parse::{load, parse};
 pub use read::Problem;

@@ -1,6 +1,10 @@
 //! What a site file says, checked. Powers of units are generation-positive, of loads load-positive.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use protocols::point::DeviceId;
 use solver::{
@@ -40,6 +44,34 @@ pub struct Site {
     pub units: Vec<Unit>,
     /// Loads.
     pub loads: Vec<Load>,
+    /// The control centre's access by DNP3; none: there is no such port.
+    pub dnp3: Option<Dnp3>,
+}
+
+/// How control centres poll the appliance by DNP3.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dnp3 {
+    /// Where the outstation listens.
+    pub listen: SocketAddr,
+    /// Its address on the link.
+    pub address: u16,
+    /// A command ends when it is not renewed for so long.
+    pub hold: Duration,
+    /// Who may poll.
+    pub masters: Vec<Dnp3Master>,
+}
+
+/// A control centre.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dnp3Master {
+    /// Name, for the record.
+    pub name: String,
+    /// Its address on the link.
+    pub address: u16,
+    /// Where it connects from; others are turned away.
+    pub ip: IpAddr,
+    /// It may command, not only read.
+    pub commands: bool,
 }
 
 /// Limits of operation.

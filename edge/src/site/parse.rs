@@ -13,6 +13,7 @@ use solver::{
 use toml::{Spanned, de::DeTable};
 
 use super::{
+    dnp3,
     model::{Limits, Market, Site},
     read::{Problem, Source, Table},
     tables::{Context, MAX_PRICE, price, seconds},
@@ -91,6 +92,10 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
     let devices = context.devices(&root);
     let units = context.units(&root, &devices);
     let loads = context.loads(&root);
+    let dnp3 = match root.has("dnp3") {
+        true => root.table("dnp3").map(|t| dnp3::read(&t)),
+        false => None,
+    };
     root.finish();
     Some(Site {
         name: name?,
@@ -106,6 +111,10 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
         devices: devices.into_values().map(|at| at.value).collect(),
         units,
         loads,
+        dnp3: match dnp3 {
+            Some(dnp3) => Some(dnp3?),
+            None => None,
+        },
     })
 }
 

@@ -7,6 +7,7 @@ mod ahead;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod orders;
+mod scada;
 
 use std::collections::BTreeMap;
 

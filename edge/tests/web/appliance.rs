@@ -6,6 +6,7 @@ use std::{
 };
 
 use edge::{
+    cycle::Refusal,
     participants::Register,
     published::{Handle, Published, Request},
     store::{Ledger, users::UserStore},
@@ -160,6 +161,10 @@ async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc
                     })
                 }));
             }
+            Request::Command { answer, .. } => {
+                let _ = answer.send(Err(Refusal::Unknown));
+            }
+            Request::AmendOrder { id, order, answer } => {
             Request::AmendOrder {
                 id, order, answer, ..
             } => {
@@ -479,5 +484,7 @@ fn state() -> Published {
         orders: Arc::new(vec![agents]),
         dispatch: Arc::new(vec![setpoint]),
         alarms: Arc::new(vec![alarm(8), alarm(7)]),
+        snapshot: Arc::default(),
+        holds: Arc::default(),
     }
 }

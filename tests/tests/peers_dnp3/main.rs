@@ -1,6 +1,8 @@
 //! DNP3 against opendnp3 (`tests/peers/dnp3_peers.py`) and dnp3py (`dnp3py_peers.py`): our outstation
-//! and their masters, our master and their outstations, and tshark looking on.
+//! and their masters, our master and their outstations, tshark looking on, and the appliance
+//! as a control centre sees it.
 
+mod appliance;
 mod capture;
 mod commands;
 mod dnp3py;

@@ -1,7 +1,10 @@
 //! What the ledger takes, gives back and cannot do.
 
 use serde::{Deserialize, Serialize};
-use solver::market::{LedgerEntry, Order, OrderId};
+use solver::{
+    market::{LedgerEntry, Order, OrderId},
+    network::Id,
+};
 
 use super::{Fault, Hash, PublicKey};
 use crate::{metering, participants::Change};
@@ -52,6 +55,17 @@ pub enum Record {
         /// They.
         values: Vec<metering::Value>,
     },
+    /// The control centre took a unit over, or gave it back.
+    Commanded {
+        /// When, UTC, µs since 1970.
+        at_us: i64,
+        /// Which master.
+        by: String,
+        /// Which unit.
+        unit: Id,
+        /// What it is held at; none: given back.
+        hold: Option<Hold>,
+    },
     /// The appliance started.
     Started {
         /// Its version: results may differ between versions.
@@ -73,6 +87,17 @@ pub enum Record {
         /// Ed25519, hexadecimal.
         signature: String,
     },
+}
+
+/// What the control centre holds a unit at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Limit of a generator, set value of a battery, generation-positive, W.
+    pub p_w: f64,
+    /// Generation-positive, var.
+    pub q_var: f64,
+    /// Ends by itself then, UTC, µs since 1970.
+    pub until_us: i64,
 }
 
 /// What one gets for a record: proof of what was on record before it, once the chain is signed.

@@ -1,6 +1,6 @@
 //! What an outstation has and how it behaves.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use thiserror::Error;
 
@@ -104,6 +104,8 @@ pub enum RestartPolicy {
 pub struct OutstationConfig {
     /// Addresses and link layer.
     pub link: LinkConfig,
+    /// Where the master connects from, others are turned away; `None`: from anywhere.
+    pub from: Option<IpAddr>,
     /// Octets of a response fragment at most, 249 to 2048.
     pub max_fragment: usize,
     /// How long the master may take to confirm.
@@ -130,6 +132,7 @@ impl OutstationConfig {
     pub fn new(link: LinkConfig) -> Self {
         Self {
             link,
+            from: None,
             max_fragment: MAX_FRAGMENT,
             confirm_timeout: Duration::from_secs(5),
             select_timeout: Duration::from_secs(10),

@@ -2,7 +2,12 @@
 //! master's link address. A new connection of a master takes the place of its old one, which is
 //! mostly a dead one. Connections are bounded in number, and in time until they say who they are.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     io::AsyncReadExt,
@@ -99,6 +104,7 @@ struct Door {
 struct DoorTo {
     /// Outstation's and master's address.
     addresses: (u16, u16),
+    from: Option<IpAddr>,
     shared: Arc<Shared<Outstation>>,
     hand: mpsc::Sender<Incoming>,
 }
@@ -128,6 +134,7 @@ impl OutstationServer {
             tokio::spawn(stop.clone().run_until_cancelled_owned(run));
             doors.push(DoorTo {
                 addresses: (master.link.local, master.link.remote),
+                from: master.from,
                 shared: Arc::clone(&shared),
                 hand,
             });
@@ -259,7 +266,12 @@ impl Door {
     /// Hands a connection to the session of the master that its first frame names.
     async fn let_in(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        if let [only] = &self.sessions[..]
+        let peer = stream.peer_addr()?.ip().to_canonical();
+        let known: Vec<&DoorTo> = self.sessions.iter().filter(|d| d.lets_in(peer)).collect();
+        if known.is_empty() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        if let [only] = &known[..]
             && !only.shared.with(|session, _| session.is_connected())
         {
             // It may be a master that waits for us to speak first.
@@ -278,7 +290,7 @@ impl Door {
             while let Some(frame) = parser.next() {
                 let named = (frame.destination, frame.source);
                 let of_master = |door: &&DoorTo| frame.from_master && door.addresses == named;
-                if let Some(door) = self.sessions.iter().find(of_master) {
+                if let Some(door) = known.iter().copied().find(of_master) {
                     return door.hand(stream, bytes).await;
                 }
             }
@@ -291,6 +303,10 @@ impl Door {
 }
 
 impl DoorTo {
+    fn lets_in(&self, peer: IpAddr) -> bool {
+        self.from.is_none_or(|from| from.to_canonical() == peer)
+    }
+
     async fn hand(&self, stream: TcpStream, first: Vec<u8>) -> io::Result<()> {
         let handed = self.hand.send((stream, first)).await;
         handed.map_err(|_| io::ErrorKind::BrokenPipe.into())

@@ -1,0 +1,159 @@
+//! The whole appliance under opendnp3's master: a control centre reads it, takes a unit over and
+//! gives it back, and is refused what it may not do. The simulator's physics says what came of it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use busbar_tests::{
+    http::Client,
+    stack::{Plan, Stack, wait},
+};
+use serde_json::{Value as Json, json};
+use tokio::task::spawn_blocking;
+
+use super::peer::{Peer, values};
+
+/// The wind farm: unit 101, the ninth of the site.
+const WIND: (i64, u64) = (101, 8);
+
+fn started() -> Result<(Stack, Client)> {
+    let mut stack = Stack::start(Plan::for_test("dnp3-appliance", "noon")?)?;
+    stack.start_edge()?;
+    let client = stack.login()?;
+    let settled = || {
+        let all = client.json("/api/v1/market/intervals").unwrap_or_default();
+        let mut all = all.as_array().cloned().unwrap_or_default().into_iter();
+        all.any(|i| {
+            i["phase"] == "settled" && i["awards"].as_array().is_some_and(|a| !a.is_empty())
+        })
+    };
+    ensure!(
+        wait(Duration::from_secs(90), settled),
+        "{}",
+        stack.log("busbar")
+    );
+    Ok((stack, client))
+}
+
+fn number(items: &[Json], index: u64) -> Result<f64> {
+    let mut of = items.iter().filter(|item| item[0] == index);
+    let last = of
+        .next_back()
+        .with_context(|| format!("no point {index}"))?;
+    ensure!(last[2] == 1, "not online: {last}");
+    last[1].as_f64().context("no number")
+}
+
+fn wind(stack: &Stack) -> Result<Json> {
+    let truth = stack.truth()?;
+    let mut units = truth["units"].as_array().into_iter().flatten();
+    let found = units.find(|u| u["id"] == WIND.0);
+    Ok(found.context("no wind farm")?.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_centre_reads_and_commands_the_appliance() -> Result<()> {
+    let (stack, client) = spawn_blocking(started).await??;
+    let host = stack.plan.ip.to_string();
+    let mut peer = Peer::start(&["master", "20000", "1", "10", &host])?;
+    let seen = peer.task("STARTUP_INTEGRITY_POLL").await?;
+    reads(&seen, &client)?;
+
+    // Nobody has said at what; then beyond nameplate; then well.
+    let take = json!([
+        "operate", "select", WIND.1, "crob", "LATCH_ON", "NUL", 1, 100, 100
+    ]);
+    ensure!(
+        peer.operate(take.clone()).await? == "BLOCKED",
+        "taken over at nothing"
+    );
+    let limit = |w: f64| json!(["operate", "direct", 2 * WIND.1, "f32", w]);
+    ensure!(
+        peer.operate(limit(8e6)).await? == "OUT_OF_RANGE",
+        "8 of 7.5 MW"
+    );
+    ensure!(peer.operate(limit(1e6)).await? == "SUCCESS", "1 MW refused");
+    ensure!(
+        wind(&stack)?["p_w"].as_f64() > Some(3e6),
+        "a preset alone did something"
+    );
+    ensure!(peer.operate(take).await? == "SUCCESS", "not taken over");
+    let obeys = |stack: &Stack| wind(stack).is_ok_and(|w| w["p_w"].as_f64() < Some(1.01e6));
+    ensure!(
+        wait(Duration::from_secs(30), || obeys(&stack)),
+        "{}",
+        wind(&stack)?
+    );
+    // Renewed through several intervals, its state told as an event, on record as the market's end.
+    peer.until(|line| {
+        line["values"] == "Group11Var2"
+            && values(std::slice::from_ref(line), "Group11Var2")
+                .iter()
+                .any(|i| i[0] == WIND.1 && i[1] == true)
+    })
+    .await?;
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    ensure!(obeys(&stack), "{}", wind(&stack)?);
+    let dispatch = client.json("/api/v1/dispatch")?;
+    let row = dispatch
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|r| r["unit"] == WIND.0);
+    ensure!(
+        row.context("no setpoint")?["origin"] == "scada",
+        "{dispatch}"
+    );
+
+    let back = json!([
+        "operate",
+        "direct",
+        WIND.1,
+        "crob",
+        "LATCH_OFF",
+        "NUL",
+        1,
+        100,
+        100
+    ]);
+    ensure!(peer.operate(back).await? == "SUCCESS", "not given back");
+    let market = || wind(&stack).is_ok_and(|w| w["p_w"].as_f64() > Some(3e6));
+    ensure!(wait(Duration::from_secs(60), market), "{}", wind(&stack)?);
+    peer.stop().await
+}
+
+/// What the master read is what the API says.
+fn reads(seen: &[Json], client: &Client) -> Result<()> {
+    let analogs = values(seen, "Group30Var5");
+    let (highest, lowest) = (number(&analogs, 0)?, number(&analogs, 1)?);
+    ensure!(
+        lowest > 0.94 && highest < 1.06 && lowest < highest,
+        "{lowest} {highest}"
+    );
+    let network = client.json("/api/v1/network")?;
+    let state = client.json("/api/v1/network/state")?;
+    for (k, node) in network["nodes"]
+        .as_array()
+        .context("no nodes")?
+        .iter()
+        .enumerate()
+    {
+        let mut states = state["nodes"].as_array().into_iter().flatten();
+        let now = states.find(|s| s["id"] == node["id"]).context("no state")?;
+        let now = now["u_pu"].as_f64().context("no voltage")?;
+        let read = number(&analogs, 1000 + 2 * k as u64)?;
+        ensure!(
+            (read - now).abs() < 0.01,
+            "node {}: {read} {now}",
+            node["id"]
+        );
+    }
+    let positions = values(seen, "Group3Var2");
+    ensure!(!positions.is_empty(), "no breakers");
+    let online = values(seen, "Group1Var2");
+    let devices = online
+        .iter()
+        .filter(|i| i[0].as_u64() >= Some(1000) && i[1] == true);
+    ensure!(devices.count() == 22, "{online:?}");
+    Ok(())
+}
