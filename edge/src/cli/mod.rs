@@ -9,6 +9,7 @@ mod data;
 mod estimate;
 mod invoice;
 mod ledger;
+mod points;
 mod powerflow;
 mod run;
 mod status;
@@ -52,6 +53,16 @@ enum Verb {
     /// Say how the running appliance is. Exit status 1 if it does not run.
     Status {
         /// The site file it runs with.
+        #[arg(long, value_name = "FILE")]
+        site: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the points that a control centre reads and commands by DNP3. They follow from the site
+    /// file alone.
+    Points {
+        /// The site file.
         #[arg(long, value_name = "FILE")]
         site: PathBuf,
         /// As JSON.
@@ -109,6 +120,7 @@ pub fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Check { site } => check::check(&site),
         Verb::Status { site, json } => status::status(&site, json),
+        Verb::Points { site, json } => points::points(&site, json),
         Verb::Powerflow(arguments) => powerflow::powerflow(&arguments),
         Verb::Estimate(arguments) => estimate::estimate(&arguments),
         Verb::Ledger { verb } => ledger::ledger(verb),

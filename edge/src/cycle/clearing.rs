@@ -6,6 +6,8 @@
 //! as many of its current. Ratings shrink besides by a margin of the site's choice, since the
 //! forecast is as uncertain as the loads behind it.
 
+use std::collections::BTreeMap;
+
 use solver::{
     estimation::{BranchEstimate, Estimate},
     market::{
@@ -26,6 +28,8 @@ pub(super) struct Entry<'a> {
     pub(super) site: &'a Site,
     pub(super) grid: &'a Grid,
     pub(super) estimate: &'a Estimate,
+    /// Where units that the control centre holds will be, generation-positive, W and var.
+    pub(super) held: BTreeMap<Id, (f64, f64)>,
     /// Units that take setpoints, with what they can do now.
     pub(super) units: Vec<MarketUnit>,
     pub(super) orders: Vec<Order>,
@@ -81,7 +85,9 @@ fn fixed(entry: &Entry<'_>) -> Vec<NodePower> {
     }
     for unit in &entry.site.units {
         if entry.units.iter().all(|able| able.id != unit.id) {
-            let (p_w, q_var) = estimated(unit.id).unwrap_or((unit.fallback_p_w, 0.0));
+            let held = entry.held.get(&unit.id).copied();
+            let known = held.or_else(|| estimated(unit.id));
+            let (p_w, q_var) = known.unwrap_or((unit.fallback_p_w, 0.0));
             fixed.push(NodePower {
                 node: unit.node,
                 p_w,

@@ -164,7 +164,6 @@ async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc
             Request::Command { answer, .. } => {
                 let _ = answer.send(Err(Refusal::Unknown));
             }
-            Request::AmendOrder { id, order, answer } => {
             Request::AmendOrder {
                 id, order, answer, ..
             } => {

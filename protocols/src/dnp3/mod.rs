@@ -1,6 +1,5 @@
 //! DNP3 (IEEE 1815-2012), our own stack, without IO: sessions take octets and the time and give
-//! octets, the next time they want to be called, and events. Library only, not yet wired into the
-//! appliance.
+//! octets, the next time they want to be called, and events.
 //!
 //! From the wire up: [`link`] (clause 9), `transport` (clause 8), [`app`] (clause 4, Annex A),
 //! and on top the two sessions, [`outstation`] and [`master`], each with a TCP task around it

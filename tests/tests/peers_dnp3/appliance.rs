@@ -84,14 +84,13 @@ async fn a_control_centre_reads_and_commands_the_appliance() -> Result<()> {
         "{}",
         wind(&stack)?
     );
-    // Renewed through several intervals, its state told as an event, on record as the market's end.
-    peer.until(|line| {
-        line["values"] == "Group11Var2"
-            && values(std::slice::from_ref(line), "Group11Var2")
-                .iter()
-                .any(|i| i[0] == WIND.1 && i[1] == true)
-    })
-    .await?;
+    peer.tell(json!(["scan", [10, 2]])).await?;
+    let held = values(&peer.task("USER_TASK").await?, "Group10Var2");
+    ensure!(
+        held.iter().all(|item| item[1] == (item[0] == WIND.1)) && held.len() == 15,
+        "{held:?}"
+    );
+    // Renewed through several intervals.
     tokio::time::sleep(Duration::from_secs(25)).await;
     ensure!(obeys(&stack), "{}", wind(&stack)?);
     let dispatch = client.json("/api/v1/dispatch")?;

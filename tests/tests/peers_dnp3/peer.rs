@@ -109,9 +109,11 @@ impl Peer {
         Ok(status.to_owned())
     }
 
-    /// Ends it in good order.
+    /// Ends it in good order. What it still has to say is read: it would wait for that.
     pub(crate) async fn stop(mut self) -> Result<()> {
         drop(self.stdin);
+        let rest = async { while let Ok(Some(_)) = self.lines.next_line().await {} };
+        timeout(PATIENCE, rest).await?;
         ensure!(timeout(PATIENCE, self.child.wait()).await??.success());
         Ok(())
     }

@@ -1,0 +1,47 @@
+//! `busbar points`: what a control centre can read and command.
+
+use std::{fmt::Write as _, path::Path, process::ExitCode};
+
+use serde_json::json;
+
+use super::{check::load, say};
+use crate::northbound::points;
+
+pub(super) fn points(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
+    let site = match load(file) {
+        Ok(site) => site,
+        Err(exit) => return Ok(exit),
+    };
+    let list = points::list(&site);
+    if as_json {
+        let row = |entry: &points::Entry| {
+            json!({
+                "kind": entry.config.kind.to_string(),
+                "index": entry.config.index,
+                "name": entry.name,
+                "unit": entry.unit,
+                "class": entry.config.class.map(|class| class as u8),
+                "dead_band": entry.config.dead_band,
+            })
+        };
+        let rows: Vec<_> = list.iter().map(row).collect();
+        say(&serde_json::to_string_pretty(&rows)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::from("kind                     index  class  dead band  point");
+    for entry in &list {
+        let class = entry.config.class.map_or(0, |class| class as u8);
+        let (kind, index) = (entry.config.kind.to_string(), entry.config.index);
+        let unit = match entry.unit {
+            "" => String::new(),
+            unit => format!(", {unit}"),
+        };
+        write!(
+            text,
+            "\n{kind:<23}  {index:>5}  {class:>5}  {:>9}  {}{unit}",
+            entry.config.dead_band, entry.name
+        )?;
+    }
+    say(&text);
+    Ok(ExitCode::SUCCESS)
+}
