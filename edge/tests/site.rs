@@ -175,6 +175,45 @@ fn history_is_bounded_whether_the_site_says_so_or_not() {
 }
 
 #[test]
+fn who_may_poll_is_checked() {
+    let found = |from: &str, to: &str| {
+        let mut text = example();
+        spoil(&mut text, from, to);
+        problems(&text)
+    };
+    let none = "[[dnp3.master]]\nname = \"control-centre\"\naddress = 1\nip = \"127.0.0.1\"\ncommands = true\n";
+    for (from, to, named) in [
+        (
+            "ip = \"127.0.0.1\"",
+            "ip = \"scada.example\"",
+            "dnp3.master[0].ip: `scada.example` is no IP address",
+        ),
+        (
+            "address = 1\n",
+            "address = 10\n",
+            "dnp3.master: `control-centre`: name or address",
+        ),
+        (
+            "address = 1\n",
+            "address = 65520\n",
+            "dnp3.master[0].address",
+        ),
+        (
+            "hold_s = 300",
+            "hold_s = 5",
+            "dnp3.hold_s: must be a number from 10 to 900",
+        ),
+        (none, "", "dnp3.master: must be 1 to 8 masters"),
+    ] {
+        let found = found(from, to);
+        assert!(
+            found.iter().any(|p| p.contains(named)),
+            "{named}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn an_unreadable_network_does_not_hide_the_rest() {
     let mut text = example();
     spoil(&mut text, "network.json", "nowhere.json");

@@ -422,3 +422,62 @@ fn breaker(snapshot: &Snapshot, closed: &PointId, open: &PointId) -> Option<Said
     };
     Some((Value::DoublePoint(position), closed.1 | open.1, later))
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that fails here has failed")]
+
+    use std::{collections::BTreeSet, path::Path};
+
+    use protocols::point::Update;
+
+    use super::*;
+    use crate::table::Table;
+
+    #[test]
+    fn every_point_has_a_place_of_its_own_that_additions_do_not_move() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+        let mut site = crate::site::load(&file).unwrap();
+        let before = list(&site);
+        let places: BTreeSet<_> = before
+            .iter()
+            .map(|entry| (entry.config.kind, entry.config.index))
+            .collect();
+        assert_eq!(places.len(), before.len());
+        let mut more = site.units[0].clone();
+        more.id = 999;
+        site.units.push(more);
+        let after = list(&site);
+        assert_eq!(after.len(), before.len() + 7);
+        assert!(before.iter().all(|entry| after.contains(entry)));
+    }
+
+    #[test]
+    fn two_contacts_make_a_position() {
+        let device = DeviceId::new("rtu1");
+        let [closed, open] = ["closed", "open"].map(|name| PointId::new(&device, name));
+        let seen = |made: [bool; 2], worse: Quality| {
+            let mut table = Table::new([], [], 0);
+            let updates = [&closed, &open].into_iter().zip(made).enumerate();
+            let updates = updates.map(|(k, (point, made))| Update {
+                point: point.clone(),
+                value: Value::Binary(made),
+                quality: if k == 0 { Quality::GOOD } else { worse },
+                time: Timestamp::received(7 + k as i64),
+            });
+            table.update(&device, updates.collect(), 9);
+            breaker(&table.snapshot(9), &closed, &open).unwrap()
+        };
+        for (made, position) in [
+            ([true, false], DoublePoint::On),
+            ([false, true], DoublePoint::Off),
+            ([false, false], DoublePoint::Intermediate),
+            ([true, true], DoublePoint::Bad),
+        ] {
+            let (value, quality, time) = seen(made, Quality::QUESTIONABLE);
+            assert_eq!(value, Value::DoublePoint(position));
+            assert!(quality.contains(Quality::QUESTIONABLE));
+            assert_eq!(time.unix_us, 8);
+        }
+    }
+}
