@@ -425,8 +425,6 @@ fn breaker(snapshot: &Snapshot, closed: &PointId, open: &PointId) -> Option<Said
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that fails here has failed")]
-
     use std::{collections::BTreeSet, path::Path};
 
     use protocols::point::Update;
