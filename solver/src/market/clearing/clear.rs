@@ -8,6 +8,7 @@ use super::{
     Award, Binding, Case, Clearing, ClearingError, Exchange, Fill, NodePrice, Options, PhaseName,
     PhasePrice, Status, Tightened,
     check::Checked,
+    curtail::cuts,
     discrete,
     limits::On,
     problem::{Block, Problem, SourcePrice},
@@ -327,25 +328,17 @@ fn total_harm(search: &Search<'_, '_>, checked: &Checked) -> f64 {
 
 /// The step of the curtailment order that violates least, if less than what was found.
 fn curtail(search: &mut Search<'_, '_>, from: &Found) -> Option<Found> {
-    let shares = [0.75, 0.5, 0.25, 0.0];
-    let sales = shares.map(|share| (share, 1.0, 1.0));
-    let purchases = shares.map(|share| (0.0, share, 1.0));
     let mut best: Option<Found> = None;
     let mut least = total_harm(search, &from.checked);
-    for (sell, buy, reactive) in sales.into_iter().chain(purchases).chain([(0.0, 0.0, 0.0)]) {
+    for cut in cuts() {
         let problem = &*search.problem;
         let blocks = problem.blocks.iter().zip(&from.point.fill);
-        let fill = blocks
-            .map(|(block, fill)| {
-                let share = match (block.reactive, block.sign > 0.0) {
-                    (true, _) => reactive,
-                    (false, true) => sell,
-                    (false, false) => buy,
-                };
-                fill * share
-            })
-            .collect();
-        let q = from.point.q.iter().map(|q| q * reactive).collect();
+        let left = |(block, fill): (&Block, &f64)| match block.reactive {
+            true => fill * cut.reactive,
+            false => fill * cut.active(block.sign > 0.0, block.must),
+        };
+        let fill = blocks.map(left).collect();
+        let q = from.point.q.iter().map(|q| q * cut.reactive).collect();
         let Ok(point) = search.physics.point(problem, fill, q, None) else {
             continue;
         };

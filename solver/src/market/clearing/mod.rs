@@ -15,6 +15,7 @@ mod case;
 mod case_checks;
 mod check;
 mod clear;
+mod curtail;
 mod discrete;
 mod explain;
 mod file;

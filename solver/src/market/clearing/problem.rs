@@ -29,6 +29,8 @@ pub(super) struct Block {
     pub(super) unit: Option<usize>,
     /// Whether it is of reactive power.
     pub(super) reactive: bool,
+    /// Must-run or must-serve: cut last.
+    pub(super) must: bool,
     /// 1 sells (injects), -1 buys (absorbs).
     pub(super) sign: f64,
     /// Currency per MWh or Mvarh.
@@ -386,7 +388,7 @@ fn servable(case: &Case) -> BTreeMap<Asked, f64> {
 
 /// Blocks, so ordered and summed that the sequence of orders and units makes no difference.
 fn blocks(case: &Case, units: &[UnitAt]) -> Vec<Block> {
-    type Key = (Place, Option<usize>, bool, bool, Price);
+    type Key = (Place, Option<usize>, bool, bool, bool, Price);
     let at: BTreeMap<Id, usize> = units
         .iter()
         .enumerate()
@@ -401,6 +403,7 @@ fn blocks(case: &Case, units: &[UnitAt]) -> Vec<Block> {
             continue;
         };
         let own = units[k].s_max.is_some().then_some(k);
+        let must = order.terms.must;
         for step in &order.steps {
             let buys = order.direction == Direction::Buy;
             let share = servable.get(&(order.unit, reactive, buys, step.price));
@@ -409,11 +412,12 @@ fn blocks(case: &Case, units: &[UnitAt]) -> Vec<Block> {
             };
             let quantity = share * step.quantity_w as f64 / S_BASE_VA;
             let block = blocks
-                .entry((units[k].at, own, reactive, buys, step.price))
+                .entry((units[k].at, own, reactive, must, buys, step.price))
                 .or_insert_with(|| Block {
                     at: units[k].at,
                     unit: own,
                     reactive,
+                    must,
                     sign: if buys { -1.0 } else { 1.0 },
                     price: step.price.per_mwh(),
                     cap: 0.0,
