@@ -98,7 +98,7 @@ fn power_flow(mut network: Network, case: &Case, awards: &[Award]) -> (Grid, Sol
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn balance_and_limits_hold_in_a_power_flow_of_the_awards(seed in any::<u64>()) {
