@@ -161,28 +161,7 @@ impl Dispatch {
             if !snapshot.online(&unit.device) {
                 continue;
             }
-            let mut requests = Vec::new();
-            let mut under_way = false;
-            for (authority, stage) in self.asked_of(unit, asked, now_us) {
-                let mut control = Self::control(unit, lease_s);
-                control.ramp_w_per_s = Some(stage.ramp_w_per_s);
-                let award = Award {
-                    unit: unit.id,
-                    p_w: stage.power.p_w,
-                    q_var: stage.power.q_var,
-                };
-                under_way = stage.under_way;
-                match setpoint(&award, start, product, &control, now_us) {
-                    Ok(setpoint) => requests.push(Request {
-                        authority,
-                        setpoint,
-                    }),
-                    Err(error) => {
-                        let (severity, code) = (Severity::Critical, "not_dispatched");
-                        alarms.raise(severity, code, &unit.name, error.to_string(), now_us);
-                    }
-                }
-            }
+            let (requests, under_way) = self.requests(unit, asked, (lease_s, now_us), alarms);
             let decided = arbitrate(requests, now_us);
             let Some(winner) = decided.winner else {
                 continue;
@@ -203,6 +182,39 @@ impl Dispatch {
             commands.push((unit.device.clone(), command));
         }
         commands
+    }
+
+    /// What is asked of a unit, as setpoints, and whether the market's is a stage on the way.
+    fn requests(
+        &self,
+        unit: &Unit,
+        asked: &Asked<'_>,
+        (lease_s, now_us): (f64, i64),
+        alarms: &mut Alarms,
+    ) -> (Vec<Request>, bool) {
+        let mut requests = Vec::new();
+        let mut under_way = false;
+        for (authority, stage) in self.asked_of(unit, asked, now_us) {
+            let mut control = Self::control(unit, lease_s);
+            control.ramp_w_per_s = Some(stage.ramp_w_per_s);
+            let award = Award {
+                unit: unit.id,
+                p_w: stage.power.p_w,
+                q_var: stage.power.q_var,
+            };
+            under_way |= stage.under_way;
+            match setpoint(&award, asked.start, asked.product, &control, now_us) {
+                Ok(setpoint) => requests.push(Request {
+                    authority,
+                    setpoint,
+                }),
+                Err(error) => {
+                    let (severity, code) = (Severity::Critical, "not_dispatched");
+                    alarms.raise(severity, code, &unit.name, error.to_string(), now_us);
+                }
+            }
+        }
+        (requests, under_way)
     }
 
     /// Who asks what of a unit; nobody: it is left alone.
