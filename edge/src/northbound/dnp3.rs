@@ -88,7 +88,8 @@ impl Station {
     fn say(&mut self, published: &Published) {
         let now = Now::new(published);
         for (entry, said) in self.entries.iter().zip(&mut self.said) {
-            let Some(sample) = now.sample(entry) else {
+            let sample = now.sample(entry);
+            let Some(sample) = sample.or_else(|| now.gone(entry, said.as_ref())) else {
                 continue;
             };
             // Without a change the time of the last one stands.

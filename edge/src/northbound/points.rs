@@ -7,7 +7,7 @@
 
 use protocols::{
     dnp3::{
-        Kind, Sample,
+        Flags, Kind, Sample,
         outstation::{Class, PointConfig},
     },
     point::{DeviceId, DoublePoint, PointId, Quality, Timestamp, Value},
@@ -320,8 +320,23 @@ impl<'a> Now<'a> {
         let kind = entry.config.kind;
         Some(Sample {
             value,
-            flags: protocols::dnp3::Flags::from_quality(kind, quality),
+            flags: Flags::from_quality(kind, quality),
             time: Some(time),
+        })
+    }
+
+    /// What a point says that said something once and now has nothing to say: the same, and that it is
+    /// old. An output keeps what was last asked of it.
+    #[must_use]
+    pub fn gone(&self, entry: &Entry, before: Option<&Sample>) -> Option<Sample> {
+        let kind = entry.config.kind;
+        if matches!(kind, Kind::BinaryOutput | Kind::AnalogOutput) {
+            return None;
+        }
+        Some(Sample {
+            flags: Flags::from_quality(kind, Quality::OLD),
+            time: Some(self.shown),
+            ..*before?
         })
     }
 

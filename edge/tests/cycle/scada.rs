@@ -2,8 +2,11 @@
 
 use edge::{
     cycle::{Refusal, ScadaCommand},
+    northbound::points::{Now, Of, list},
     store::Record,
 };
+
+use protocols::dnp3::Flags;
 
 use super::{
     alarm,
@@ -147,4 +150,27 @@ fn what_a_unit_cannot_do_is_refused() {
         Err(Refusal::Offline)
     );
     assert!(command(&mut bench, release(WIND)).is_ok());
+}
+
+#[test]
+fn what_is_no_longer_known_is_said_to_be_old() {
+    let mut bench = Bench::new();
+    let mut points = list(&bench.site).into_iter();
+    let price = points
+        .find(|entry| matches!(entry.of, Of::Price(_)))
+        .unwrap();
+    let output = bench.until(3);
+    assert_eq!(Now::new(&output.published).sample(&price), None);
+    let output = bench.until(12);
+    let known = Now::new(&output.published).sample(&price).unwrap();
+    assert_eq!(known.flags, Flags::ONLINE);
+    for device in bench.site.devices.clone() {
+        bench.offline.insert(device.id.to_string());
+    }
+    // Not cleared: nobody was heard at the gate.
+    let output = bench.until(22);
+    let now = Now::new(&output.published);
+    assert_eq!(now.sample(&price), None);
+    let gone = now.gone(&price, Some(&known)).unwrap();
+    assert_eq!((gone.value, gone.flags), (known.value, Flags::COMM_LOST));
 }
