@@ -25,6 +25,9 @@ const INCLUDE: &str = "systemd,systemd-sysv,udev,dbus,adduser,iproute2,procps,li
 /// What systemd-nspawn clears before a reboot; it refuses to where that is on a disk.
 const NSPAWN: &str = "/run/systemd/nspawn";
 
+/// How systemd-nspawn ends when its container reboots (`RestartForceExitStatus=` of its unit).
+const FORCE_RESTART: i32 = 133;
+
 /// See the module.
 pub(super) struct Container {
     root: PathBuf,
@@ -42,25 +45,7 @@ impl Container {
         let root = target().join("deb/root");
         fresh(&root)?;
         let groups = groups()?;
-        let joins: Vec<String> = groups
-            .iter()
-            .map(|group| format!("echo $$ > {}/cgroup.procs", group.display()))
-            .collect();
-        let start = format!(
-            "{} && mkdir -p {NSPAWN} && mount -t tmpfs nspawn {NSPAWN} && exec systemd-nspawn \
-             --directory={} --register=no --keep-unit --private-network \
-             --boot --console=pipe --machine=busbar",
-            joins.join(" && "),
-            root.display()
-        );
-        let log = fs::File::create(target().join("deb/nspawn.log"))?;
-        let nspawn = Command::new("unshare")
-            .args(["--mount", "sh", "-c", &start])
-            .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
+        let nspawn = start(&root, &groups)?;
         let mut container = Self {
             root,
             nspawn,
@@ -103,10 +88,25 @@ impl Container {
             .context("entering the container's network")
     }
 
-    /// Reboots it; how long until its first process was there again.
+    /// Reboots it. As it keeps its unit, systemd-nspawn ends and says that it is to be started again.
     pub(super) fn reboot(&mut self) -> Result<()> {
         // It ends this very command.
         let _ = self.sh("systemctl reboot");
+        let mut ended = None;
+        wait(Duration::from_secs(60), || {
+            ended = self.nspawn.try_wait().ok().flatten();
+            ended.is_some()
+        });
+        let code = ended.context("the container did not go down")?.code();
+        ensure!(
+            code == Some(FORCE_RESTART),
+            "systemd-nspawn ended with {code:?}"
+        );
+        for group in &self.groups {
+            wait(Duration::from_secs(5), || removed(group));
+        }
+        self.groups = groups()?;
+        self.nspawn = start(&self.root, &self.groups)?;
         self.booted()
     }
 
@@ -169,6 +169,30 @@ impl Drop for Container {
             }
         }
     }
+}
+
+/// Starts systemd-nspawn on a root, in control groups of its own.
+fn start(root: &Path, groups: &[PathBuf]) -> Result<Child> {
+    let joins: Vec<String> = groups
+        .iter()
+        .map(|group| format!("echo $$ > {}/cgroup.procs", group.display()))
+        .collect();
+    let start = format!(
+        "{} && mkdir -p {NSPAWN} && mount -t tmpfs nspawn {NSPAWN} && exec systemd-nspawn \
+         --directory={} --register=no --keep-unit --private-network \
+         --boot --console=pipe --machine=busbar",
+        joins.join(" && "),
+        root.display()
+    );
+    let log = fs::File::create(target().join("deb/nspawn.log"))?;
+    let nspawn = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &start])
+        .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()?;
+    Ok(nspawn)
 }
 
 /// Removes a control group and those below it.
