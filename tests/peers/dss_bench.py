@@ -7,12 +7,12 @@ reading the circuit nor handing over the loads.
 
 import json
 import math
-import sys
 import time
 from pathlib import Path
 
 import dss
 import numpy as np
+from bench_loop import serve
 
 KIND = {0: 1, 1: 2, 2: 5}  # power-grid-model's type: OpenDSS's load model
 LEGS = [(1, 2), (2, 3), (3, 1)]
@@ -145,14 +145,4 @@ def obey(command, cases):
     raise ValueError(command)
 
 
-def main():
-    cases = []
-    for line in sys.stdin:
-        try:
-            answer = obey(json.loads(line), cases)
-        except Exception as error:  # Told to the bench, which knows what failed.
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
-
-
-main()
+serve(obey)

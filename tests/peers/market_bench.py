@@ -12,7 +12,6 @@ Balances, voltage drops; line ratings as polygons of `SIDES` sides around the ci
 
 import json
 import math
-import sys
 import time
 import warnings
 
@@ -20,6 +19,7 @@ import highspy
 import numpy as np
 import pandapower as pp
 import pandapower.networks
+from bench_loop import serve
 
 warnings.filterwarnings("ignore")
 
@@ -204,14 +204,4 @@ def obey(command, cases):
     raise ValueError(command)
 
 
-def main():
-    cases = []
-    for line in sys.stdin:
-        try:
-            answer = obey(json.loads(line), cases)
-        except Exception as error:  # Told to the bench, which knows what failed.
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
-
-
-main()
+serve(obey)

@@ -5,14 +5,13 @@ its own thread was on the processor. The time is that of one batch calculation i
 thread, divided by the number of scenarios.
 """
 
-import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 from power_grid_model import CalculationMethod, PowerGridModel
 from power_grid_model.utils import json_deserialize_from_file, json_serialize
+from bench_loop import serve
 
 # Scenarios of an estimation that are judged.
 JUDGED = 2
@@ -77,14 +76,4 @@ def obey(command, cases):
     raise ValueError(command)
 
 
-def main():
-    cases = []
-    for line in sys.stdin:
-        try:
-            answer = obey(json.loads(line), cases)
-        except Exception as error:  # Told to the bench, which knows what failed.
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
-
-
-main()
+serve(obey)

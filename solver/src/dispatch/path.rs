@@ -63,9 +63,10 @@ impl Way {
     }
 }
 
-/// The shares of the way done at the end of each stage of `stage_s`, s: the last is 1. As fast as
-/// the slowest unit's active power, in `most_s` at least (what is slower then arrives later, by itself),
-/// then as the slowest reactive power comes in.
+/// The shares of the way done at the end of each stage of `stage_s`, s: the last is 1. Straight, in the
+/// time of the slowest unit's active power and at most `most_s` (what is slower then arrives later, by
+/// itself), until the slowest reactive power falls behind; from there on as that comes in. With `most_s`
+/// of 0 there is one stage.
 #[must_use]
 pub fn shares(ways: &[Way], stage_s: f64, most_s: f64) -> Vec<f64> {
     let most = |values: &mut dyn Iterator<Item = f64>| {
