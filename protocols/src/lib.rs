@@ -3,5 +3,6 @@
 
 pub mod device;
 pub mod dnp3;
+mod driver;
 pub mod modbus;
 pub mod point;

@@ -6,7 +6,6 @@
 //! (clause 13).
 
 pub mod app;
-mod driver;
 pub mod link;
 pub mod master;
 mod measurement;
@@ -14,16 +13,7 @@ pub mod outstation;
 mod quality;
 mod transport;
 
-use std::time::Duration;
-
 pub use app::Iin;
 pub use measurement::{Flags, Kind, Sample};
 
-/// The moment of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// Since any fixed moment, never going back: what timers run by.
-    pub mono: Duration,
-    /// Milliseconds since 1970-01-01T00:00:00Z, as far as we know: what time stamps are made of.
-    pub unix_ms: u64,
-}
+pub use crate::driver::Now;

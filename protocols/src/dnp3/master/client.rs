@@ -8,10 +8,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{AssociationConfig, Master, MasterEvent, Request};
 use crate::{
     device::Clock,
-    dnp3::{
-        Now,
-        driver::{Session, Shared},
-    },
+    dnp3::Now,
+    driver::{Session, Shared},
 };
 
 /// Where the outstations are.

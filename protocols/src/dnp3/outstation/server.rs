@@ -20,12 +20,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{ConfigProblem, Outstation, OutstationConfig, OutstationEvent, PointConfig};
 use crate::{
     device::Clock,
-    dnp3::{
-        Iin, Kind, Now, Sample,
-        app::CommandStatus,
-        driver::{Session, Shared},
-        link::FrameParser,
-    },
+    dnp3::{Iin, Kind, Now, Sample, app::CommandStatus, link::FrameParser},
+    driver::{Session, Shared},
 };
 
 /// Bounds of a server.

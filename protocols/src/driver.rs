@@ -1,5 +1,5 @@
 //! The loop around a session: a stream, timers, and the one who owns the points. Written once, for
-//! outstation and master, for any stream.
+//! every protocol without IO of its own, for both sides, for any stream.
 
 use std::{
     io,
@@ -13,8 +13,16 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::Now;
 use crate::device::Clock;
+
+/// The moment of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Since any fixed moment, never going back: what timers run by.
+    pub mono: Duration,
+    /// Milliseconds since 1970-01-01T00:00:00Z, as far as we know: what time stamps are made of.
+    pub unix_ms: u64,
+}
 
 /// A session, as the loop sees it.
 pub(crate) trait Session: Send + 'static {
