@@ -21,7 +21,7 @@ const OPERATOR = { user: 'engineer', password: 'seven bars of copper' };
 const VIEWER = { user: 'visitor', password: 'only here to look' };
 /** The CIGRE network's. */
 const NODES = 15;
-const PAGES = ['overview', 'market', 'points', 'devices', 'dispatch', 'alarms', 'users'];
+const PAGES = ['overview', 'market', 'participants', 'points', 'devices', 'dispatch', 'alarms', 'users'];
 const CLEARED = ['cleared', 'delivering', 'delivered', 'settled'];
 /** The slowest thing waited for is a gate closing, a clearing and a start of delivery. */
 const PATIENCE_MS = 90_000;
@@ -197,6 +197,48 @@ step('is told in words why an order is refused', async () => {
   assert.ok(error && message, 'a Problem says what was wrong');
   await problem.filter({ hasText: message }).waitFor();
   await shot('order-refused');
+});
+
+step('asks why a unit was awarded what it was', async () => {
+  await visit('market');
+  const why = page.getByTestId('explanation');
+  await page.getByTestId('awards').getByRole('button').first().click();
+  // The interval on show moves on with the market, and its explanation with it.
+  await why.getByRole('table').waitFor();
+  const values = await why.getByRole('cell').allInnerTexts();
+  const numbers = values.map((text) => Number(text.replace('−', '-')));
+  const price = numbers.pop();
+  const sum = numbers.reduce((a, b) => a + b, 0);
+  assert.ok(numbers.length >= 2 && Math.abs(sum - price) <= 0.005 * (numbers.length + 1), `${numbers} make ${price}`);
+  await shot('explanation');
+});
+
+step('registers a participant, and gives and takes back its token', async () => {
+  await visit('participants');
+  const rows = page.getByTestId('participants');
+  await rows.getByText('prosumers').first().waitFor();
+  assert.match(await page.getByTestId('sum').innerText(), /^0\.00 /, 'all accounts together are nothing');
+  await page.locator('input[name=participant]').fill('pool');
+  await page.locator('select[name=role]').selectOption('aggregator');
+  await page.getByRole('button', { name: 'Register' }).click();
+  await page.getByRole('heading', { name: 'pool: portfolio' }).waitFor();
+
+  await page.locator('input[name=label]').fill('robot');
+  await page.getByRole('button', { name: 'Issue a token' }).click();
+  const token = await page.getByTestId('issued').locator('code').innerText();
+  const orders = () => fetch(`${BASE_URL}/api/v1/market/orders`, { headers: { authorization: `Bearer ${token}` } });
+  assert.deepEqual(await (await orders()).json(), [], 'its own orders: none');
+  await shot('participants');
+  const row = page.getByTestId('tokens').locator('tr', { hasText: 'robot' });
+  await row.getByRole('button', { name: 'Revoke' }).click();
+  await row.getByRole('button', { name: 'Revoke robot' }).click();
+  await row.getByText('revoked').waitFor();
+  assert.equal((await orders()).status, 401);
+  await page.getByTestId('issued').waitFor({ state: 'detached' });
+
+  await visit('participants?name=prosumers');
+  await page.getByTestId('invoice').getByText('balance').waitFor();
+  await shot('invoice');
 });
 
 step('finds points, devices and setpoints', async () => {

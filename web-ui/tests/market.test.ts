@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { IntervalView } from '../src/api/types';
-import { axis, bar, bindingUnit, latestDecided, newClientId, openIntervals, phaseIndex, readNumber, readOrder } from '../src/lib/market';
+import { axis, bar, bindingUnit, latestDecided, newClientId, openIntervals, phaseIndex, priceParts, readNumber, readOrder, stretch } from '../src/lib/market';
 import { cigre } from './cigre';
 
 function interval(start: number, phase: string, priced = false): IntervalView {
@@ -108,4 +108,28 @@ it('names the unit of each kind of limit', () => {
 
 it('makes client ids of random bytes', () => {
   expect(newClientId(new Uint8Array([0, 255, 16]))).toBe('ui-00ff10');
+});
+
+describe('what a price is made of', () => {
+  const relief = { unit: 'A', worth_per_h: 1 };
+  const limit = (text: string, per_mwh: number) => ({
+    text, per_mwh, relief, behind: null, bound: 1, value: 1, share: 1, kind: 'current' as const, element: 1, side: null,
+  });
+
+  it('is laid end to end, so that the last part ends at the price', () => {
+    const price = { per_mwh: 30, energy_per_mwh: 40, loss_per_mwh: 2, rest_per_mwh: 0 };
+    const parts = priceParts({ price, limits: [limit('line 1', -15), limit('node 2', 3)] });
+    expect(parts.map((p) => p.name)).toEqual(['energy', 'losses', 'line 1', 'node 2']);
+    expect(parts.map((p) => [p.from, p.to])).toEqual([[0, 40], [40, 42], [42, 27], [27, 30]]);
+  });
+
+  it('names a rest only where there is one', () => {
+    const price = { per_mwh: 41, energy_per_mwh: 40, loss_per_mwh: 0, rest_per_mwh: 1 };
+    expect(priceParts({ price, limits: [] }).at(-1)).toEqual({ name: 'not explained', value: 1, from: 40, to: 41 });
+  });
+
+  it('lies on the axis wherever it begins', () => {
+    expect(stretch(42, 27, { low: 0, high: 50 })).toEqual({ left: 0.54, width: 0.3 });
+    expect(stretch(-5, 5, { low: -10, high: 10 })).toEqual({ left: 0.25, width: 0.5 });
+  });
 });

@@ -22,16 +22,17 @@ export function whenUnauthorised(act: () => void): void {
   onUnauthorised = act;
 }
 
-type Method = 'GET' | 'POST' | 'DELETE';
+type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
 /** Calls a route. `T` is the answer's type by the OpenAPI document. */
 export async function call<T>(method: Method, path: string, body?: unknown): Promise<T> {
+  const sends = method === 'POST' || method === 'PUT';
   let response: Response;
   try {
     response = await fetch(BASE + path, {
       method,
-      headers: { accept: 'application/json', ...(method === 'POST' && { 'content-type': 'application/json' }) },
-      body: method === 'POST' ? JSON.stringify(body ?? {}) : null,
+      headers: { accept: 'application/json', ...(sends && { 'content-type': 'application/json' }) },
+      body: sends ? JSON.stringify(body ?? {}) : null,
       cache: 'no-store',
       signal: AbortSignal.timeout(15_000),
     });

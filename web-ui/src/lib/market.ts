@@ -1,5 +1,5 @@
 /** What the market page needs to know of intervals, prices and orders, without drawing any of it. */
-import type { BindingView, IntervalView, NewOrder, UnitView } from '../api/types';
+import type { BindingView, ExplanationView, IntervalView, NewOrder, UnitView } from '../api/types';
 
 /** The phases of an interval in order. `failed` ends it before `cleared`, `void` before `delivering`. */
 export const PHASES = ['open', 'gate_closed', 'cleared', 'delivering', 'delivered', 'settled'] as const;
@@ -35,12 +35,36 @@ export function axis(values: readonly number[]): Axis {
   return { low: low < 0 ? low - air : 0, high: high > 0 || low === 0 ? high + air : 0 };
 }
 
-/** Left edge and width of a bar, both in 0..1. */
-export function bar(value: number, { low, high }: Axis): { left: number; width: number } {
+/** Left edge and width of a bar from zero, both in 0..1. */
+export function bar(value: number, on: Axis): { left: number; width: number } {
+  return stretch(0, value, on);
+}
+
+/** Left edge and width of what lies between two values, both in 0..1. */
+export function stretch(from: number, to: number, { low, high }: Axis): { left: number; width: number } {
   const span = high - low;
-  const zero = (0 - low) / span;
-  const end = (value - low) / span;
-  return { left: Math.min(zero, end), width: Math.abs(end - zero) };
+  return { left: (Math.min(from, to) - low) / span, width: Math.abs(to - from) / span };
+}
+
+/** A part of a price, and between which values it lies when the parts are laid end to end from zero. */
+export interface PricePart {
+  name: string;
+  value: number;
+  from: number;
+  to: number;
+}
+
+/** What a price is made of, in the order of a bill; last what no other part explains, if it shows. */
+export function priceParts({ price, limits }: Pick<ExplanationView, 'price' | 'limits'>): PricePart[] {
+  let from = 0;
+  const lay = (name: string, value: number): PricePart => {
+    const part = { name, value, from, to: from + value };
+    from = part.to;
+    return part;
+  };
+  const parts = [lay('energy', price.energy_per_mwh), lay('losses', price.loss_per_mwh)];
+  parts.push(...limits.map((limit) => lay(limit.text, limit.per_mwh)));
+  return Math.abs(price.rest_per_mwh) < 0.005 ? parts : [...parts, lay('not explained', price.rest_per_mwh)];
 }
 
 /** Unit of a binding limit's bound and value, and what one unit of relief is called. */
