@@ -7,6 +7,7 @@ use solver::{market::LedgerEntry, network::Id};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cycle::{Refusal, ScadaCommand};
+use crate::feed::Feed;
 use crate::metering;
 use crate::participants::{Change, Register};
 use crate::store::{Hold, Ledger};
@@ -154,6 +155,8 @@ pub enum Request {
 pub struct Handle {
     /// The record, to read.
     pub ledger: Arc<Ledger>,
+    /// What devices report, change by change.
+    pub feed: Feed,
     /// The latest state.
     pub published: watch::Receiver<Arc<Published>>,
     /// Requests to the loop.

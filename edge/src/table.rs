@@ -2,7 +2,8 @@
 //!
 //! The writer notes what devices deliver and judges age when a snapshot is taken: a value older
 //! than three polls and a time-out is `OLD`, one of a device that does not answer `COMM_LOST`. A
-//! noisy measurement that repeats bit by bit while its device answers is `FROZEN`.
+//! noisy measurement that repeats bit by bit while its device answers is `FROZEN`. Every change of a value
+//! or of what speaks against it goes out by the [`feed`](crate::feed).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +17,10 @@ use protocols::{
     point::{DeviceId, PointId, Quality, Timestamp, Update, Value},
 };
 
-use crate::clock::US;
+use crate::{
+    clock::US,
+    feed::{Batch, Change, Feed},
+};
 
 /// Repeats of a noisy value after which it counts as frozen.
 pub const FROZEN_AFTER: u32 = 8;
@@ -42,6 +46,8 @@ pub struct Point {
     repeats: u32,
     /// When the first of them came, µs since 1970.
     same_since_us: i64,
+    /// What was last told to speak against it: its age and its device's state included.
+    told: Quality,
 }
 
 /// A device as last heard.
@@ -115,6 +121,8 @@ pub struct Snapshot {
     pub links: BTreeMap<DeviceId, Link>,
     /// Updates received since the start.
     pub updates: u64,
+    /// Changes told since the start.
+    pub changes: u64,
 }
 
 impl Snapshot {
@@ -168,6 +176,7 @@ pub struct Table {
     promises: BTreeMap<DeviceId, Promise>,
     /// Points that carry noise, so that an exact repetition is suspect.
     noisy: BTreeSet<PointId>,
+    feed: Feed,
     now: Snapshot,
 }
 
@@ -197,12 +206,19 @@ impl Table {
         Self {
             promises,
             noisy: noisy.into_iter().collect(),
+            feed: Feed::default(),
             now: Snapshot {
                 now_us,
                 links,
                 ..Snapshot::default()
             },
         }
+    }
+
+    /// Where it tells what changes.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        self.feed.clone()
     }
 
     /// Notes a device's new state.
@@ -239,13 +255,24 @@ impl Table {
 
     /// Notes new values.
     pub fn update(&mut self, device: &DeviceId, updates: Vec<Update>, now_us: i64) {
+        let mut changes = Vec::new();
         for update in updates {
             self.now.updates += 1;
-            self.note(device, update, now_us);
+            changes.extend(self.note(device, update, now_us));
+        }
+        self.tell(changes);
+    }
+
+    fn tell(&mut self, changes: Vec<Change>) {
+        if !changes.is_empty() {
+            self.now.changes += changes.len() as u64;
+            let serial = self.now.changes;
+            self.feed.tell(Batch { serial, changes });
         }
     }
 
-    fn note(&mut self, device: &DeviceId, update: Update, now_us: i64) {
+    /// What it changes, if it does.
+    fn note(&mut self, device: &DeviceId, update: Update, now_us: i64) -> Option<Change> {
         let mut quality = update.quality;
         if let Value::Analog(x) = update.value
             && !x.is_finite()
@@ -263,6 +290,17 @@ impl Table {
         if repeating && !at_rest && self.noisy.contains(&update.point) {
             quality |= Quality::FROZEN;
         }
+        let link = self.now.links.get(device);
+        let told = quality | lost(link);
+        let same = before.is_some_and(|before| {
+            before.told == told && (before.value == update.value || both_nan(before, &update))
+        });
+        let change = (!same).then(|| Change {
+            point: update.point.clone(),
+            value: update.value,
+            quality: told,
+            time: update.time,
+        });
         self.now.points.insert(
             update.point,
             Point {
@@ -274,28 +312,53 @@ impl Table {
                 rate_per_s,
                 repeats,
                 same_since_us,
+                told,
             },
         );
+        change
     }
 
     /// Takes a snapshot, with the age of every value judged.
     pub fn snapshot(&mut self, now_us: i64) -> Arc<Snapshot> {
         self.now.now_us = now_us;
+        let mut changes = Vec::new();
+        for (id, point) in &mut self.now.points {
+            let promise = self.promises.get(&point.device);
+            let mut judged = point.quality | lost(self.now.links.get(&point.device));
+            // Of a value from the future, since the clock was set back, the age is not known.
+            let age_us = u128::from(now_us.abs_diff(point.received_us));
+            if promise.is_some_and(|promise| age_us > promise.max_age.as_micros()) {
+                judged |= Quality::OLD;
+            }
+            if judged != point.told {
+                point.told = judged;
+                changes.push(Change {
+                    point: id.clone(),
+                    value: point.value,
+                    quality: judged,
+                    time: Timestamp::received(now_us),
+                });
+            }
+        }
+        self.tell(changes);
         let mut shown = self.now.clone();
         for point in shown.points.values_mut() {
-            if let Some(promise) = self.promises.get(&point.device) {
-                // Of a value from the future, since the clock was set back, the age is not known.
-                let age_us = now_us.abs_diff(point.received_us);
-                if u128::from(age_us) > promise.max_age.as_micros() {
-                    point.quality |= Quality::OLD;
-                }
-            }
-            if !shown.links.get(&point.device).is_some_and(Link::online) {
-                point.quality |= Quality::COMM_LOST;
-            }
+            point.quality = point.told;
         }
         Arc::new(shown)
     }
+}
+
+/// What a link says against the values that came by it.
+fn lost(link: Option<&Link>) -> Quality {
+    match link.is_some_and(Link::online) {
+        true => Quality::GOOD,
+        false => Quality::COMM_LOST,
+    }
+}
+
+fn both_nan(before: &Point, update: &Update) -> bool {
+    matches!((before.value, update.value), (Value::Analog(a), Value::Analog(b)) if a.is_nan() && b.is_nan())
 }
 
 /// Change per second between two updates of a point.

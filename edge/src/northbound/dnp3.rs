@@ -1,10 +1,10 @@
-//! The DNP3 outstation: what is published goes into its points, what masters command goes to the
-//! loop. A master that hangs is its own trouble: nothing here waits for one.
+//! The DNP3 outstation: what is published and what devices report goes into its points, what masters
+//! command goes to the loop. A master that hangs is its own trouble: nothing here waits for one.
 
 use std::{collections::BTreeMap, io};
 
 use protocols::dnp3::{
-    Sample,
+    Flags, Sample,
     app::{CommandStatus, OutputCommand},
     link::LinkConfig,
     outstation::{
@@ -16,10 +16,14 @@ use solver::network::Id;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::points::{self, Entry, Now};
+use super::{
+    feed::{FieldPoints, Heard},
+    points::{self, Entry},
+    values::{Now, Said},
+};
 use crate::{
     cycle::{Refusal, ScadaCommand},
-    published::{Handle, Published, Request},
+    published::{Handle, Request},
     site::{Dnp3, Site},
 };
 
@@ -30,7 +34,7 @@ pub struct Station {
     config: Dnp3,
     entries: Vec<Entry>,
     /// As last given to the server.
-    said: Vec<Option<Sample>>,
+    said: Vec<Option<Said>>,
     units: Vec<Id>,
     /// What each unit is to be held at once it is taken over: active and reactive power.
     preset: BTreeMap<Id, [Option<f64>; 2]>,
@@ -68,12 +72,21 @@ impl Station {
 
     /// Serves until `stop`.
     pub async fn serve(mut self, mut handle: Handle, stop: CancellationToken) {
+        let mut field = FieldPoints::new(&self.entries, handle.feed.follow());
+        self.look(&mut handle, &mut field);
         loop {
-            let published = handle.published.borrow_and_update().clone();
-            self.say(&published);
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = handle.published.changed() => if changed.is_err() { return },
+                changed = handle.published.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.look(&mut handle, &mut field);
+                }
+                heard = field.next() => match heard {
+                    Some(heard) => self.hear(heard),
+                    None => return,
+                },
                 event = self.events.recv() => {
                     let Some((session, event)) = event else { return };
                     if let OutstationEvent::Control(request) = event {
@@ -84,22 +97,46 @@ impl Station {
         }
     }
 
-    /// Gives the server what is new; it makes the events.
-    fn say(&mut self, published: &Published) {
-        let now = Now::new(published);
-        for (entry, said) in self.entries.iter().zip(&mut self.said) {
-            let sample = now.sample(entry);
-            let Some(sample) = sample.or_else(|| now.gone(entry, said.as_ref())) else {
-                continue;
-            };
-            // Without a change the time of the last one stands.
-            let same = said.is_some_and(|s| (s.value, s.flags) == (sample.value, sample.flags));
-            if !same {
-                *said = Some(sample);
-                self.server
-                    .update(entry.config.kind, entry.config.index, sample);
+    /// Takes over what is published.
+    fn look(&mut self, handle: &mut Handle, field: &mut FieldPoints) {
+        let published = handle.published.borrow_and_update().clone();
+        self.hear(field.catch_up(&published.snapshot));
+        let now = Now::new(&published);
+        for place in 0..self.entries.len() {
+            let of = &self.entries[place].of;
+            let said = now.said(of);
+            if let Some(said) = said.or_else(|| now.gone(of, self.said[place].as_ref())) {
+                self.say(place, said);
             }
         }
+    }
+
+    /// Takes over what devices report.
+    fn hear(&mut self, heard: Heard) {
+        for (place, said) in heard.said {
+            self.say(place, said);
+        }
+        if heard.lost > 0 {
+            tracing::warn!(batches = heard.lost, "dnp3: changes of devices lost");
+            self.server.events_lost();
+        }
+    }
+
+    /// Gives the server what is new; it makes the events. Without a change the time of the last one
+    /// stands.
+    fn say(&mut self, place: usize, said: Said) {
+        let before = self.said[place].replace(said);
+        if before.is_some_and(|b| (b.value, b.quality) == (said.value, said.quality)) {
+            self.said[place] = before;
+            return;
+        }
+        let PointConfig { kind, index, .. } = self.entries[place].config;
+        let sample = Sample {
+            value: said.value,
+            flags: Flags::from_quality(kind, said.quality),
+            time: Some(said.time),
+        };
+        self.server.update(kind, index, sample);
     }
 
     async fn control(&mut self, session: usize, request: &ControlRequest, handle: &Handle) {

@@ -7,20 +7,14 @@
 
 use protocols::{
     dnp3::{
-        Flags, Kind, Sample,
+        Kind,
         outstation::{Class, PointConfig},
     },
-    point::{DeviceId, DoublePoint, PointId, Quality, Timestamp, Value},
+    point::{DeviceId, PointId},
 };
 use solver::network::Id;
 
-use crate::{
-    clock::parse_rfc3339_s,
-    published::Published,
-    site::{BayOf, Site},
-    table::Snapshot,
-    web::api::{DispatchView, Health, IntervalView, NetworkState},
-};
+use crate::site::{BayOf, Site};
 
 /// First index of each block of analog inputs.
 const NODES: usize = 1000;
@@ -283,169 +277,11 @@ fn field(list: &mut List, site: &Site) {
     }
 }
 
-/// A value with what speaks against it, and when it was so.
-type Said = (Value, Quality, Timestamp);
-
-/// What the list's points are read from.
-pub struct Now<'a> {
-    published: &'a Published,
-    running: Option<&'a IntervalView>,
-    /// When the estimate was made, and of the rest.
-    estimated: Timestamp,
-    shown: Timestamp,
-}
-
-impl<'a> Now<'a> {
-    /// Of what is published.
-    #[must_use]
-    pub fn new(published: &'a Published) -> Self {
-        let mut intervals = published.intervals.iter();
-        let running = intervals.find(|i| i.start == published.status.interval);
-        let shown = Timestamp::received(published.snapshot.now_us);
-        let state = published.network_state.as_deref();
-        let estimated = state.and_then(|state| parse_rfc3339_s(&state.time));
-        Self {
-            published,
-            running: running.map(|interval| &**interval),
-            estimated: estimated
-                .map_or(shown, |s| Timestamp::received(s.saturating_mul(1_000_000))),
-            shown,
-        }
-    }
-
-    /// What a point says now; none: nothing yet.
-    #[must_use]
-    pub fn sample(&self, entry: &Entry) -> Option<Sample> {
-        let (value, quality, time) = self.said(&entry.of)?;
-        let kind = entry.config.kind;
-        Some(Sample {
-            value,
-            flags: Flags::from_quality(kind, quality),
-            time: Some(time),
-        })
-    }
-
-    /// What a point says that said something once and now has nothing to say: the same, and that it is
-    /// old. An output keeps what was last asked of it.
-    #[must_use]
-    pub fn gone(&self, entry: &Entry, before: Option<&Sample>) -> Option<Sample> {
-        let kind = entry.config.kind;
-        if matches!(kind, Kind::BinaryOutput | Kind::AnalogOutput) {
-            return None;
-        }
-        Some(Sample {
-            flags: Flags::from_quality(kind, Quality::OLD),
-            time: Some(self.shown),
-            ..*before?
-        })
-    }
-
-    fn said(&self, of: &Of) -> Option<Said> {
-        let figure = |value: Option<f64>| {
-            value.map(|value| (Value::Analog(value), Quality::GOOD, self.shown))
-        };
-        let yes = |value| Some((Value::Binary(value), Quality::GOOD, self.shown));
-        let snapshot = &self.published.snapshot;
-        match of {
-            Of::Import => figure(self.running?.import_w),
-            Of::ImportQ => figure(self.running?.import_var),
-            Of::Price(node) => {
-                let mut prices = self.running?.prices.iter();
-                figure(prices.find(|p| p.node == *node).map(|p| p.p_per_mwh))
-            }
-            Of::Alarms => figure(Some(self.standing().count() as f64)),
-            Of::AskedP(unit) => figure(self.asked(*unit).map(|row| row.p_w)),
-            Of::AskedQ(unit) => figure(self.asked(*unit).map(|row| row.q_var)),
-            Of::Measured(point) => measured(snapshot, point),
-            Of::Breaker { closed, open } => breaker(snapshot, closed, open),
-            Of::Healthy => yes(self.published.status.health == Health::Ok),
-            Of::Critical => yes(self.standing().any(|critical| critical)),
-            Of::Online(device) => yes(snapshot.online(device)),
-            Of::Held(unit) => yes(self.published.holds.contains_key(unit)),
-            Of::HeldP(unit) => figure(self.published.holds.get(unit).map(|hold| hold.p_w)),
-            Of::HeldQ(unit) => figure(self.published.holds.get(unit).map(|hold| hold.q_var)),
-            _ => self.estimate(of),
-        }
-    }
-
-    /// Estimates keep their last value when there is no new one, and say that it is old.
-    fn estimate(&self, of: &Of) -> Option<Said> {
-        let state = self.published.network_state.as_deref()?;
-        let value = estimated(state, of)?;
-        let quality = match state.estimate.ok {
-            true => Quality::GOOD,
-            false => Quality::QUESTIONABLE,
-        };
-        Some((Value::Analog(value), quality, self.estimated))
-    }
-
-    fn asked(&self, unit: Id) -> Option<&DispatchView> {
-        self.published.dispatch.iter().find(|row| row.unit == unit)
-    }
-
-    /// Of the alarms that stand, whether each is critical.
-    fn standing(&self) -> impl Iterator<Item = bool> {
-        let standing = self.published.alarms.iter().filter(|a| a.cleared.is_none());
-        standing.map(|alarm| alarm.severity == "critical")
-    }
-}
-
-fn estimated(state: &NetworkState, of: &Of) -> Option<f64> {
-    let live = || state.nodes.iter().filter(|node| node.energised);
-    let branch = |id: &Id| state.branches.iter().find(|b| b.id == *id);
-    let unit = |id: &Id| state.units.iter().find(|u| u.id == *id);
-    match of {
-        Of::HighestVoltage => live().map(|n| n.u_pu).reduce(f64::max),
-        Of::LowestVoltage => live().map(|n| n.u_pu).reduce(f64::min),
-        Of::HighestLoading => state.branches.iter().map(|b| b.loading).reduce(f64::max),
-        Of::Voltage(id) => state.nodes.iter().find(|n| n.id == *id).map(|n| n.u_pu),
-        Of::BranchP(id) => branch(id).map(|b| b.p_from_w),
-        Of::BranchQ(id) => branch(id).map(|b| b.q_from_var),
-        Of::BranchI(id) => branch(id).map(|b| b.i_a),
-        Of::BranchLoading(id) => branch(id).map(|b| b.loading),
-        Of::UnitP(id) => unit(id).map(|u| u.p_w),
-        Of::UnitQ(id) => unit(id).map(|u| u.q_var),
-        _ => None,
-    }
-}
-
-fn measured(snapshot: &Snapshot, point: &PointId) -> Option<Said> {
-    let point = snapshot.points.get(point)?;
-    Some((point.value, point.quality, point.time))
-}
-
-/// Two contacts as one position, at the later one's time.
-fn breaker(snapshot: &Snapshot, closed: &PointId, open: &PointId) -> Option<Said> {
-    let contact = |point: &PointId| {
-        let (value, quality, time) = measured(snapshot, point)?;
-        let Value::Binary(made) = value else {
-            return None;
-        };
-        Some((made, quality, time))
-    };
-    let (closed, open) = (contact(closed)?, contact(open)?);
-    let position = match (closed.0, open.0) {
-        (true, false) => DoublePoint::On,
-        (false, true) => DoublePoint::Off,
-        (false, false) => DoublePoint::Intermediate,
-        (true, true) => DoublePoint::Bad,
-    };
-    let later = if closed.2.unix_us > open.2.unix_us {
-        closed.2
-    } else {
-        open.2
-    };
-    Some((Value::DoublePoint(position), closed.1 | open.1, later))
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, path::Path};
 
-    use protocols::point::Update;
-
     use super::*;
-    use crate::table::Table;
 
     #[test]
     fn every_point_has_a_place_of_its_own_that_additions_do_not_move() {
@@ -463,34 +299,5 @@ mod tests {
         let after = list(&site);
         assert_eq!(after.len(), before.len() + 7);
         assert!(before.iter().all(|entry| after.contains(entry)));
-    }
-
-    #[test]
-    fn two_contacts_make_a_position() {
-        let device = DeviceId::new("rtu1");
-        let [closed, open] = ["closed", "open"].map(|name| PointId::new(&device, name));
-        let seen = |made: [bool; 2], worse: Quality| {
-            let mut table = Table::new([], [], 0);
-            let updates = [&closed, &open].into_iter().zip(made).enumerate();
-            let updates = updates.map(|(k, (point, made))| Update {
-                point: point.clone(),
-                value: Value::Binary(made),
-                quality: if k == 0 { Quality::GOOD } else { worse },
-                time: Timestamp::received(7 + k as i64),
-            });
-            table.update(&device, updates.collect(), 9);
-            breaker(&table.snapshot(9), &closed, &open).unwrap()
-        };
-        for (made, position) in [
-            ([true, false], DoublePoint::On),
-            ([false, true], DoublePoint::Off),
-            ([false, false], DoublePoint::Intermediate),
-            ([true, true], DoublePoint::Bad),
-        ] {
-            let (value, quality, time) = seen(made, Quality::QUESTIONABLE);
-            assert_eq!(value, Value::DoublePoint(position));
-            assert!(quality.contains(Quality::QUESTIONABLE));
-            assert_eq!(time.unix_us, 8);
-        }
     }
 }

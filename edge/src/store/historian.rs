@@ -1,5 +1,5 @@
-//! The historian: the values of all points, a row per minute and point, and the alarms, in
-//! `historian.redb`.
+//! The historian: the values of all points, a row per minute and point, the list of events, and the
+//! alarms, in `historian.redb`.
 //!
 //! The oldest minutes go when they are too old or all of it is too much, a few with each minute that
 //! is written: rows are in the order of time, so what goes lies together, as does what comes.
@@ -28,6 +28,10 @@ use crate::{
     table::{Snapshot, number},
     web::api::AlarmView,
 };
+
+mod events;
+
+pub use events::Event;
 
 const NAMES: TableDefinition<'_, &str, u32> = TableDefinition::new("points");
 /// By minute (ms since 1970) and number of the point.

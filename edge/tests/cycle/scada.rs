@@ -2,11 +2,14 @@
 
 use edge::{
     cycle::{Refusal, ScadaCommand},
-    northbound::points::{Now, Of, list},
+    northbound::{
+        points::{Of, list},
+        values::Now,
+    },
     store::Record,
 };
 
-use protocols::dnp3::Flags;
+use protocols::point::Quality;
 
 use super::{
     alarm,
@@ -160,17 +163,17 @@ fn what_is_no_longer_known_is_said_to_be_old() {
         .find(|entry| matches!(entry.of, Of::Price(_)))
         .unwrap();
     let output = bench.until(3);
-    assert_eq!(Now::new(&output.published).sample(&price), None);
+    assert_eq!(Now::new(&output.published).said(&price.of), None);
     let output = bench.until(12);
-    let known = Now::new(&output.published).sample(&price).unwrap();
-    assert_eq!(known.flags, Flags::ONLINE);
+    let known = Now::new(&output.published).said(&price.of).unwrap();
+    assert!(known.quality.is_good());
     for device in bench.site.devices.clone() {
         bench.offline.insert(device.id.to_string());
     }
     // Not cleared: nobody was heard at the gate.
     let output = bench.until(22);
     let now = Now::new(&output.published);
-    assert_eq!(now.sample(&price), None);
-    let gone = now.gone(&price, Some(&known)).unwrap();
-    assert_eq!((gone.value, gone.flags), (known.value, Flags::COMM_LOST));
+    assert_eq!(now.said(&price.of), None);
+    let gone = now.gone(&price.of, Some(&known)).unwrap();
+    assert_eq!((gone.value, gone.quality), (known.value, Quality::OLD));
 }

@@ -7,6 +7,7 @@ use std::{
 
 use edge::{
     cycle::Refusal,
+    feed::Feed,
     participants::Register,
     published::{Handle, Published, Request},
     store::{Ledger, users::UserStore},
@@ -52,6 +53,7 @@ impl Appliance {
         let handle = Handle {
             ledger: Arc::new(Ledger::open(&directory).unwrap()),
             published: seen,
+            feed: Feed::default(),
             requests,
         };
         let stop = CancellationToken::new();

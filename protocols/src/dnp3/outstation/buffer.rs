@@ -85,6 +85,12 @@ impl EventBuffer {
         self.events.push_back((event, State::Waiting));
     }
 
+    /// Events were lost before they came here: said as an overflow of ours is, until the next
+    /// confirmation.
+    pub(super) fn lost(&mut self) {
+        self.overflown = true;
+    }
+
     /// Marks events to be sent, up to `count`; those marked already keep their variation.
     pub(super) fn select(&mut self, wanted: Wanted, count: usize) {
         let mut left = count;

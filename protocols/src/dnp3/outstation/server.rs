@@ -182,6 +182,13 @@ impl OutstationServer {
         }
     }
 
+    /// Events were lost before they came here, as [`Outstation::events_lost`], for every master.
+    pub fn events_lost(&self) {
+        for shared in &self.sessions {
+            shared.with(|session, _| session.events_lost());
+        }
+    }
+
     /// Answers commands, as [`Outstation::control_done`].
     pub fn control_done(&self, session: usize, id: u64, statuses: &[CommandStatus]) {
         if let Some(shared) = self.sessions.get(session) {

@@ -151,6 +151,11 @@ impl Outstation {
         }
     }
 
+    /// Says that events were lost before they came here (IIN2.3): the master is to read everything.
+    pub fn events_lost(&mut self) {
+        self.buffer.lost();
+    }
+
     /// Sets an octet string (g110) of 1 to 255 octets that fits a fragment; whether it was taken.
     pub fn set_octets(&mut self, index: u16, octets: Vec<u8>) -> bool {
         // Beside the fragment's header and the object's, with a range of two octets each.
