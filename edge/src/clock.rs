@@ -33,6 +33,13 @@ pub fn rfc3339_s(unix_s: i64) -> String {
     rfc3339(unix_s.saturating_mul(US))
 }
 
+/// Microseconds since 1970 of an RFC 3339 text, what is finer cut off; `None` if it is none.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(time.unix_timestamp_nanos().div_euclid(1000)).ok()
+}
+
 /// Whole seconds since 1970 of an RFC 3339 text; `None` if it is none or has a fraction.
 #[must_use]
 pub fn parse_rfc3339_s(text: &str) -> Option<i64> {
@@ -48,6 +55,10 @@ mod tests {
     fn there_and_back() {
         assert_eq!(rfc3339(1_500_000), "1970-01-01T00:00:01.5Z");
         assert_eq!(rfc3339_s(1_800_000_000), "2027-01-15T08:00:00Z");
+        assert_eq!(
+            parse_rfc3339("1970-01-01T00:00:01.5000019Z"),
+            Some(1_500_001)
+        );
         assert_eq!(parse_rfc3339_s("2027-01-15T08:00:00Z"), Some(1_800_000_000));
         assert_eq!(
             parse_rfc3339_s("2027-01-15T10:00:00+02:00"),

@@ -10,6 +10,7 @@ mod estimate;
 mod invoice;
 mod ledger;
 mod points;
+mod ports;
 mod powerflow;
 mod run;
 mod status;
@@ -50,14 +51,14 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         site: PathBuf,
     },
-    /// Say how the running appliance is. Exit status 1 if it does not run.
-    Status {
-        /// The site file it runs with.
+    /// Say how the running appliance is. Exit status 1 if it does not run, or not as asked.
+    Status(status::StatusArguments),
+    /// List the TCP ports that the appliance opens to its network, for a firewall. Those on the
+    /// loopback interface are not.
+    Ports {
+        /// The site file.
         #[arg(long, value_name = "FILE")]
         site: PathBuf,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// List the points that a control centre reads and commands by DNP3. They follow from the site
     /// file alone.
@@ -119,7 +120,8 @@ pub fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Check { site } => check::check(&site),
-        Verb::Status { site, json } => status::status(&site, json),
+        Verb::Status(arguments) => status::status(&arguments),
+        Verb::Ports { site } => ports::ports(&site),
         Verb::Points { site, json } => points::points(&site, json),
         Verb::Powerflow(arguments) => powerflow::powerflow(&arguments),
         Verb::Estimate(arguments) => estimate::estimate(&arguments),

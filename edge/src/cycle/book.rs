@@ -196,6 +196,13 @@ impl Book {
         OrderId(self.next_order)
     }
 
+    /// Start of the latest interval that is cleared or given up.
+    pub(super) fn decided(&self) -> Option<i64> {
+        let mut latest_first = self.intervals.iter().rev();
+        let decided = latest_first.find(|(_, known)| !matches!(known.outcome, Outcome::Pending));
+        decided.map(|(&start, _)| start)
+    }
+
     /// Numbers of orders go on from here, or from where they have got to.
     pub(super) fn number_from(&mut self, next_order: u64) {
         self.next_order = self.next_order.max(next_order);

@@ -108,6 +108,12 @@ impl Cycle {
             interval: rfc3339_s(current),
             next_interval: rfc3339_s(next),
             gate_closure: rfc3339(product.gate_closure_us(next)),
+            decided: self.book.decided().map(rfc3339_s),
+            estimated: self
+                .feeder
+                .sound
+                .as_ref()
+                .map(|sound| rfc3339(sound.now_us)),
             metrics: Metrics {
                 points_per_s: self.points_per_s(snapshot),
                 estimations: self.feeder.estimations,

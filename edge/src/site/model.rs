@@ -48,6 +48,15 @@ pub struct Site {
     pub dnp3: Option<Dnp3>,
 }
 
+impl Site {
+    /// Every TCP address that the appliance listens on, and what for. A firewall opens these.
+    #[must_use]
+    pub fn listens(&self) -> Vec<(SocketAddr, &'static str)> {
+        let dnp3 = self.dnp3.as_ref().map(|dnp3| (dnp3.listen, "dnp3"));
+        [(self.web_listen, "web")].into_iter().chain(dnp3).collect()
+    }
+}
+
 /// How control centres poll the appliance by DNP3.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dnp3 {

@@ -56,8 +56,14 @@ fn the_loop_closes_and_settles() {
     let mut bench = Bench::new();
     bench.tick();
     assert!(bench.u_max > 1.10 && bench.loading_max > 1.0);
+    let output = bench.until(6);
+    let running = edge::clock::rfc3339_s(START);
+    assert_eq!(output.published.status.decided, Some(running));
     let output = bench.until(7);
     assert_eq!(interval(&output, START + 10).phase, "cleared");
+    let status = &output.published.status;
+    assert_eq!(status.decided, Some(edge::clock::rfc3339_s(START + 10)));
+    assert_eq!(status.estimated.as_ref(), Some(&status.now));
     assert!(output.commands.is_empty());
     let output = bench.until(10);
     assert_eq!(output.commands.len(), 15);
@@ -185,6 +191,13 @@ fn without_a_fresh_estimate_at_the_gate_nothing_is_dispatched() {
     let failed = interval(&output, START + 20);
     assert_eq!(failed.phase, "failed");
     assert!(failed.message.unwrap().contains("no usable estimate"));
+    let status = &output.published.status;
+    assert_eq!(status.decided, Some(edge::clock::rfc3339_s(START + 20)));
+    let estimated = status
+        .estimated
+        .as_deref()
+        .and_then(edge::clock::parse_rfc3339);
+    assert!(estimated.unwrap() <= (START + 13) * US);
     assert!(alarm(&output, "clearing_failed").is_some());
     assert!(alarm(&output, "no_estimate").is_some());
     while bench.now_us < (START + 30) * US {

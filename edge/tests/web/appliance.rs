@@ -393,6 +393,8 @@ fn status() -> Status {
         interval: now(),
         next_interval: now(),
         gate_closure: now(),
+        decided: Some(now()),
+        estimated: Some(now()),
         metrics: Metrics::default(),
     }
 }

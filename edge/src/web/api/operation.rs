@@ -32,6 +32,10 @@ pub struct Status {
     pub next_interval: String,
     /// When that gate closes.
     pub gate_closure: String,
+    /// Start of the latest interval that is decided: cleared, or given up and said so.
+    pub decided: Option<String>,
+    /// Of when the last sound estimate is.
+    pub estimated: Option<String>,
     /// Figures of the running loop.
     pub metrics: Metrics,
 }
