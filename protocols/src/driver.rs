@@ -55,7 +55,11 @@ const MAX_OUTPUT: usize = 64 * 1024;
 
 impl<S: Session> Shared<S> {
     pub(crate) fn new(make: impl FnOnce(Now) -> S, clock: Clock) -> Self {
-        let start = Instant::now();
+        Self::since(Instant::now(), make, clock)
+    }
+
+    /// One whose moments count from `start`.
+    pub(crate) fn since(start: Instant, make: impl FnOnce(Now) -> S, clock: Clock) -> Self {
         let session = Mutex::new(make(now(start, clock)));
         Self {
             session,
@@ -68,8 +72,13 @@ impl<S: Session> Shared<S> {
     /// Acts on the session, and lets the loop look at what came of it.
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut S, Now) -> R) -> R {
         let result = act(&mut self.lock(), now(self.start, self.clock));
-        self.wake.notify_one();
+        self.wake();
         result
+    }
+
+    /// Lets the loop look at the session.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, S> {
@@ -176,7 +185,7 @@ impl<S: Session> Shared<S> {
     }
 }
 
-fn now(start: Instant, clock: Clock) -> Now {
+pub(crate) fn now(start: Instant, clock: Clock) -> Now {
     Now {
         mono: start.elapsed(),
         unix_ms: u64::try_from(clock() / 1000).unwrap_or(0),

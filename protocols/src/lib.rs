@@ -4,5 +4,6 @@
 pub mod device;
 pub mod dnp3;
 mod driver;
+pub mod iec104;
 pub mod modbus;
 pub mod point;

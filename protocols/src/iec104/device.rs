@@ -1,0 +1,194 @@
+//! The task of an RTU over IEC 104 whose points are an [`ObjectMap`].
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    Cause,
+    map::{CommandSpec, ObjectMap, PointSpec},
+    master::{
+        MasterConfig, MasterEvent, Measurement, Outcome, Request,
+        client::{ClientConfig, ClientEvent, MasterClient},
+    },
+};
+use crate::{
+    device::{Clock, DeviceEvent, DeviceState, Ports},
+    point::{Action, Command, CommandStatus, DeviceId, PointId, Timestamp, Update},
+};
+
+/// An RTU on a site.
+#[derive(Clone, Debug)]
+pub struct Iec104Config {
+    /// How to reach it.
+    pub client: ClientConfig,
+    /// How to deal with it. It is online once it has answered an interrogation, and each is a poll.
+    pub master: MasterConfig,
+    /// What it has; without [`ObjectMap::problems`].
+    pub map: ObjectMap,
+}
+
+/// Listens to the station, interrogates it and carries out commands until `ports.stop` fires.
+pub async fn run(config: Iec104Config, ports: Ports) {
+    let stop = ports.stop.clone();
+    stop.run_until_cancelled_owned(Rtu::new(&config, ports).run(config))
+        .await;
+}
+
+struct Rtu {
+    points: BTreeMap<u32, (PointSpec, PointId)>,
+    commands: HashMap<PointId, CommandSpec>,
+    /// Commands under way, by the number of their request.
+    pending: HashMap<u64, u64>,
+    online: bool,
+    clock: Clock,
+    ports: Ports,
+}
+
+/// Nobody listens any more.
+struct Unheard;
+
+impl Rtu {
+    fn new(config: &Iec104Config, ports: Ports) -> Self {
+        let id = |name: &str| PointId::new(&ports.device, name);
+        let map = &config.map;
+        let points = map.points.iter().map(|p| (p.ioa, (p.clone(), id(&p.name))));
+        let commands = map.commands.iter().map(|c| (id(&c.name), c.clone()));
+        Self {
+            points: points.collect(),
+            commands: commands.collect(),
+            pending: HashMap::new(),
+            online: false,
+            clock: config.client.clock,
+            ports,
+        }
+    }
+
+    async fn run(mut self, config: Iec104Config) {
+        let (client, mut events) = MasterClient::start(config.client, config.master);
+        loop {
+            let heard = tokio::select! {
+                biased;
+                Some(command) = self.ports.commands.recv() => self.command(&client, &command).await,
+                event = events.recv() => match event {
+                    Some((_, event)) => self.event(event).await,
+                    None => return,
+                },
+            };
+            if heard.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn event(&mut self, event: ClientEvent) -> Result<(), Unheard> {
+        match event {
+            ClientEvent::Connecting => self.state(DeviceState::Connecting).await,
+            ClientEvent::Disconnected { error, retry_in } => {
+                self.online = false;
+                self.state(DeviceState::Offline { error, retry_in }).await
+            }
+            ClientEvent::Session(event) => self.session(event).await,
+        }
+    }
+
+    async fn session(&mut self, event: MasterEvent) -> Result<(), Unheard> {
+        match event {
+            MasterEvent::Measurements(measurements) => {
+                let updates: Vec<Update> =
+                    measurements.iter().filter_map(|m| self.update(m)).collect();
+                self.tell(DeviceEvent::Updates(updates)).await
+            }
+            MasterEvent::Interrogated { complete, took } => {
+                if !complete {
+                    tracing::debug!(device = %self.ports.device, "iec104 interrogation not answered");
+                    return Ok(());
+                }
+                if !self.online {
+                    self.online = true;
+                    self.state(DeviceState::Online).await?;
+                }
+                // The session asks when it is due, and does not wait for anything else.
+                let late = std::time::Duration::ZERO;
+                self.tell(DeviceEvent::Polled { took, late }).await
+            }
+            MasterEvent::Done { id, outcome } => match self.pending.remove(&id) {
+                Some(command) => self.done(command, status(outcome)).await,
+                None => Ok(()),
+            },
+            MasterEvent::Closed(error) => {
+                tracing::debug!(device = %self.ports.device, %error, "iec104 connection given up");
+                Ok(())
+            }
+            MasterEvent::Started | MasterEvent::Initialised => Ok(()),
+        }
+    }
+
+    /// None: an object that is not in the map, or not as it says.
+    fn update(&self, measurement: &Measurement) -> Option<Update> {
+        let (spec, point) = self.points.get(&measurement.ioa)?;
+        let sample = &measurement.sample;
+        (spec.kind == measurement.kind).then(|| Update {
+            point: point.clone(),
+            value: spec.value(sample.value),
+            quality: sample.qds.quality(measurement.kind),
+            time: sample
+                .time
+                .unwrap_or_else(|| Timestamp::received((self.clock)())),
+        })
+    }
+
+    async fn command(&mut self, client: &MasterClient, command: &Command) -> Result<(), Unheard> {
+        if (self.clock)() > command.expires_unix_us {
+            let late = CommandStatus::NotSent("expired before it could be sent".into());
+            return self.done(command.id, late).await;
+        }
+        match self.request(command) {
+            Ok(request) => {
+                self.pending.insert(client.request(request), command.id);
+                Ok(())
+            }
+            Err(why) => self.done(command.id, CommandStatus::Rejected(why)).await,
+        }
+    }
+
+    fn request(&self, command: &Command) -> Result<Request, String> {
+        let Action::Write(value) = command.action else {
+            return Err("an RTU takes single values, no setpoint of a DER".into());
+        };
+        let point = &command.point;
+        let spec = self.commands.get(point);
+        let spec = spec.ok_or_else(|| format!("no command {point}"))?;
+        Ok(Request::Command {
+            command: spec.command(value)?,
+            select: spec.select,
+        })
+    }
+
+    async fn state(&self, state: DeviceState) -> Result<(), Unheard> {
+        self.tell(DeviceEvent::State(state)).await
+    }
+
+    async fn done(&self, id: u64, status: CommandStatus) -> Result<(), Unheard> {
+        self.tell(DeviceEvent::CommandDone { id, status }).await
+    }
+
+    async fn tell(&self, event: DeviceEvent) -> Result<(), Unheard> {
+        let event: (DeviceId, DeviceEvent) = (self.ports.device.clone(), event);
+        self.ports.events.send(event).await.map_err(|_| Unheard)
+    }
+}
+
+fn status(outcome: Outcome) -> CommandStatus {
+    match outcome {
+        Outcome::Done => CommandStatus::Done,
+        Outcome::Refused(cause) => CommandStatus::Rejected(match cause {
+            Cause::UNKNOWN_TYPE => "the station does not know such commands".into(),
+            Cause::UNKNOWN_ADDRESS => "the station has another common address".into(),
+            Cause::UNKNOWN_OBJECT => "the station has no such object".into(),
+            Cause::TERMINATION => "the station could not carry it out".into(),
+            Cause(cause) => format!("the station refused it (cause {cause})"),
+        }),
+        Outcome::NoAnswer => CommandStatus::Unknown("the station did not answer in time".into()),
+        Outcome::Disconnected => CommandStatus::Unknown("the connection went".into()),
+        Outcome::NotSent => CommandStatus::NotSent("the device is offline".into()),
+    }
+}
