@@ -8,6 +8,7 @@ mod run;
 mod test;
 mod tools;
 mod ui;
+mod yocto;
 
 use clap::{Parser, Subcommand};
 
@@ -29,6 +30,8 @@ enum Verb {
     Demo(demo::Demo),
     /// Set up and run the project's tests: all of them, or the steps named.
     Test(test::Test),
+    /// Write what the Yocto recipe needs of Cargo.lock and Cargo.toml.
+    YoctoCrates(yocto::Crates),
     /// Build the web UI into web-ui/dist, where the appliance's build embeds it.
     Ui,
 }
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Deb(deb) => deb.run(),
         Verb::Demo(demo) => demo.run(),
         Verb::Test(test) => test.run(),
+        Verb::YoctoCrates(crates) => crates.run(),
         Verb::Ui => ui::build(),
     }
 }

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     packages,
     run::{cargo, say, shown},
-    tools, ui,
+    tools, ui, yocto,
 };
 
 /// Arguments of `test`.
@@ -35,6 +35,8 @@ pub(crate) struct Test {
 enum Step {
     /// Format, lints, licences.
     Lint,
+    /// The Yocto layer: all that can be checked without building an image.
+    Yocto,
     /// The web UI: types, unit tests, build.
     Web,
     /// Unit and integration tests of every crate.
@@ -130,6 +132,7 @@ impl Step {
         let filter = of.filter.as_deref();
         match self {
             Self::Lint => lint(count),
+            Self::Yocto => yocto::check(count),
             Self::Web => web(count),
             Self::Unit => {
                 let mut test = cargo();
