@@ -3,23 +3,33 @@
 modbus_peers.py definitions ID...   the models as pysunspec2 has them, as JSON
 modbus_peers.py scan HOST PORT      every value of a SunSpec device, as JSON
 modbus_peers.py write HOST PORT     sets controls of model 704, then as scan
+modbus_peers.py scan-line PATH UNIT the same of a device on a serial line
+modbus_peers.py write-line PATH UNIT
 modbus_peers.py station             a pymodbus server with four tables
+modbus_peers.py station-rtu         the same, RTU frames over TCP
+modbus_peers.py station-line        the same, on a serial line of its own
 modbus_peers.py inverter            a pymodbus server with models that pysunspec2 encoded
 
-The servers print their port, serve until standard input closes, and then print every holding
+The servers print their port (a number or a path), serve until standard input closes, and then print every holding
 register that a client wrote, as JSON.
 """
 
 import asyncio
 import json
+import os
 import sys
+import threading
+import tty
 
-from pymodbus.server import ModbusTcpServer
+from pymodbus import FramerType
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 from sunspec2 import device
-from sunspec2.modbus.client import SunSpecModbusClientDeviceTCP
+from sunspec2.modbus.client import SunSpecModbusClientDeviceRTU, SunSpecModbusClientDeviceTCP
 
 BASE = 40000
+# A pseudo-terminal has none, and pyserial insists.
+NO_PARITY = "N"
 
 
 def definitions(ids):
@@ -45,10 +55,12 @@ def definitions(ids):
     return result
 
 
-def connect(host, port):
-    peer = SunSpecModbusClientDeviceTCP(slave_id=1, ipaddr=host, ipport=int(port), timeout=10)
-    peer.scan()
-    return peer
+def by_tcp(host, port):
+    return SunSpecModbusClientDeviceTCP(slave_id=1, ipaddr=host, ipport=int(port), timeout=10)
+
+
+def on_line(path, unit):
+    return SunSpecModbusClientDeviceRTU(slave_id=int(unit), name=path, baudrate=19200, parity=NO_PARITY, timeout=10)
 
 
 def values(group, prefix=""):
@@ -59,8 +71,8 @@ def values(group, prefix=""):
     return result
 
 
-def scan(host, port):
-    peer = connect(host, port)
+def scan(peer):
+    peer.scan()
     models = [m for key, same in peer.models.items() if isinstance(key, int) for m in same]
     models.sort(key=lambda model: model.model_addr)
     return [
@@ -69,8 +81,8 @@ def scan(host, port):
     ]
 
 
-def write(host, port):
-    peer = connect(host, port)
+def write(peer):
+    peer.scan()
     peer.connect()
     controls = peer.models[704][0]
     controls.points["WMaxLimPct"].cvalue = 62.3
@@ -82,10 +94,26 @@ def write(host, port):
     controls.points["WMaxLimPctEna"].cvalue = 1
     controls.write()
     peer.disconnect()
-    return scan(host, port)
+    return scan(peer)
 
 
-async def serve(simdata):
+def line():
+    """A serial line: the paths of its two ends."""
+    ends = [os.openpty() for _ in range(2)]
+    for _, far in ends:
+        tty.setraw(far)
+
+    def pass_on(source, sink):
+        while data := os.read(source, 256):
+            os.write(sink, data)
+
+    (one, _), (other, _) = ends
+    for way in [(one, other), (other, one)]:
+        threading.Thread(target=pass_on, args=way, daemon=True).start()
+    return [os.ttyname(far) for _, far in ends]
+
+
+async def serve(simdata, how="tcp"):
     written = {}
 
     def watch(sending, pdu):
@@ -94,11 +122,18 @@ async def serve(simdata):
                 written[pdu.address + offset] = register
         return pdu
 
-    server = ModbusTcpServer(
-        SimDevice(id=1, simdata=simdata), address=("127.0.0.1", 0), trace_pdu=watch
-    )
-    await server.serve_forever(background=True)
-    print(server.transport.sockets[0].getsockname()[1], flush=True)
+    device = SimDevice(id=1, simdata=simdata)
+    if how == "line":
+        ours, port = line()
+        server = ModbusSerialServer(device, port=ours, baudrate=19200, parity=NO_PARITY, trace_pdu=watch)
+        await server.serve_forever(background=True)
+    else:
+        framer = FramerType.RTU if how == "rtu" else FramerType.SOCKET
+        address = ("127.0.0.1", 0)
+        server = ModbusTcpServer(device, address=address, framer=framer, trace_pdu=watch)
+        await server.serve_forever(background=True)
+        port = server.transport.sockets[0].getsockname()[1]
+    print(port, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await server.shutdown()
     return written
@@ -166,11 +201,19 @@ def main():
         case ["definitions", *ids]:
             result = definitions(ids)
         case ["scan", host, port]:
-            result = scan(host, port)
+            result = scan(by_tcp(host, port))
         case ["write", host, port]:
-            result = write(host, port)
+            result = write(by_tcp(host, port))
+        case ["scan-line", path, unit]:
+            result = scan(on_line(path, unit))
+        case ["write-line", path, unit]:
+            result = write(on_line(path, unit))
         case ["station"]:
             result = asyncio.run(serve(station()))
+        case ["station-rtu"]:
+            result = asyncio.run(serve(station(), "rtu"))
+        case ["station-line"]:
+            result = asyncio.run(serve(station(), "line"))
         case ["inverter"]:
             result = asyncio.run(serve(inverter()))
         case _:

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::SocketAddr,
     path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex},
@@ -15,9 +14,9 @@ use busbar_tests::stack::workspace;
 use protocols::{
     device::{DeviceEvent, DeviceState, Ports, system_clock},
     modbus::{
-        Link, device,
+        Line, LineConfig, LineServer, Link, Way, device,
         map::RegisterMap,
-        server::{RegisterServer, ServerConfig},
+        server::{RegisterServer, Registers, ServerConfig},
         sunspec::{self, Image, Kind, MODELS, Model},
     },
     point::{
@@ -62,7 +61,8 @@ async fn ask(arguments: &[&str]) -> Result<Json> {
 struct PeerServer {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    address: SocketAddr,
+    /// What it printed: where it is.
+    port: String,
 }
 
 impl PeerServer {
@@ -72,12 +72,17 @@ impl PeerServer {
         let mut stdout = BufReader::new(stdout);
         let mut port = String::new();
         timeout(PATIENCE, stdout.read_line(&mut port)).await??;
-        let port = port.trim().parse().context("the peer printed no port")?;
+        let port = port.trim().to_owned();
+        ensure!(!port.is_empty(), "the peer printed no port");
         Ok(Self {
             child,
             stdout,
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            port,
         })
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// Stops it; holding registers that were written, by address.
@@ -171,11 +176,11 @@ impl Ours {
     }
 }
 
-fn link(address: SocketAddr) -> Link {
+fn link(way: Way) -> Link {
     Link {
         poll_interval: Duration::from_millis(50),
         request_timeout: Duration::from_secs(20),
-        ..Link::new(address.to_string())
+        ..Link::by(way)
     }
 }
 
@@ -314,10 +319,25 @@ async fn pysunspec2_reads_and_writes_our_server() -> Result<()> {
     let address = "127.0.0.1:0".parse()?;
     let server = RegisterServer::bind(address, Arc::clone(&image), ServerConfig::default()).await?;
     let port = server.address().port().to_string();
-    let locked = || image.lock().map_err(|_| anyhow::anyhow!("poisoned"));
+    reads_and_writes(&image, ["scan", "write"], ["127.0.0.1", &port]).await
+}
 
-    let scan = ask(&["scan", "127.0.0.1", &port]).await?;
-    let same = compare(&*locked()?, &scan)?;
+#[tokio::test]
+async fn pysunspec2_reads_and_writes_our_line() -> Result<()> {
+    let image = Arc::new(Mutex::new(full_image()?));
+    let device: Arc<dyn Registers> = image.clone();
+    let line = LineServer::open(BTreeMap::from([(31, device)]))?;
+    reads_and_writes(&image, ["scan-line", "write-line"], [line.path(), "31"]).await
+}
+
+async fn reads_and_writes(
+    image: &Mutex<Image>,
+    [scan, write]: [&str; 2],
+    [place, port]: [&str; 2],
+) -> Result<()> {
+    let locked = || image.lock().map_err(|_| anyhow::anyhow!("poisoned"));
+    let found = ask(&[scan, place, port]).await?;
+    let same = compare(&*locked()?, &found)?;
     println!(
         "pysunspec2 reads {same} points of {} models as we set them",
         MODELS.len()
@@ -328,7 +348,7 @@ async fn pysunspec2_reads_and_writes_our_server() -> Result<()> {
         image.set(704, "WMaxLimPct_SF", -1.0)?;
         image.set(704, "VarSet_SF", 0.0)?;
     }
-    let scan = ask(&["write", "127.0.0.1", &port]).await?;
+    let scan = ask(&[write, place, port]).await?;
     let mut image = locked()?;
     compare(&image, &scan)?;
     for (point, expected) in [
@@ -367,8 +387,27 @@ const STATION: &str = r#"
 #[tokio::test]
 async fn our_client_polls_and_commands_pymodbus() -> Result<()> {
     let server = PeerServer::start("station").await?;
+    let way = Way::Tcp(server.address());
+    polls_and_commands(server, way).await
+}
+
+#[tokio::test]
+async fn our_client_polls_and_commands_pymodbus_by_rtu_over_tcp() -> Result<()> {
+    let server = PeerServer::start("station-rtu").await?;
+    let way = Way::RtuOverTcp(server.address());
+    polls_and_commands(server, way).await
+}
+
+#[tokio::test]
+async fn our_client_polls_and_commands_pymodbus_on_a_line() -> Result<()> {
+    let server = PeerServer::start("station-line").await?;
+    let line = Line::new(LineConfig::new(&server.port));
+    polls_and_commands(server, Way::Serial(Arc::new(line))).await
+}
+
+async fn polls_and_commands(server: PeerServer, way: Way) -> Result<()> {
     let config = device::ModbusConfig {
-        link: link(server.address),
+        link: link(way),
         map: toml::from_str::<RegisterMap>(STATION)?,
     };
     let mut ours = Ours::start(|ports| device::run(config, ports));
@@ -414,7 +453,7 @@ async fn our_client_polls_and_commands_pymodbus() -> Result<()> {
 async fn our_client_reads_and_commands_what_pysunspec2_encoded() -> Result<()> {
     let server = PeerServer::start("inverter").await?;
     let config = sunspec::device::SunspecConfig {
-        link: link(server.address),
+        link: link(Way::Tcp(server.address())),
     };
     let mut ours = Ours::start(|ports| sunspec::device::run(config, ports));
     let description = loop {

@@ -191,8 +191,9 @@ fn web(count: &mut Count) -> Result<()> {
 }
 
 /// Python packages of the peers.
-const PEERS: [&str; 7] = [
+const PEERS: [&str; 8] = [
     "pymodbus==3.16.1",
+    "pyserial==3.5",
     "pysunspec2==1.3.7",
     "power-grid-model==1.12.110",
     "yadnp3==3.2.1.4",

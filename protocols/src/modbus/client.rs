@@ -1,26 +1,38 @@
-//! One connection to a Modbus TCP server: every request has a time-out, and every error but an
-//! exception answer means that the connection must be dropped.
+//! One connection to a Modbus server, by TCP or on a serial line: every request has a time-out, and
+//! every error but an exception answer means that the connection must be dropped.
 //!
 //! `tokio-modbus` has no time-outs, and a late answer makes the request after it fail; nor does it
 //! check in release builds that an answer has the length asked for. Both are done here.
 
-use std::{borrow::Cow, io, time::Duration};
+use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
 use tokio::{net::TcpStream, time::timeout};
 use tokio_modbus::{
     Error, ExceptionCode, Request, Response, Slave,
-    client::{Client as _, Context, tcp},
+    client::{Client as _, Context, rtu, tcp},
 };
 
-use super::{mbap::Table, plan::Span};
+use super::{line::Line, mbap::Table, plan::Span};
 use crate::device::Clock;
 
-/// How to reach a Modbus TCP device, and how patiently.
+/// What a Modbus device hangs on.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// Modbus TCP at `host:port`: a device, or a gateway that speaks it.
+    Tcp(String),
+    /// RTU frames over TCP at `host:port`: a converter that passes bytes on.
+    RtuOverTcp(String),
+    /// A serial line, which other devices may share.
+    Serial(Arc<Line>),
+}
+
+/// How to reach a Modbus device, and how patiently.
 #[derive(Clone, Debug)]
 pub struct Link {
-    /// `host:port`.
-    pub address: String,
-    /// Unit identifier; 255 means the server itself, lower ones matter behind a gateway.
+    /// Where it is.
+    pub way: Way,
+    /// Unit identifier; by TCP 255 means the server itself, lower ones matter behind a gateway. On a
+    /// line 1 to 247.
     pub unit: u8,
     /// Time for a connection to open.
     pub connect_timeout: Duration,
@@ -37,12 +49,18 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link with unit 1, time-outs of one second, a poll every second, and retries after 0.25 s
+    /// A link by Modbus TCP to `host:port` with unit 1, time-outs of one second, a poll every second, and retries after 0.25 s
     /// to 5 s.
     #[must_use]
     pub fn new(address: impl Into<String>) -> Self {
+        Self::by(Way::Tcp(address.into()))
+    }
+
+    /// The same, another way.
+    #[must_use]
+    pub fn by(way: Way) -> Self {
         Self {
-            address: address.into(),
+            way,
             unit: 1,
             connect_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_secs(1),
@@ -93,28 +111,32 @@ pub enum LinkError {
 /// An answer: what was asked for, or the exception the device gave instead.
 pub(super) type Answer<T> = Result<Result<T, ExceptionCode>, LinkError>;
 
-/// An open connection.
+/// An open connection, or a place on a line.
 pub(super) struct Client {
-    context: Context,
+    wire: Wire,
     timeout: Duration,
+}
+
+enum Wire {
+    Own(Context),
+    Shared(Arc<Line>, Slave),
 }
 
 impl Client {
     pub(super) async fn connect(link: &Link) -> Result<Self, LinkError> {
-        let connecting = timeout(link.connect_timeout, TcpStream::connect(&link.address));
-        let stream = connecting
-            .await
-            .map_err(|_| LinkError::ConnectTimeout {
-                address: link.address.clone(),
-                within: link.connect_timeout,
-            })?
-            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
-            .map_err(|error| LinkError::Connect {
-                address: link.address.clone(),
-                error,
-            })?;
+        let slave = Slave(link.unit);
+        let wire = match &link.way {
+            Way::Tcp(address) => Wire::Own(tcp::attach_slave(open(address, link).await?, slave)),
+            Way::RtuOverTcp(address) => {
+                Wire::Own(rtu::attach_slave(open(address, link).await?, slave))
+            }
+            Way::Serial(line) => {
+                line.open().await?;
+                Wire::Shared(Arc::clone(line), slave)
+            }
+        };
         Ok(Self {
-            context: tcp::attach_slave(stream, Slave(link.unit)),
+            wire,
             timeout: link.request_timeout,
         })
     }
@@ -184,16 +206,42 @@ impl Client {
     }
 
     async fn call(&mut self, request: Request<'_>) -> Answer<Response> {
-        match timeout(self.timeout, self.context.call(request)).await {
-            Err(_) => Err(LinkError::Timeout(self.timeout)),
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(Error::Protocol(error))) => Err(LinkError::Protocol(error.to_string())),
-            // The library reports the end of the stream as the last system error, i.e. by chance.
-            Ok(Err(Error::Transport(error))) => Err(match error.raw_os_error() {
-                Some(0) => LinkError::Closed,
-                _ => LinkError::Transport(error),
-            }),
+        match &mut self.wire {
+            Wire::Own(context) => call(context, request, self.timeout).await,
+            Wire::Shared(line, slave) => line.call(*slave, request, self.timeout).await,
         }
+    }
+}
+
+async fn open(address: &str, link: &Link) -> Result<TcpStream, LinkError> {
+    let connecting = timeout(link.connect_timeout, TcpStream::connect(address));
+    let stream = connecting.await.map_err(|_| LinkError::ConnectTimeout {
+        address: address.to_owned(),
+        within: link.connect_timeout,
+    })?;
+    stream
+        .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+        .map_err(|error| LinkError::Connect {
+            address: address.to_owned(),
+            error,
+        })
+}
+
+/// One request and its answer.
+pub(super) async fn call(
+    context: &mut Context,
+    request: Request<'_>,
+    within: Duration,
+) -> Answer<Response> {
+    match timeout(within, context.call(request)).await {
+        Err(_) => Err(LinkError::Timeout(within)),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(Error::Protocol(error))) => Err(LinkError::Protocol(error.to_string())),
+        // The library reports the end of the stream as the last system error, i.e. by chance.
+        Ok(Err(Error::Transport(error))) => Err(match error.raw_os_error() {
+            Some(0) => LinkError::Closed,
+            _ => LinkError::Transport(error),
+        }),
     }
 }
 

@@ -1,5 +1,6 @@
-//! Server-side frames of Modbus TCP (MODBUS Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3;
-//! MODBUS Application Protocol V1.1b3, chapter 6): bytes to requests and answers to bytes, no IO.
+//! Server-side frames of Modbus TCP (MODBUS Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3)
+//! and the requests and answers in them (MODBUS Application Protocol V1.1b3, chapter 6): bytes to
+//! requests and answers to bytes, no IO.
 //! The client's frames are `tokio-modbus`'s, so the two check each other in every test.
 
 use tokio_modbus::ExceptionCode;
@@ -178,9 +179,9 @@ fn write_registers(body: &[u8]) -> Result<Request, ExceptionCode> {
     })
 }
 
-/// The whole answer to `pdu` (already found to be `request`): for a read its `values`, for a write
+/// The answer's PDU to `pdu` (already found to be `request`): for a read its `values`, for a write
 /// the echo of address and value or count.
-pub(super) fn answer(header: Header, pdu: &[u8], request: &Request, values: &[u16]) -> Vec<u8> {
+pub(super) fn answer(pdu: &[u8], request: &Request, values: &[u16]) -> Vec<u8> {
     let function = pdu.first().copied().unwrap_or_default();
     let mut body = vec![function];
     match request {
@@ -200,15 +201,16 @@ pub(super) fn answer(header: Header, pdu: &[u8], request: &Request, values: &[u1
         // Functions 5, 6, 15 and 16 all answer with the request's first five bytes.
         Request::Write { .. } => body.extend(pdu.iter().skip(1).take(4)),
     }
-    frame(header, &body)
+    body
 }
 
-/// The whole answer that refuses a request.
-pub(super) fn refusal(header: Header, function: u8, code: ExceptionCode) -> Vec<u8> {
-    frame(header, &[function | 0x80, code.into()])
+/// The answer's PDU that refuses a request of a function.
+pub(super) fn refusal(function: u8, code: ExceptionCode) -> Vec<u8> {
+    vec![function | 0x80, code.into()]
 }
 
-fn frame(header: Header, pdu: &[u8]) -> Vec<u8> {
+/// A PDU in its frame.
+pub(super) fn frame(header: Header, pdu: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + pdu.len());
     bytes.extend(header.transaction.to_be_bytes());
     bytes.extend([0, 0]);
@@ -230,7 +232,7 @@ mod tests {
         let (header, pdu) = bytes.split_first_chunk::<HEADER>()?;
         let header = Header::decode(*header)?;
         assert_eq!(header.pdu, pdu.len());
-        Some(match Request::decode(pdu) {
+        let answer = match Request::decode(pdu) {
             Ok(request) => {
                 let values = match &request {
                     Request::Read { table, count, .. } if table.is_bits() => {
@@ -239,10 +241,11 @@ mod tests {
                     Request::Read { count, .. } => vec![0x0102; usize::from(*count)],
                     Request::Write { .. } => Vec::new(),
                 };
-                answer(header, pdu, &request, &values)
+                answer(pdu, &request, &values)
             }
-            Err(code) => refusal(header, pdu[0], code),
-        })
+            Err(code) => refusal(pdu[0], code),
+        };
+        Some(frame(header, &answer))
     }
 
     /// Requests and answers of V1.1b3 chapter 6, one per function served, then the refusals.

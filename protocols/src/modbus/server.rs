@@ -174,7 +174,9 @@ async fn serve<R: Registers>(mut stream: TcpStream, shared: &Shared<R>) -> io::R
             Fault::Silent => continue,
             // Neither protocol id nor length are those of a frame.
             Fault::Garbage => vec![0xA5; 23],
-            Fault::None | Fault::Gone | Fault::Slow(_) => handle(&*shared.registers, header, &pdu),
+            Fault::None | Fault::Gone | Fault::Slow(_) => {
+                mbap::frame(header, &handle(&*shared.registers, &pdu))
+            }
         };
         if let Fault::Slow(delay) = fault {
             // Over at once with the fault: a place must not stay taken for an answer nobody awaits.
@@ -195,7 +197,8 @@ async fn request(stream: &mut TcpStream) -> io::Result<(Header, Vec<u8>)> {
     Ok((header, pdu))
 }
 
-fn handle(registers: &impl Registers, header: Header, pdu: &[u8]) -> Vec<u8> {
+/// The answer's PDU to a request's.
+pub(super) fn handle<R: Registers + ?Sized>(registers: &R, pdu: &[u8]) -> Vec<u8> {
     let outcome = Request::decode(pdu).and_then(|request| {
         let values = match &request {
             &Request::Read {
@@ -218,10 +221,10 @@ fn handle(registers: &impl Registers, header: Header, pdu: &[u8]) -> Vec<u8> {
                 Vec::new()
             }
         };
-        Ok(mbap::answer(header, pdu, &request, &values))
+        Ok(mbap::answer(pdu, &request, &values))
     });
     outcome.unwrap_or_else(|code| {
         let function = pdu.first().copied().unwrap_or_default();
-        mbap::refusal(header, function, code)
+        mbap::refusal(function, code)
     })
 }
