@@ -85,10 +85,17 @@ fn tool(name: &str) -> Result<PathBuf> {
     Ok(tools::venv("yocto", &TOOLS)?.with_file_name(name))
 }
 
-/// The boot loader's script is one, by GRUB's own word; what it does is tested in `scripts`.
+/// The boot loader's script and its first choice are such, by GRUB's own word; what it does is tested in `scripts`.
 fn grub() -> Result<()> {
     let check = tools::debian_package("grub-script-check", "grub-common")?;
-    run(Command::new(check).arg(layer().join("recipes-bsp/busbar-boot/files/grub.cfg")))
+    let files = layer().join("recipes-bsp/busbar-boot/files");
+    run(Command::new(check).arg(files.join("grub.cfg")))?;
+    let edit = tools::debian_package("grub-editenv", "grub-common")?;
+    let first = output(Command::new(edit).arg(files.join("grubenv")).arg("list"))?;
+    // Slot A is on a new disk; B is empty until the first update.
+    let expected = "ORDER=A B\nA_OK=1\nA_TRY=0\nB_OK=0\nB_TRY=0\n";
+    ensure!(first == expected, "grubenv says {first}");
+    Ok(())
 }
 
 /// Every recipe and configuration file of the layer, without a finding of any severity.

@@ -274,6 +274,7 @@ fn an_update_waits_for_its_moment_keeps_the_state_and_restarts() {
             "busbar status",
             "systemctl stop",
             "busbar backup",
+            "rauc status",
             "systemctl reboot"
         ]
     );
@@ -328,6 +329,15 @@ fn a_state_that_cannot_be_kept_is_not_risked() {
         calls[calls.len() - 2..],
         ["busbar backup", "systemctl start"]
     );
+}
+
+#[test]
+fn a_slot_that_cannot_be_chosen_is_not_restarted_into() {
+    let machine = Machine::new();
+    machine.answers("rauc-status", &[1]);
+    let output = machine.run("busbar-update", &["new.raucb"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(machine.calls().last().unwrap(), "systemctl start");
 }
 
 #[test]
@@ -429,4 +439,28 @@ fn the_firewall_opens_what_the_site_names_and_nothing_where_it_is_wrong() {
         opened(&machine).last().unwrap(),
         "nft add element inet busbar services { 8080 }"
     );
+}
+
+#[test]
+fn every_acceptance_check_has_a_requirement_of_its_own() {
+    let file = layer().join("recipes-busbar/busbar-system/files/acceptance.conf");
+    let text = fs::read_to_string(&file).unwrap();
+    let checks = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let numbers: Vec<&str> = checks
+        .map(|line| {
+            let number = line
+                .strip_prefix("as \"")
+                .and_then(|rest| rest.split(' ').next());
+            number
+                .filter(|number| number.starts_with("BB-"))
+                .expect(line)
+        })
+        .collect();
+    let distinct: std::collections::BTreeSet<&str> = numbers.iter().copied().collect();
+    assert_eq!(distinct.len(), numbers.len());
+    assert!(numbers.len() > 20);
+    let parsed = Command::new("sh").arg("-n").arg(file).status().unwrap();
+    assert!(parsed.success());
 }

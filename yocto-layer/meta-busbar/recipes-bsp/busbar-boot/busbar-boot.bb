@@ -7,7 +7,7 @@ LIC_FILES_CHKSUM = "file://${BUSBAR_SOURCE}/LICENSE;md5=3b83ef96387f14655fc854dd
 
 require conf/busbar-version.inc
 
-SRC_URI = "file://grub.cfg"
+SRC_URI = "file://grub.cfg file://grubenv"
 
 # OpenEmbedded-Core's, which is not looked through.
 # nooelint: oelint.file.requirenotfound
@@ -45,18 +45,15 @@ do_deploy() {
 
     # Slot A is on the disk; B is empty until the first update.
     env=${B}/busbar-grubenv.vfat
-    rm -f $env ${B}/grubenv
-    grub-editenv ${B}/grubenv create
-    grub-editenv ${B}/grubenv set "ORDER=A B" A_OK=1 A_TRY=0 B_OK=0 B_TRY=0
+    rm -f $env
     mkdosfs -n GRUBENV -C $env 1024
-    mcopy -i $env ${B}/grubenv ::/grubenv
+    mcopy -i $env ${S}/grubenv ::/grubenv
 
     install -m 0644 $esp $env ${DEPLOYDIR}/
 }
 do_deploy[depends] += "\
     dosfstools-native:do_populate_sysroot \
     grub-efi:do_deploy \
-    grub-native:do_populate_sysroot \
     mtools-native:do_populate_sysroot \
 "
 

@@ -14,7 +14,11 @@ IMAGE_FEATURES = "read-only-rootfs"
 IMAGE_LINGUAS = ""
 
 # Nobody can log in unless the builder has set a password for the console.
-EXTRA_USERS_PARAMS = "${@"usermod -p '%s' root;" % d.getVar('BUSBAR_ROOT_HASH') if d.getVar('BUSBAR_ROOT_HASH') else 'usermod -L root;'}"
+EXTRA_USERS_PARAMS = "${@busbar_root(d)}"
+
+def busbar_root(d):
+    hash = (d.getVar('BUSBAR_ROOT_HASH') or '').replace('$', '\\$')
+    return "usermod -p '%s' root;" % hash if hash else 'usermod -L root;'
 
 # `ext4` goes into the slots, `wic` onto a new disk.
 IMAGE_FSTYPES = "ext4 wic.zst wic.bmap"
