@@ -15,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use busbar_tests::stack::workspace;
 
 use crate::{
+    deb,
     run::{output, run},
     test::Count,
     tools,
@@ -27,8 +28,8 @@ fn layer() -> PathBuf {
     workspace().join("yocto-layer/meta-busbar")
 }
 
-/// Linters, pinned.
-const TOOLS: [&str; 2] = ["oelint-adv==9.11.2", "kas==5.5"];
+/// Linters, and a package that carries BitBake's parser and fetcher; pinned.
+const TOOLS: [&str; 3] = ["oelint-adv==9.11.2", "kas==5.5", "bitbake-setup==2.19.0"];
 
 /// Machines that there is a `kas` file for.
 const MACHINES: [&str; 3] = ["qemux86-64", "qemuarm64", "genericarm64"];
@@ -71,6 +72,7 @@ pub(crate) fn check(count: &mut Count) -> Result<()> {
     for check in [
         crates::fresh as fn() -> Result<()>,
         staged::check,
+        bitbake,
         grub,
         oelint,
         kas,
@@ -83,6 +85,14 @@ pub(crate) fn check(count: &mut Count) -> Result<()> {
 
 fn tool(name: &str) -> Result<PathBuf> {
     Ok(tools::venv("yocto", &TOOLS)?.with_file_name(name))
+}
+
+/// BitBake's own parser reads every recipe and its fetcher every crate; what it needs of other layers is
+/// played (`parse.py`).
+fn bitbake() -> Result<()> {
+    let script = workspace().join("xtask/src/yocto/parse.py");
+    let mut parse = Command::new(tool("python3")?);
+    run(parse.arg("-B").arg(script).arg(layer()).arg(deb::VERSION))
 }
 
 /// The boot loader's script and its first choice are such, by GRUB's own word; what it does is tested in `scripts`.
