@@ -12,7 +12,7 @@ use crate::store::{Ledger, LedgerError};
 /// One line of an invoice: what was traded with one counterparty for one reason, in one direction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InvoiceLine {
-    /// `contract`, `grid_fee`, `reactive`, `short`, `long` or `correction`.
+    /// `contract`, `grid_fee`, `reactive`, `call`, `short`, `long` or `correction`.
     pub reason: String,
     /// Account of who was on the other side.
     pub counterparty: String,
@@ -197,9 +197,10 @@ fn rank(reason: StatementReason) -> u8 {
         StatementReason::Contract => 0,
         StatementReason::GridFee => 1,
         StatementReason::Reactive => 2,
-        StatementReason::Short => 3,
-        StatementReason::Long => 4,
-        StatementReason::Correction => 5,
+        StatementReason::Call => 3,
+        StatementReason::Short => 4,
+        StatementReason::Long => 5,
+        StatementReason::Correction => 6,
     }
 }
 
@@ -208,6 +209,7 @@ fn word(reason: StatementReason) -> &'static str {
         StatementReason::Contract => "contract",
         StatementReason::GridFee => "grid_fee",
         StatementReason::Reactive => "reactive",
+        StatementReason::Call => "call",
         StatementReason::Short => "short",
         StatementReason::Long => "long",
         StatementReason::Correction => "correction",

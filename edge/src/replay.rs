@@ -11,7 +11,9 @@ use serde::Serialize;
 use serde_json::Value;
 use solver::{
     market::{
-        Auction, Contracts, LedgerEntry, LookedAhead, Meter, Rulebook, clearing::Clearing, settle,
+        Auction, AuctionResult, Contracts, LedgerEntry, LookedAhead, Meter, Rulebook,
+        clearing::{Award, Clearing},
+        settle,
     },
     network::{Grid, pgm_json},
 };
@@ -29,7 +31,7 @@ pub struct Difference {
     pub number: u64,
     /// Start of the interval, UTC, s since 1970.
     pub interval: i64,
-    /// `clearing`, `look ahead`, `contracts`, `settlement` or `correction`.
+    /// `clearing`, `look ahead`, `without calls`, `contracts`, `settlement` or `correction`.
     pub what: &'static str,
     /// Where, what is on record, and what was computed now.
     pub text: String,
@@ -56,15 +58,12 @@ pub struct Replay {
     pub differences: Vec<Difference>,
 }
 
-/// What a clearing found.
-type Cleared = (Clearing, Option<LookedAhead>);
-
 #[derive(Debug)]
 struct Gate {
     auction: Auction,
     rulebook: Option<Rulebook>,
     network: String,
-    cleared: Option<Clearing>,
+    cleared: Option<AuctionResult>,
     contracts: Option<Contracts>,
     meters: Option<Vec<Meter>>,
 }
@@ -106,6 +105,7 @@ impl Replay {
                 rulebook,
                 pairs,
                 ahead,
+                calls,
                 case,
             } if (self.from..self.to).contains(&interval) => {
                 let gate = Gate {
@@ -113,6 +113,7 @@ impl Replay {
                         case: *case,
                         pairs,
                         ahead: ahead.map(|ahead| *ahead),
+                        calls: calls.map(|calls| *calls),
                     },
                     rulebook: rulebook.map(|rulebook| *rulebook),
                     network,
@@ -126,9 +127,14 @@ impl Replay {
                 interval,
                 clearing,
                 looked,
+                without_calls,
             } => {
-                let looked = looked.map(|looked| *looked);
-                self.clearing(number, interval, Ok((*clearing, looked)));
+                let result = AuctionResult {
+                    clearing: *clearing,
+                    looked: looked.map(|looked| *looked),
+                    without_calls,
+                };
+                self.clearing(number, interval, Ok(result));
             }
             LedgerEntry::ClearingFailed { interval, reason } => {
                 self.clearing(number, interval, Err(reason));
@@ -183,7 +189,7 @@ impl Replay {
     }
 
     /// An interval that failed without its gate having closed has nothing to be computed from.
-    fn clearing(&mut self, number: u64, interval: i64, on_record: Result<Cleared, String>) {
+    fn clearing(&mut self, number: u64, interval: i64, on_record: Result<AuctionResult, String>) {
         let Some(mut gate) = self.gates.remove(&interval) else {
             return;
         };
@@ -197,13 +203,20 @@ impl Replay {
             (Ok(grid), Some(rulebook)) => {
                 let now = gate.auction.clear(grid, rulebook);
                 let now = now.map_err(|error| error.to_string());
-                let (of, looked) = apart(&on_record);
-                let (of_now, looked_now) = apart(&now);
-                self.compare(number, interval, "clearing", &of, &of_now);
-                self.compare(number, interval, "look ahead", &looked, &looked_now);
+                let (before, now) = (Parts::of(&on_record), Parts::of(&now));
+                self.compare(
+                    number,
+                    interval,
+                    "clearing",
+                    &before.clearing,
+                    &now.clearing,
+                );
+                self.compare(number, interval, "look ahead", &before.looked, &now.looked);
+                let awards = (&before.without_calls, &now.without_calls);
+                self.compare(number, interval, "without calls", awards.0, awards.1);
             }
         }
-        gate.cleared = on_record.ok().map(|(clearing, _)| clearing);
+        gate.cleared = on_record.ok();
         self.gates.insert(interval, gate);
     }
 
@@ -211,10 +224,10 @@ impl Replay {
         let Some(mut gate) = self.gates.remove(&interval) else {
             return;
         };
-        if let (Some(clearing), Some(rulebook), Ok(grid)) =
+        if let (Some(result), Some(rulebook), Ok(grid)) =
             (&gate.cleared, &gate.rulebook, self.grid(&gate.network))
         {
-            let now = gate.auction.contracts(grid, clearing, rulebook);
+            let now = gate.auction.contracts(grid, result, rulebook);
             self.contracts += 1;
             self.compare(number, interval, "contracts", &on_record, &now);
         }
@@ -267,10 +280,22 @@ impl Replay {
     }
 }
 
-/// The clearing, and what looking ahead for it found.
-fn apart(of: &Result<Cleared, String>) -> (Result<&Clearing, &String>, Option<&LookedAhead>) {
-    let looked = of.as_ref().ok().and_then(|(_, looked)| looked.as_ref());
-    (of.as_ref().map(|(clearing, _)| clearing), looked)
+/// What is compared of an auction, one after the other.
+struct Parts<'a> {
+    clearing: Result<&'a Clearing, &'a String>,
+    looked: Option<&'a LookedAhead>,
+    without_calls: Option<&'a Vec<Award>>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(result: &'a Result<AuctionResult, String>) -> Self {
+        let found = result.as_ref().ok();
+        Self {
+            clearing: result.as_ref().map(|found| &found.clearing),
+            looked: found.and_then(|found| found.looked.as_ref()),
+            without_calls: found.map(|found| &found.without_calls),
+        }
+    }
 }
 
 /// The first place where two documents differ, and how.

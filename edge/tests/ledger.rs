@@ -172,12 +172,14 @@ fn interval(draws: &mut Draws, grid: &Grid, network: Hash, start: i64, number: u
             rulebook: Some(Box::new(rulebook)),
             pairs: Vec::new(),
             ahead: None,
+            calls: None,
             case: Box::new(case),
         },
         LedgerEntry::Cleared {
             interval: start,
             clearing: Box::new(clearing),
             looked: None,
+            without_calls: Vec::new(),
         },
         LedgerEntry::Contracted {
             interval: start,

@@ -48,6 +48,7 @@ fn table(invoice: &Invoice) -> String {
             ("contract", false) => "bought from",
             ("grid_fee", _) => "grid fee to",
             ("reactive", _) => "reactive power to",
+            ("call", _) => "calls, with",
             ("short", _) => "shortfall, from",
             ("long", _) => "surplus, to",
             (other, _) => other,

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use solver::{
     market::{
-        Auction, Contracts, Direction, Kind, LedgerEntry, LookedAhead, Order, OrderId, Phase,
+        Auction, Call, Contracts, Direction, Kind, LedgerEntry, LookedAhead, Order, OrderId, Phase,
         Product, Rulebook, Settlement, Window,
-        clearing::{Case, Clearing},
+        clearing::{Award, Case, Clearing},
         energy_wh,
     },
     network::Id,
@@ -35,6 +35,8 @@ pub(super) struct Placed {
     pub(super) awarded_w: Option<f64>,
     /// Of a window: energy awarded in each interval, Wh.
     taken_wh: BTreeMap<i64, i64>,
+    /// Of a call, once cleared: whether its unit keeps to it.
+    pub(super) kept: Option<bool>,
 }
 
 impl Placed {
@@ -51,9 +53,18 @@ impl Placed {
         self.window().map(|_| sum())
     }
 
+    pub(super) fn call(&self) -> Option<Call> {
+        match self.order.terms.kind {
+            Kind::Call(call) => Some(call),
+            _ => None,
+        }
+    }
+
     /// Start of the last interval that it is about, or of the one after.
     pub(super) fn last(&self) -> i64 {
-        self.window().map_or(self.order.interval, |of| of.end)
+        let end = self.window().map(|of| of.end);
+        let end = end.or(self.call().and_then(|of| of.end));
+        end.unwrap_or(self.order.interval)
     }
 
     /// Whether it is about an interval.
@@ -63,7 +74,10 @@ impl Placed {
                 let left = self.taken_wh().is_none_or(|taken| taken < of.energy_wh);
                 (self.order.interval..of.end).contains(&start) && left
             }
-            None => self.order.interval == start,
+            None => match self.call().and_then(|of| of.end) {
+                Some(end) => (self.order.interval..end).contains(&start),
+                None => self.order.interval == start,
+            },
         }
     }
 
@@ -73,8 +87,8 @@ impl Placed {
         if let Kind::Window(of) = &mut order.terms.kind {
             let before = self.taken_wh.range(..start);
             of.energy_wh -= before.map(|(_, wh)| wh).sum::<i64>();
-            order.interval = start;
         }
+        order.interval = start;
         order
     }
 }
@@ -107,6 +121,8 @@ pub(super) struct Cleared {
     pub(super) gate: Gate,
     pub(super) clearing: Clearing,
     pub(super) looked: Option<Box<LookedAhead>>,
+    /// What called units would have been awarded without the calls.
+    pub(super) without_calls: Vec<Award>,
     pub(super) took_us: i64,
 }
 
@@ -242,8 +258,18 @@ impl Book {
         (standing, cancelled)
     }
 
-    /// Orders of an interval that stand.
+    /// Orders of an interval that stand, calls apart.
     pub(super) fn orders_of(&self, start: i64) -> impl Iterator<Item = &Placed> {
+        self.about(start).filter(|placed| placed.call().is_none())
+    }
+
+    /// Calls of units in an interval that stand, as they bind in it.
+    pub(super) fn calls_of(&self, start: i64) -> impl Iterator<Item = Order> {
+        let calls = self.about(start).filter(|placed| placed.call().is_some());
+        calls.map(move |placed| placed.due(start))
+    }
+
+    fn about(&self, start: i64) -> impl Iterator<Item = &Placed> {
         self.orders
             .values()
             .filter(move |placed| placed.is_about(start) && !placed.cancelled)
@@ -293,6 +319,7 @@ impl Book {
                 rulebook,
                 pairs,
                 ahead,
+                calls,
                 network,
             } => {
                 let is_leg = |id| {
@@ -318,6 +345,7 @@ impl Book {
                         case: (**case).clone(),
                         pairs: pairs.clone(),
                         ahead: ahead.as_deref().cloned(),
+                        calls: calls.as_deref().cloned(),
                     },
                     rulebook: rulebook.clone(),
                     network: network.clone(),
@@ -327,7 +355,8 @@ impl Book {
                 interval,
                 clearing,
                 looked,
-            } => self.cleared_now(*interval, clearing, looked.clone()),
+                without_calls,
+            } => self.cleared_now(*interval, clearing, looked.clone(), without_calls),
             LedgerEntry::ClearingFailed { interval, reason } => {
                 let interval = self.interval(*interval);
                 interval.outcome = Outcome::Failed(reason.clone());
@@ -355,6 +384,7 @@ impl Book {
         for placed in self.orders.values_mut() {
             if placed.taken_wh.remove(&start).is_some() || placed.order.interval == start {
                 placed.awarded_w = Some(0.0);
+                placed.kept = placed.kept.map(|_| false);
             }
         }
         let interval = self.interval(start);
@@ -380,14 +410,30 @@ impl Book {
                 cancelled: false,
                 awarded_w: None,
                 taken_wh: BTreeMap::new(),
+                kept: None,
             },
         );
     }
 
-    fn cleared_now(&mut self, start: i64, clearing: &Clearing, looked: Option<Box<LookedAhead>>) {
+    fn cleared_now(
+        &mut self,
+        start: i64,
+        clearing: &Clearing,
+        looked: Option<Box<LookedAhead>>,
+        without_calls: &[Award],
+    ) {
         for placed in self.orders.values_mut() {
             if placed.order.interval == start {
                 placed.awarded_w = Some(0.0);
+            }
+            if placed.call().is_some() && placed.is_about(start) {
+                let of_unit = |award: &&Award| award.unit == placed.order.unit;
+                let award = clearing.awards.iter().find(of_unit);
+                placed.awarded_w = Some(award.map_or(0.0, |award| award.p_w));
+                let call = placed.call();
+                placed.kept = Some(
+                    award.is_some_and(|award| call.is_some_and(|call| call.allows(award.p_w))),
+                );
             }
         }
         let interval = self.interval(start);
@@ -423,6 +469,7 @@ impl Book {
             gate,
             clearing: clearing.clone(),
             looked,
+            without_calls: without_calls.to_vec(),
             took_us: 0,
         }));
     }

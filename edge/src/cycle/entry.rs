@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use protocols::point::PointId;
 use solver::{
     market::{
-        Accepted, Ahead, Direction, Kind, Order, OrderId, Registry, Storage, Unit as MarketUnit,
-        rules,
+        Accepted, Ahead, Calls, Direction, Kind, Order, OrderId, Registry, Storage,
+        Unit as MarketUnit, rules,
     },
     network::Id,
 };
@@ -32,11 +32,24 @@ pub(super) struct Able {
     pub(super) held: BTreeMap<Id, (f64, f64)>,
 }
 
+impl Able {
+    /// A call of a unit that takes part: nobody is held to power that sun, wind or charge do not give.
+    fn can(&self, mut order: Order) -> Option<Order> {
+        let (low, high) = self.ranges.get(&order.unit).copied()?;
+        if let Kind::Call(of) = &mut order.terms.kind {
+            of.p_min_w = of.p_min_w.map(|w| w.min((high.max(0.0)).floor() as i64));
+            of.p_max_w = of.p_max_w.map(|w| w.max((low.min(0.0)).ceil() as i64));
+        }
+        Some(order)
+    }
+}
+
 /// Orders of an interval and those after it.
 #[derive(Debug)]
 pub(super) struct Entered {
     pub(super) orders: Vec<Order>,
     pub(super) ahead: Option<Ahead>,
+    pub(super) calls: Option<Calls>,
 }
 
 impl Cycle {
@@ -143,7 +156,34 @@ impl Cycle {
             orders: self.later_orders(start, &able.units, now_us),
             expected,
         });
-        Entered { orders, ahead }
+        let calls = self.calls(start, able, ahead.is_some(), now_us);
+        Entered {
+            orders,
+            ahead,
+            calls,
+        }
+    }
+
+    /// Calls of units that take part, as they are able to follow them; those of later intervals where
+    /// these are in view.
+    fn calls(&self, start: i64, able: &Able, in_view: bool, now_us: i64) -> Option<Calls> {
+        let of = |start: i64| -> Vec<Order> {
+            let calls = self.book.calls_of(start);
+            calls.filter_map(|order| able.can(order)).collect()
+        };
+        let open = self.book.product.open_intervals(now_us);
+        let later = open.filter(|&later| in_view && later > start).map(of);
+        let mut calls = Calls {
+            must_run: self.bounds.price_min,
+            must_serve: self.bounds.price_max,
+            orders: of(start),
+            later: later.collect(),
+        };
+        if calls.later.iter().all(Vec::is_empty) {
+            calls.later.clear();
+        }
+        let are_none = calls.orders.is_empty() && calls.later.is_empty();
+        (!are_none).then_some(calls)
     }
 
     /// What stands for each open interval after one.

@@ -1,6 +1,8 @@
 //! Why a unit was awarded what it was: the clearing's own account in the site's names, and what each
 //! limit rests on.
 
+use std::collections::BTreeMap;
+
 use solver::{
     market::{
         Direction,
@@ -46,7 +48,10 @@ impl Cycle {
             let message = format!("the network of the interval that starts at {start} is not kept");
             return Err(refuse(message, "a later interval"));
         };
-        let names = names(&self.site, &grid, case, clearing);
+        let mut names = names(&self.site, &grid, case, clearing);
+        let calls = cleared.gate.auction.calls.as_ref();
+        let sentence = calls.and_then(|calls| calls.sentence(unit, &cleared.without_calls));
+        names.called = sentence.map(|text| (unit, text)).into_iter().collect();
         let explained = explain(case, clearing, &parts, unit, &names);
         let explained = explained.ok_or_else(|| {
             let message =
@@ -67,6 +72,7 @@ fn names(site: &Site, grid: &Grid, case: &Case, clearing: &Clearing) -> Names {
         behind: limits
             .filter_map(|limit| Some((limit, behind(site, grid, case, limit)?)))
             .collect(),
+        called: BTreeMap::new(),
     }
 }
 
@@ -180,6 +186,7 @@ fn verdict(of: Verdict) -> &'static str {
         Verdict::SetsThePrice => "sets_the_price",
         Verdict::OutOfTheMoney => "out_of_the_money",
         Verdict::BeyondCapability => "beyond_capability",
+        Verdict::Called => "called",
         Verdict::Scheduled => "scheduled",
         Verdict::Undecided => "undecided",
     }

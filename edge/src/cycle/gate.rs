@@ -1,8 +1,8 @@
 //! Gate closure: who takes part, the clearing and its contracts.
 
 use solver::market::{
-    Auction, Contracts, LedgerEntry, LookedAhead, Order, Phase, Rulebook, bilateral,
-    clearing::{self, Clearing, Status as ClearingStatus},
+    Auction, AuctionResult, Contracts, LedgerEntry, Order, Phase, Rulebook, bilateral,
+    clearing::{self, Status as ClearingStatus},
 };
 
 use super::{
@@ -12,9 +12,6 @@ use super::{
     step::{Cycle, MAX_AGE_US, remember},
 };
 use crate::{clock::rfc3339_s, store::Record, table::Snapshot};
-
-/// What is computed at a gate.
-type Computed = (Clearing, Option<LookedAhead>, Contracts);
 
 impl Cycle {
     /// Clears the interval whose gate has closed, if it is not cleared yet.
@@ -93,19 +90,20 @@ impl Cycle {
         let begun = (self.stopwatch)();
         let result = self.compute(&gate);
         let took_us = (self.stopwatch)() - begun;
-        let (clearing, looked, contracts) = match result {
+        let (result, contracts) = match result {
             Ok(computed) => computed,
             Err(reason) => {
                 self.fail_pending(start, &reason, now_us, records);
                 return;
             }
         };
-        self.judge_clearing(start, &clearing.status, now_us);
+        self.judge_clearing(start, &result.clearing.status, now_us);
         self.record(
             LedgerEntry::Cleared {
                 interval: start,
-                clearing: Box::new(clearing),
-                looked: looked.map(Box::new),
+                clearing: Box::new(result.clearing),
+                looked: result.looked.map(Box::new),
+                without_calls: result.without_calls,
             },
             records,
         );
@@ -122,15 +120,15 @@ impl Cycle {
     }
 
     /// What comes of a closed gate.
-    fn compute(&self, gate: &Gate) -> Result<Computed, String> {
+    fn compute(&self, gate: &Gate) -> Result<(AuctionResult, Contracts), String> {
         let then = self.networks.grid(&gate.network);
         let grid = then.ok_or_else(|| format!("network {} is not known", gate.network))?;
         let rulebook = gate.rulebook.as_deref().cloned();
         let rulebook = rulebook.unwrap_or_else(|| self.rulebook());
         let cleared = gate.auction.clear(&grid, &rulebook);
-        let (clearing, looked) = cleared.map_err(|error| error.to_string())?;
-        let contracts = gate.auction.contracts(&grid, &clearing, &rulebook);
-        Ok((clearing, looked, contracts))
+        let result = cleared.map_err(|error| error.to_string())?;
+        let contracts = gate.auction.contracts(&grid, &result, &rulebook);
+        Ok((result, contracts))
     }
 
     /// Closes the gate: who can take part, with which orders, around the sound estimate. Without one
@@ -143,7 +141,12 @@ impl Cycle {
         let number = start / i64::from(self.book.product.length_s);
         let (network, due) = self.networks.on_record(&self.feeder.grid, number);
         records.extend(due);
-        let Auction { case, pairs, ahead } = auction;
+        let Auction {
+            case,
+            pairs,
+            ahead,
+            calls,
+        } = auction;
         self.record(
             LedgerEntry::GateClosed {
                 interval: start,
@@ -151,6 +154,7 @@ impl Cycle {
                 rulebook: Some(Box::new(rulebook)),
                 pairs,
                 ahead: ahead.map(Box::new),
+                calls: calls.map(Box::new),
                 case: Box::new(case),
             },
             records,
@@ -187,6 +191,7 @@ impl Cycle {
             case,
             pairs: agreed.pairs,
             ahead: entered.ahead,
+            calls: entered.calls,
         })
     }
 

@@ -1,6 +1,6 @@
 //! An order as it comes over the API, as the market's rules take it.
 
-use solver::market::{Direction, Kind, NewOrder, PPM, Price, Step, Storage, Terms, Window};
+use solver::market::{Call, Direction, Kind, NewOrder, PPM, Price, Step, Storage, Terms, Window};
 
 use crate::{
     clock::parse_rfc3339_s,
@@ -99,6 +99,20 @@ fn kind(of: &OrderKind) -> Result<Kind, Problem> {
         OrderKind::Window { end, energy_wh } => Kind::Window(Window {
             end: moment("kind", end, "end")?,
             energy_wh: *energy_wh,
+        }),
+        OrderKind::Call {
+            p_min_w,
+            p_max_w,
+            compensation_per_mwh,
+            end,
+        } => Kind::Call(Call {
+            p_min_w: *p_min_w,
+            p_max_w: *p_max_w,
+            compensation: price(*compensation_per_mwh)?,
+            end: match end {
+                Some(end) => Some(moment("kind", end, "end")?),
+                None => None,
+            },
         }),
     })
 }

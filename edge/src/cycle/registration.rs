@@ -51,7 +51,9 @@ impl Cycle {
             let order = &placed.order;
             let open = now_us < product.end_us(placed.last());
             let others = units.contains(&order.unit) && order.participant != participant;
-            placed.by == PlacedBy::Api && !placed.cancelled && open && others
+            // A call stays with the unit, whoever owns it.
+            let owned = placed.call().is_none();
+            placed.by == PlacedBy::Api && !placed.cancelled && open && others && owned
         });
         let Some(placed) = standing else {
             return Ok(());
@@ -74,6 +76,7 @@ impl Cycle {
     pub fn settle_change(&mut self, change: &Change, at_us: i64) {
         Arc::make_mut(&mut self.register).apply(change, at_us);
         match change {
+            Change::Participant { .. } => self.registry.callers = self.register.callers(),
             Change::Assigned { .. } => self.hand_over(),
             Change::Der(der) => {
                 if let Some(unit) = self.register.units.get(&der.unit) {

@@ -108,6 +108,7 @@ fn records(
             rulebook: Some(Box::new(rulebook)),
             pairs: Vec::new(),
             ahead: None,
+            calls: None,
             case: Box::new(case),
         },
         LedgerEntry::Contracted {

@@ -404,6 +404,14 @@ impl Register {
         tokens.filter(move |of| of.token.participant == participant)
     }
 
+    /// Participants that run the network: they may call units.
+    #[must_use]
+    pub fn callers(&self) -> BTreeSet<String> {
+        let callers = self.participants.iter();
+        let callers = callers.filter(|(_, of)| of.role == ParticipantRole::Dso);
+        callers.map(|(name, _)| name.clone()).collect()
+    }
+
     /// What a participant's portfolio holds.
     pub fn portfolio(&self, participant: &str) -> impl Iterator<Item = &Member> {
         let units = self.units.values();

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Contracts, Kind, Order, OrderId, Pair, Rulebook,
+    Called, Calls, Contracts, Kind, Order, OrderId, Pair, Rulebook,
+    call::{call_contracts, filled, is_kept},
     clearing::{
-        Case, Clearing, ClearingError, Fill, Options, StoreSchedule, WindowSchedule, clear,
+        Award, Case, Clearing, ClearingError, Options, StoreSchedule, WindowSchedule, clear,
         clear_horizon,
     },
     contracts,
@@ -29,6 +30,9 @@ pub struct Auction {
     pub pairs: Vec<Pair>,
     /// What is looked ahead at for stores and windows; none: there is no such order.
     pub ahead: Option<Ahead>,
+    /// Calls of the DSO; none: there are none. Units and orders are as without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Calls>,
 }
 
 /// Intervals after the one that is cleared, in sequence. All but orders is expected to stay as it is:
@@ -60,20 +64,53 @@ pub struct LookedAhead {
     pub gap: f64,
 }
 
+/// What an auction comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuctionResult {
+    /// The interval's clearing.
+    pub clearing: Clearing,
+    /// What looking ahead found.
+    pub looked: Option<LookedAhead>,
+    /// What called units would have been awarded without the calls.
+    pub without_calls: Vec<Award>,
+}
+
+type Cleared = (Clearing, Option<LookedAhead>);
+
 impl Auction {
-    /// Clears the interval. Deals between two that congestion makes dearer than they have room for
-    /// are taken out, all such at once, and it is cleared again, [`ROUNDS`] times at most; what is
-    /// beyond their room then the network bears.
+    /// Clears the interval, without its calls first. Where some unit does not keep to its call already,
+    /// it is cleared again with them, and that binds.
     ///
     /// # Errors
     /// As of [`clear`] and [`clear_horizon`].
-    pub fn clear(
+    pub fn clear(&self, grid: &Grid, rulebook: &Rulebook) -> Result<AuctionResult, ClearingError> {
+        let without = self.clear_called(false, grid, rulebook)?;
+        let calls = self.calls.iter().flat_map(|calls| &calls.orders);
+        let awards = &without.0.awards;
+        let of_called = |award: &&Award| calls.clone().any(|call| call.unit == award.unit);
+        let without_calls: Vec<Award> = awards.iter().filter(of_called).copied().collect();
+        let (clearing, looked) = match calls.clone().all(|call| is_kept(&self.case, call, awards)) {
+            true => without,
+            false => self.clear_called(true, grid, rulebook)?,
+        };
+        Ok(AuctionResult {
+            clearing,
+            looked,
+            without_calls,
+        })
+    }
+
+    /// With or without the interval's calls. Deals between two that congestion makes dearer than they
+    /// have room for are taken out, all such at once, and it is cleared again, [`ROUNDS`] times at
+    /// most; what is beyond their room then the network bears.
+    fn clear_called(
         &self,
+        called: bool,
         grid: &Grid,
         rulebook: &Rulebook,
-    ) -> Result<(Clearing, Option<LookedAhead>), ClearingError> {
+    ) -> Result<Cleared, ClearingError> {
         let mut off: BTreeSet<OrderId> = BTreeSet::new();
-        let mut found = self.clear_without(&off, grid, &rulebook.clearing)?;
+        let mut found = self.clear_without(&off, called, grid, &rulebook.clearing)?;
         for _ in 0..ROUNDS {
             let before = off.len();
             for pair in &self.pairs {
@@ -87,7 +124,7 @@ impl Auction {
             if off.len() == before {
                 break;
             }
-            found = self.clear_without(&off, grid, &rulebook.clearing)?;
+            found = self.clear_without(&off, called, grid, &rulebook.clearing)?;
         }
         Ok(found)
     }
@@ -96,60 +133,74 @@ impl Auction {
     fn clear_without(
         &self,
         off: &BTreeSet<OrderId>,
+        called: bool,
         grid: &Grid,
         options: &Options,
-    ) -> Result<(Clearing, Option<LookedAhead>), ClearingError> {
-        if off.is_empty() {
-            return clear_ahead(grid, &self.case, self.ahead.as_ref(), options);
-        }
+    ) -> Result<Cleared, ClearingError> {
         let mut case = self.case.clone();
         case.orders.retain(|order| !off.contains(&order.id));
-        let (mut clearing, looked) = clear_ahead(grid, &case, self.ahead.as_ref(), options)?;
-        let mut fills = std::mem::take(&mut clearing.fills).into_iter();
-        clearing.fills = self
-            .case
-            .orders
-            .iter()
-            .filter_map(|order| match off.contains(&order.id) {
-                true => Some(Fill {
-                    order: order.id,
-                    quantity_w: 0.0,
-                }),
-                false => fills.next(),
-            })
-            .collect();
+        let calls = self.calls.as_ref().filter(|_| called);
+        let with = calls.map(|calls| Called::new(&case, &calls.orders, calls, &BTreeSet::new()));
+        let now = with.as_ref().map_or(&case, |with| &with.case);
+        let (mut clearing, looked) = self.clear_ahead(&case, now, grid, options)?;
+        match &with {
+            Some(with) => with.restore(&self.case, &mut clearing),
+            None => {
+                let fills = clearing.fills.iter();
+                let taken = fills.map(|fill| (fill.order, fill.quantity_w)).collect();
+                clearing.fills = filled(&self.case, &taken);
+            }
+        }
         Ok((clearing, looked))
     }
 
-    /// Contracts of its clearing.
-    #[must_use]
-    pub fn contracts(&self, grid: &Grid, clearing: &Clearing, rulebook: &Rulebook) -> Contracts {
-        contracts(grid, &self.case, clearing, &self.pairs, rulebook)
+    /// Clears the interval as it is `now`, with those after it in view, which are as the plain `case`.
+    fn clear_ahead(
+        &self,
+        case: &Case,
+        now: &Case,
+        grid: &Grid,
+        options: &Options,
+    ) -> Result<Cleared, ClearingError> {
+        let Some(ahead) = &self.ahead else {
+            return Ok((clear(grid, now, options)?, None));
+        };
+        let mut cases = ahead.cases(case);
+        if let Some(calls) = &self.calls {
+            let scheduled = now.orders.iter().filter(|order| is_scheduled(order));
+            let scheduled = scheduled.map(|order| order.unit).collect();
+            for (case, orders) in cases[1..].iter_mut().zip(&calls.later) {
+                *case = Called::new(case, orders, calls, &scheduled).case;
+            }
+        }
+        cases[0] = now.clone();
+        let mut found = clear_horizon(grid, &cases, options)?;
+        let intervals = found.intervals.len();
+        // A horizon has at least the one interval.
+        let clearing = found.intervals.swap_remove(0);
+        let looked = LookedAhead {
+            intervals,
+            out_of_budget: found.out_of_budget,
+            stores: found.stores,
+            windows: found.windows,
+            cost: found.cost,
+            gap: found.gap,
+        };
+        Ok((clearing, Some(looked)))
     }
-}
 
-fn clear_ahead(
-    grid: &Grid,
-    case: &Case,
-    ahead: Option<&Ahead>,
-    options: &Options,
-) -> Result<(Clearing, Option<LookedAhead>), ClearingError> {
-    let Some(ahead) = ahead else {
-        return Ok((clear(grid, case, options)?, None));
-    };
-    let mut found = clear_horizon(grid, &ahead.cases(case), options)?;
-    let intervals = found.intervals.len();
-    // A horizon has at least the one interval.
-    let clearing = found.intervals.swap_remove(0);
-    let looked = LookedAhead {
-        intervals,
-        out_of_budget: found.out_of_budget,
-        stores: found.stores,
-        windows: found.windows,
-        cost: found.cost,
-        gap: found.gap,
-    };
-    Ok((clearing, Some(looked)))
+    /// Contracts of its result.
+    #[must_use]
+    pub fn contracts(&self, grid: &Grid, of: &AuctionResult, rulebook: &Rulebook) -> Contracts {
+        let calls = self
+            .calls
+            .as_ref()
+            .map(|calls| call_contracts(&self.case, calls, &of.clearing, &of.without_calls));
+        Contracts {
+            calls: calls.unwrap_or_default(),
+            ..contracts(grid, &self.case, &of.clearing, &self.pairs, rulebook)
+        }
+    }
 }
 
 impl Ahead {

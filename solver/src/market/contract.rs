@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Money, Price};
+use super::{CallContract, Money, Price};
 use crate::network::Id;
 
 /// Who stands on a side of a contract, or owns an account.
@@ -127,6 +127,9 @@ pub struct Contracts {
     /// Reactive power that was ordered and awarded, by unit; the network buys it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reactive: Vec<ReactiveContract>,
+    /// Calls that bound a unit, by number; one party pays them to another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<CallContract>,
     /// What stays with the network: what all others pay less what they receive, exactly.
     pub rent: Money,
     /// Energy bought by the network and not sold again: losses, Wh (and the rounding to whole Wh).
@@ -159,8 +162,12 @@ impl Contracts {
             ]
         });
         let reactive = self.reactive.iter().map(|c| (&c.seller, c.received));
+        let calls = self.calls.iter();
+        let calls = calls.flat_map(|c| [(&c.called.party, c.received), (&c.caller, -c.received)]);
         each.chain(reactive)
-            .filter(|(place, _)| place.party == *party)
+            .map(|(place, money)| (&place.party, money))
+            .chain(calls)
+            .filter(|(of, _)| *of == party)
             .map(|(_, money)| money)
             .sum()
     }

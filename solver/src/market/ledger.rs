@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ahead, Contracts, GridFee, Imbalance, LookedAhead, Meter, NewOrder, Order, Pair, Pricing,
-    Rejection, Settlement,
-    clearing::{Case, Clearing, Options},
+    Ahead, Calls, Contracts, GridFee, Imbalance, LookedAhead, Meter, NewOrder, Order, Pair,
+    Pricing, Rejection, Settlement,
+    clearing::{Award, Case, Clearing, Options},
 };
 
 /// What a site chose of the market's rules: with network and case, all that an interval's results
@@ -62,6 +62,9 @@ pub enum LedgerEntry {
         /// What is looked ahead at, where there are stores or windows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ahead: Option<Box<Ahead>>,
+        /// Calls of the DSO, where there are any; units and orders are as without them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        calls: Option<Box<Calls>>,
         /// All else; boxed since it dwarfs the other entries.
         case: Box<Case>,
     },
@@ -74,6 +77,9 @@ pub enum LedgerEntry {
         /// What looking ahead found.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         looked: Option<Box<LookedAhead>>,
+        /// What called units would have been awarded without the calls.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        without_calls: Vec<Award>,
     },
     /// The interval could not be cleared; devices keep to their fallback.
     ClearingFailed {

@@ -26,7 +26,7 @@ struct Trade {
     price: Price,
 }
 
-/// Contracts of a clearing by the rules; `pairs` are what participants had agreed on before it. Every
+/// Contracts of a clearing without calls by the rules; `pairs` are what participants had agreed on before it. Every
 /// place's contracts add up to its award (or fixed power, or exchange), rounded to whole Wh once.
 #[must_use]
 pub fn contracts(
@@ -64,6 +64,7 @@ pub fn contracts(
         losses_wh: contracts.iter().map(bought).sum(),
         contracts,
         reactive,
+        calls: Vec::new(),
     }
 }
 

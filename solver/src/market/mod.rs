@@ -7,6 +7,7 @@
 
 mod auction;
 mod bilateral;
+mod call;
 pub mod clearing;
 mod contract;
 mod distance;
@@ -22,8 +23,9 @@ mod terms;
 mod unit;
 pub(crate) mod utc;
 
-pub use auction::{Ahead, Auction, LookedAhead};
+pub use auction::{Ahead, Auction, AuctionResult, LookedAhead};
 pub use bilateral::{Bilateral, Pair, bilateral};
+pub use call::{CallContract, Called, Calls};
 pub use contract::{Contract, Contracts, Party, Place, ReactiveContract, amount, energy_wh};
 pub use distance::Distances;
 pub use fee::GridFee;

@@ -4,6 +4,7 @@
 //! Rules see the order, the registry, the product and the orders that stand; they change nothing.
 
 mod amend;
+mod call;
 mod curve;
 mod kind;
 
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Direction, NewOrder, Order, OrderId, Phase, Price, Product, Registry, Step, Unit,
+    Direction, Kind, NewOrder, Order, OrderId, Phase, Price, Product, Registry, Step, Unit,
     utc::{span, utc},
 };
 use crate::network::Id;
@@ -91,6 +92,7 @@ type Rule = fn(&NewOrder, &Context<'_>) -> Result<(), Fault>;
 /// Every rule, in the order in which they are tried: the first that fails is named.
 const RULES: &[(&str, Rule)] = &[
     ("client_id", client_id),
+    ("caller", call::caller),
     ("counterparty", counterparty),
     ("node", node),
     ("unit", unit),
@@ -263,6 +265,9 @@ fn unit(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
 }
 
 fn find_unit<'a>(request: &NewOrder, context: &Context<'a>) -> Result<&'a Unit, Fault> {
+    if is_call(request.terms.kind) {
+        return call::find_unit(request, context);
+    }
     let registry = context.registry;
     let own: BTreeSet<Id> = registry
         .units_at(&request.participant, request.node)
@@ -310,6 +315,10 @@ fn find_unit<'a>(request: &NewOrder, context: &Context<'a>) -> Result<&'a Unit, 
         Some(unit) => return Ok(unit),
     };
     Err(fault(message, accepted))
+}
+
+fn is_call(kind: Kind) -> bool {
+    matches!(kind, Kind::Call(_))
 }
 
 fn dispatchable(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
@@ -387,7 +396,13 @@ fn open_intervals(context: &Context<'_>) -> String {
 fn order_count(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
     let unit = find_unit(request, context)?;
     let known = context.standing.iter().chain(context.cancelled);
-    let same = |order: &&&Order| order.unit == unit.id && order.interval == request.interval;
+    // Who calls a unit takes no place from its owner.
+    let of_kind = is_call(request.terms.kind);
+    let same = |order: &&&Order| {
+        order.unit == unit.id
+            && order.interval == request.interval
+            && is_call(order.terms.kind) == of_kind
+    };
     let (count, most) = (known.filter(same).count(), context.bounds.max_orders);
     if count < most {
         return Ok(());

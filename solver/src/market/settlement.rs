@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Contracts, Money, Party, Place, Price, ReactiveContract, contract::amount};
+use super::{
+    CallContract, Contracts, Money, Party, Place, Price, ReactiveContract, contract::amount,
+};
 use crate::network::Id;
 
 /// How far a meter's energy can be trusted, the best first.
@@ -62,6 +64,8 @@ pub enum StatementReason {
     GridFee,
     /// Reactive power that was ordered, at its price, as awarded: no meter counts it.
     Reactive,
+    /// What was delivered more, or less, by a call than would have been without, at its compensation.
+    Call,
     /// Less delivered, or more taken, than contracted.
     Short,
     /// More delivered, or less taken, than contracted.
@@ -81,7 +85,8 @@ pub struct StatementLine {
     pub unit: Option<Id>,
     /// Where.
     pub node: Id,
-    /// Energy delivered, Wh; negative where taken.
+    /// Energy delivered, Wh; negative where taken. Of a call, what it changed, which is part of
+    /// what was contracted.
     pub energy_wh: i64,
     /// Reactive power injected, varh; negative where absorbed. Only on lines for it.
     #[serde(default, skip_serializing_if = "is_none")]
@@ -104,7 +109,7 @@ fn is_none(varh: &i64) -> bool {
 pub struct Statement {
     /// Whose.
     pub party: Party,
-    /// Lines: contracts, each with its fee, reactive power, then deviations.
+    /// Lines: contracts, each with its fee, reactive power, calls, then deviations.
     pub lines: Vec<StatementLine>,
     /// Their sum.
     pub balance: Money,
@@ -181,6 +186,11 @@ pub fn settle(
         let own = lines.entry(of.seller.party.clone()).or_default();
         own.push(reactive_line(of));
     }
+    for of in &contracts.calls {
+        for (party, line) in call_lines(of) {
+            lines.entry(party).or_default().push(line);
+        }
+    }
     for (place, (delivered_wh, quality)) in metered(&contracted, meters) {
         let as_contracted = contracted.get(&place).copied().unwrap_or(0);
         let deviation = delivered_wh.saturating_sub(as_contracted);
@@ -206,6 +216,29 @@ fn reactive_line(of: &ReactiveContract) -> StatementLine {
         received: of.received,
         quality: None,
     }
+}
+
+/// Of who was called, and of who called.
+fn call_lines(of: &CallContract) -> [(Party, StatementLine); 2] {
+    let (called, caller) = (&of.called.party, &of.caller);
+    let line = StatementLine {
+        reason: StatementReason::Call,
+        counterparty: caller.clone(),
+        unit: of.called.unit,
+        node: of.called.node,
+        energy_wh: of.energy_wh,
+        reactive_varh: 0,
+        price: of.compensation,
+        received: of.received,
+        quality: None,
+    };
+    let paid = StatementLine {
+        counterparty: called.clone(),
+        energy_wh: of.energy_wh.saturating_neg(),
+        received: -of.received,
+        ..line.clone()
+    };
+    [(called.clone(), line), (caller.clone(), paid)]
 }
 
 /// What changes in an interval's settlement where meters say something else than they said `before`:

@@ -48,7 +48,8 @@ pub enum Kind {
     Storage(Storage),
     /// Energy at any time within a window; one step, of the most power and the limit price.
     Window(Window),
-    /// A call by the DSO: bounds on a unit's power; the steps are empty.
+    /// A call by the DSO: bounds on anybody's unit's power; the steps are empty. Stands beside the
+    /// unit's orders, not among a case's.
     Call(Call),
 }
 
@@ -90,7 +91,7 @@ pub struct Window {
     pub energy_wh: i64,
 }
 
-/// A demand-response call.
+/// A demand-response call: a cap, a floor, or both, which may be the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
@@ -102,4 +103,7 @@ pub struct Call {
     pub p_max_w: Option<i64>,
     /// Paid by the DSO for each MWh that the unit gives more, or less, than it would have.
     pub compensation: Price,
+    /// End of the last interval it is for, UTC, seconds since 1970; none: it is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<i64>,
 }

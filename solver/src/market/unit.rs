@@ -45,15 +45,18 @@ pub struct Registry {
     pub nodes: BTreeSet<Id>,
     /// Units by id.
     pub units: BTreeMap<Id, Unit>,
+    /// Participants that run the network, and may call units.
+    pub callers: BTreeSet<String>,
 }
 
 impl Registry {
-    /// A registry of these units at these nodes.
+    /// A registry of these units at these nodes, which nobody may call.
     #[must_use]
     pub fn new(nodes: impl IntoIterator<Item = Id>, units: impl IntoIterator<Item = Unit>) -> Self {
         Self {
             nodes: nodes.into_iter().collect(),
             units: units.into_iter().map(|unit| (unit.id, unit)).collect(),
+            callers: BTreeSet::new(),
         }
     }
 

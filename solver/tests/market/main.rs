@@ -7,6 +7,7 @@
 )]
 
 mod by_phase;
+mod calls;
 mod clearing;
 mod contracts;
 mod discrete;

@@ -1,5 +1,6 @@
 //! Which orders are accepted.
 
+mod calls;
 mod kinds;
 
 use solver::market::{
@@ -38,7 +39,7 @@ fn registry() -> Registry {
         },
         dispatchable: id != 4,
     };
-    Registry::new(
+    let mut registry = Registry::new(
         [10, 11],
         [
             unit(1, "anna", 10, 0.0, 5000.0),
@@ -48,8 +49,13 @@ fn registry() -> Registry {
             unit(5, "cora", 10, 0.0, 100.0),
             unit(6, "cora", 10, 0.0, 100.0),
         ],
-    )
+    );
+    registry.callers.insert(DSO.to_owned());
+    registry
 }
+
+/// Who runs the network.
+const DSO: &str = "grid";
 
 fn request() -> NewOrder {
     NewOrder {

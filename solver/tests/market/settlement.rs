@@ -119,12 +119,14 @@ fn the_record_reads_back_bit_for_bit() {
         rulebook: None,
         pairs: Vec::new(),
         ahead: None,
+        calls: None,
         case: Box::new(case.clone()),
     };
     let cleared = LedgerEntry::Cleared {
         interval: 900,
         clearing: Box::new(clearing.clone()),
         looked: None,
+        without_calls: Vec::new(),
     };
     for entry in [closed, cleared] {
         let text = serde_json::to_string(&entry).unwrap();

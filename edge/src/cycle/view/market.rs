@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use solver::market::{
-    Contract, Contracts, Direction, Kind, LookedAhead, MeterQuality, PPM, Party, Phase,
-    ReactiveContract, Settlement, StatementReason,
+    CallContract, Contract, Contracts, Direction, Kind, LookedAhead, MeterQuality, PPM, Party,
+    Phase, ReactiveContract, Settlement, StatementReason,
     clearing::{Binding, Limit, Status as ClearingStatus},
 };
 
@@ -13,8 +13,8 @@ use crate::{
     cycle::book::{Book, Cleared, Delivery, Interval, Outcome, Placed, PlacedBy},
     site::Site,
     web::api::{
-        AcCheckView, AheadView, AwardView, BindingView, ContractView, IntervalView, OrderKind,
-        OrderStep, OrderView, PriceView, ReactiveView, ScheduleView, SettlementView,
+        AcCheckView, AheadView, AwardView, BindingView, CallView, ContractView, IntervalView,
+        OrderKind, OrderStep, OrderView, PriceView, ReactiveView, ScheduleView, SettlementView,
     },
 };
 
@@ -73,6 +73,9 @@ fn awarded(placed: &Placed, power_w: f64) -> &'static str {
         ),
         _ => (power_w, asked as f64 - 1.0),
     };
+    if let Some(kept) = placed.kept {
+        return if kept { "awarded" } else { "not_awarded" };
+    }
     match taken {
         taken if taken <= 1.0 => "not_awarded",
         taken if taken >= all => "awarded",
@@ -96,7 +99,13 @@ fn kind(of: Kind) -> OrderKind {
             end: rfc3339_s(of.end),
             energy_wh: of.energy_wh,
         },
-        Kind::Energy | Kind::Call(_) => OrderKind::Energy,
+        Kind::Call(of) => OrderKind::Call {
+            p_min_w: of.p_min_w,
+            p_max_w: of.p_max_w,
+            compensation_per_mwh: of.compensation.per_mwh(),
+            end: of.end.map(rfc3339_s),
+        },
+        Kind::Energy => OrderKind::Energy,
     }
 }
 
@@ -150,6 +159,7 @@ pub(in crate::cycle) fn interval(
         took_us: None,
         contracts: of.contracts.as_ref().map(contracts).unwrap_or_default(),
         reactive: of.contracts.as_ref().map(reactive).unwrap_or_default(),
+        calls: of.contracts.as_ref().map(calls).unwrap_or_default(),
         settlement: of.settlement.as_ref().map(settlement).unwrap_or_default(),
         corrections: of.corrections.iter().flat_map(settlement).collect(),
     };
@@ -284,6 +294,20 @@ fn reactive(contracts: &Contracts) -> Vec<ReactiveView> {
     contracts.reactive.iter().map(shown).collect()
 }
 
+fn calls(contracts: &Contracts) -> Vec<CallView> {
+    let shown = |c: &CallContract| CallView {
+        order: c.order.0,
+        caller: account(&c.caller, c.called.node),
+        account: account(&c.called.party, c.called.node),
+        unit: c.called.unit,
+        node: c.called.node,
+        energy_wh: c.energy_wh,
+        compensation_per_mwh: c.compensation.per_mwh(),
+        received_micro: c.received.0,
+    };
+    contracts.calls.iter().map(shown).collect()
+}
+
 /// A row per party, unit and node; the network's last.
 fn settlement(settlement: &Settlement) -> Vec<SettlementView> {
     let mut rows = Vec::new();
@@ -303,7 +327,10 @@ fn settlement(settlement: &Settlement) -> Vec<SettlementView> {
                 });
             row.reactive_varh += line.reactive_varh;
             row.amount_micro += line.received.0;
-            row.metered_wh += line.energy_wh;
+            // What a call changed is among what was contracted.
+            if line.reason != StatementReason::Call {
+                row.metered_wh += line.energy_wh;
+            }
             if line.reason == StatementReason::Contract {
                 row.contracted_wh += line.energy_wh;
             }

@@ -54,7 +54,8 @@ pub struct StepView {
     pub taken_w: f64,
     /// Limit price, per MWh or Mvarh.
     pub limit_per_mwh: f64,
-    /// `taken`, `sets_the_price`, `out_of_the_money`, `beyond_capability`, `scheduled` or `undecided`.
+    /// `taken`, `sets_the_price`, `out_of_the_money`, `beyond_capability`, `called`, `scheduled` or
+    /// `undecided`.
     pub verdict: String,
 }
 

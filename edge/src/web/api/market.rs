@@ -44,6 +44,8 @@ pub struct IntervalView {
     pub contracts: Vec<ContractView>,
     /// Reactive power that the network bought.
     pub reactive: Vec<ReactiveView>,
+    /// Calls that bound a unit, and what was paid for them.
+    pub calls: Vec<CallView>,
     /// Who paid whom, once settled.
     pub settlement: Vec<SettlementView>,
     /// What was settled otherwise since, to be added: meters that say something else now.
@@ -191,6 +193,27 @@ pub struct ReactiveView {
     pub received_micro: i64,
 }
 
+/// What the DSO pays for a call that bound a unit.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct CallView {
+    /// Number of the call.
+    pub order: u64,
+    /// Who called, and pays.
+    pub caller: String,
+    /// Account of the unit's owner.
+    pub account: String,
+    /// Unit.
+    pub unit: Option<i32>,
+    /// Node.
+    pub node: i32,
+    /// What it delivers by the call less what it would have delivered without, Wh.
+    pub energy_wh: i64,
+    /// Paid per MWh of that, whichever way it goes.
+    pub compensation_per_mwh: f64,
+    /// What the owner receives, micro-currency.
+    pub received_micro: i64,
+}
+
 /// One line of a settlement.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct SettlementView {
@@ -279,6 +302,21 @@ pub enum OrderKind {
         /// Energy over all of them, Wh; all of it or less, never more.
         energy_wh: i64,
     },
+    /// A call by the DSO of anybody's unit: a cap, a floor, or both, which may be the same; `sell`, without
+    /// steps. It is not traded but kept, and what it changes is paid for.
+    Call {
+        /// Least power, generation-positive, W.
+        #[serde(default)]
+        p_min_w: Option<i64>,
+        /// Most power, generation-positive, W.
+        #[serde(default)]
+        p_max_w: Option<i64>,
+        /// Paid to the unit's owner for each MWh that it delivers more, or less, than without.
+        compensation_per_mwh: f64,
+        /// End of the last interval, RFC 3339; by default it is for one.
+        #[serde(default)]
+        end: Option<String>,
+    },
 }
 
 /// One step of an order's curve.
@@ -332,7 +370,7 @@ pub struct OrderView {
     /// `accepted`, `cancelled`, `awarded`, `partly_awarded`, `not_awarded`.
     pub state: String,
     /// Power awarded, W, of a store negative where it charges; of reactive power, var; of a window, in
-    /// the interval cleared last.
+    /// the interval cleared last; of a call, what its unit was awarded then.
     pub awarded_w: Option<f64>,
     /// Of a window: energy awarded up to now, Wh.
     pub taken_wh: Option<i64>,

@@ -19,9 +19,9 @@ mod participants;
 pub use account::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount};
 pub use explain::{ExplanationView, LimitPartView, PricePartsView, ReliefView, StepView};
 pub use market::{
-    AcCheckView, AheadView, AwardView, BindingView, ContractView, IntervalView, LedgerKey,
-    NewOrder, OrderKind, OrderStep, OrderView, PriceView, ReactiveView, ReceiptView, ScheduleView,
-    SettlementView,
+    AcCheckView, AheadView, AwardView, BindingView, CallView, ContractView, IntervalView,
+    LedgerKey, NewOrder, OrderKind, OrderStep, OrderView, PriceView, ReactiveView, ReceiptView,
+    ScheduleView, SettlementView,
 };
 pub use metering::{AccountView, MeterReceipt, MeterValueView, NewMeterValue, Quality};
 pub use network::{

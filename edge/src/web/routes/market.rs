@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use super::{
     super::{
-        api::{ExplanationView, IntervalView, NewOrder, OrderView},
+        api::{AheadView, ExplanationView, IntervalView, NewOrder, OrderKind, OrderView},
         app::App,
         extract::{Body, Caller, Filter, Segment, Segments, time_of},
         problem::{Act, Create, Limited, Read, ReadOne, Refusal, Replace, from_loop},
@@ -41,8 +41,9 @@ pub(super) async fn intervals(
     Json(seen.collect())
 }
 
-/// An interval as the caller may see it: a participant's program sees prices, and of awards, contracts
-/// and settlements its own.
+/// An interval as the caller may see it: a participant's program sees the interval's times and state,
+/// prices with the limits behind them, and of awards, contracts, calls and settlements its own. What is not
+/// named here it does not see.
 fn seen_by(
     caller: &Caller,
     register: &Register,
@@ -51,22 +52,46 @@ fn seen_by(
     let Caller::Token { participant, .. } = caller else {
         return Arc::clone(interval);
     };
-    let own = |unit: i32| {
-        let member = register.units.get(&unit);
-        member.is_some_and(|member| member.der.participant == *participant)
-    };
-    let mut view = IntervalView::clone(interval);
-    view.awards.retain(|of| own(of.unit));
-    if let Some(ahead) = &mut view.ahead {
-        ahead.schedules.retain(|of| own(of.unit));
-    }
-    view.contracts
-        .retain(|of| caller.sees(&of.seller) || caller.sees(&of.buyer));
-    view.reactive.retain(|of| caller.sees(&of.account));
-    view.settlement.retain(|of| caller.sees(&of.account));
-    view.corrections.retain(|of| caller.sees(&of.account));
-    (view.cost_per_h, view.import_w, view.import_var) = (None, None, None);
-    Arc::new(view)
+    let own = |unit: i32| is_of(register, unit, participant);
+    let sees = |account: &str| caller.sees(account);
+    let of = IntervalView::clone(interval);
+    Arc::new(IntervalView {
+        start: of.start,
+        end: of.end,
+        gate_closure: of.gate_closure,
+        phase: of.phase,
+        status: of.status,
+        message: of.message,
+        orders: of.orders,
+        cost_per_h: None,
+        import_w: None,
+        import_var: None,
+        prices: of.prices,
+        binding: of.binding,
+        awards: kept(of.awards, |of| own(of.unit)),
+        ac_check: of.ac_check,
+        ahead: of.ahead.map(|of| AheadView {
+            intervals: of.intervals,
+            out_of_budget: of.out_of_budget,
+            gap: of.gap,
+            schedules: kept(of.schedules, |of| own(of.unit)),
+        }),
+        took_us: of.took_us,
+        contracts: kept(of.contracts, |of| sees(&of.seller) || sees(&of.buyer)),
+        reactive: kept(of.reactive, |of| sees(&of.account)),
+        calls: kept(of.calls, |of| sees(&of.account) || sees(&of.caller)),
+        settlement: kept(of.settlement, |of| sees(&of.account)),
+        corrections: kept(of.corrections, |of| sees(&of.account)),
+    })
+}
+
+fn kept<T>(rows: Vec<T>, may: impl Fn(&T) -> bool) -> Vec<T> {
+    rows.into_iter().filter(may).collect()
+}
+
+fn is_of(register: &Register, unit: i32, participant: &str) -> bool {
+    let member = register.units.get(&unit);
+    member.is_some_and(|member| member.der.participant == *participant)
 }
 
 /// One interval.
@@ -145,6 +170,16 @@ pub(super) struct OfInterval {
     limit: Option<usize>,
 }
 
+/// A participant's program sees the participant's orders, and calls of its units.
+fn may_see(caller: &Caller, register: &Register, order: &OrderView) -> bool {
+    let own = match caller {
+        Caller::Token { participant, .. } => is_of(register, order.unit, participant),
+        _ => true,
+    };
+    let is_call = matches!(order.kind, OrderKind::Call { .. });
+    caller.sees(&order.participant) || (is_call && own)
+}
+
 /// Orders of the published intervals, those of the built-in agents included.
 #[utoipa::path(
     get, path = "/api/v1/market/orders", tag = "market", security(("session" = []), ("token" = [])),
@@ -159,7 +194,8 @@ pub(super) async fn orders(
     let start = filter.interval.as_deref().map(time_of).transpose()?;
     let published = app.published();
     let wanted = |order: &&OrderView| {
-        caller.sees(&order.participant) && start.is_none_or(|start| is(&order.interval, start))
+        may_see(&caller, &published.register, order)
+            && start.is_none_or(|start| is(&order.interval, start))
     };
     let orders = published.orders.iter().filter(wanted);
     let limit = filter.limit.unwrap_or(usize::MAX);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Case, ClearingError};
 use crate::{
-    market::Unit,
+    market::{Kind, Unit},
     network::{Grid, Id},
 };
 
@@ -116,6 +116,10 @@ fn check_orders(case: &Case) -> Result<(), ClearingError> {
                 order: order.id,
                 unit: order.unit,
             });
+        }
+        if let Kind::Call(_) = order.terms.kind {
+            let what = "a case of one interval takes no calls: number of the order".to_owned();
+            return Err(bad(what, order.id.0 as f64, "one of another kind"));
         }
         for step in &order.steps {
             if step.quantity_w <= 0 {

@@ -18,6 +18,8 @@ pub struct Names {
     pub element: BTreeMap<Id, String>,
     /// What a limit rests on: measurements, margins, ratings.
     pub behind: Vec<(Limit, String)>,
+    /// Units that were called by the DSO, with a sentence that says to what.
+    pub called: BTreeMap<Id, String>,
 }
 
 /// Why a step of an order was taken as far as it was.
@@ -35,6 +37,8 @@ pub enum Verdict {
     BeyondCapability,
     /// Of a window: decided with later intervals in view, not by the price of this one.
     Scheduled,
+    /// Not taken whole although the price would bear it: the unit is called by the DSO.
+    Called,
     /// The dispatch is not an optimum, so the price does not decide.
     Undecided,
 }
@@ -146,12 +150,15 @@ pub fn explain(
     let at = |price: &&PriceParts| (price.node, price.phase) == (of.node, phase);
     let price = parts.iter().find(at)?.clone();
     let is_optimal = clearing.status == Status::Optimal;
+    let is_called = names.called.contains_key(&unit);
     let orders: Vec<OrderExplained> = case
         .orders
         .iter()
         .zip(&clearing.fills)
         .filter(|(order, _)| order.unit == unit)
-        .map(|(order, fill)| order_explained(order, fill.quantity_w, &price, is_optimal))
+        .map(|(order, fill)| {
+            order_explained(order, fill.quantity_w, &price, (is_optimal, is_called))
+        })
         .collect();
     let limits = limits(clearing, &price, names);
     let own_relief = own_relief(of, &award, &orders, &price);
@@ -173,7 +180,7 @@ fn order_explained(
     order: &Order,
     taken_w: f64,
     price: &PriceParts,
-    is_optimal: bool,
+    (is_optimal, is_called): (bool, bool),
 ) -> OrderExplained {
     let mut left = taken_w;
     let reactive = order.terms.kind == Kind::Reactive;
@@ -196,6 +203,8 @@ fn order_explained(
             Verdict::Taken
         } else if !is_optimal {
             Verdict::Undecided
+        } else if margin > EQUAL_PRICE && is_called && !reactive {
+            Verdict::Called
         } else if margin > EQUAL_PRICE {
             Verdict::BeyondCapability
         } else if taken > WHOLE * quantity {
@@ -326,6 +335,7 @@ fn limit_text(limit: &Limit, names: &Names) -> String {
 
 fn sentences(of: &Explanation, status: &Status, names: &Names) -> Vec<String> {
     let mut text = vec![award_sentence(of, names)];
+    text.extend(names.called.get(&of.unit).cloned());
     text.extend(of.orders.iter().flat_map(step_sentences));
     text.push(price_sentence(of));
     for limit in &of.limits {
@@ -400,6 +410,7 @@ fn step_sentences(order: &OrderExplained) -> Vec<String> {
             Verdict::SetsThePrice => "it sets the price here, so that it is taken in part",
             Verdict::OutOfTheMoney => "the price here is worse than that",
             Verdict::BeyondCapability => "the unit can't serve more",
+            Verdict::Called => "the call does not allow more",
             Verdict::Scheduled => "decided with later intervals in view",
             Verdict::Undecided => "cut so that limits hold",
         };

@@ -1,6 +1,6 @@
 //! Rules of an order's curve.
 
-use super::{Bounds, Context, Fault, fault, find_unit};
+use super::{Bounds, Context, Fault, call, fault, find_unit};
 use crate::market::{Direction, Kind, NewOrder, Order, Price, Step, Unit};
 
 pub(super) fn step_count(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
@@ -49,6 +49,9 @@ fn power_unit(request: &NewOrder) -> &'static str {
 }
 
 pub(super) fn price_bounds(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
+    if let Kind::Call(of) = request.terms.kind {
+        return call::compensation(&of, context.bounds);
+    }
     let Bounds {
         price_min,
         price_max,
@@ -101,6 +104,9 @@ pub(super) fn monotone(request: &NewOrder, _: &Context<'_>) -> Result<(), Fault>
 
 pub(super) fn capability(request: &NewOrder, context: &Context<'_>) -> Result<(), Fault> {
     let unit = find_unit(request, context)?;
+    if let Kind::Call(of) = request.terms.kind {
+        return call::capability(&of, unit);
+    }
     let most_w = match (is_reactive(request), request.direction) {
         (true, _) => unit.capability.q_max_var,
         (false, Direction::Sell) => unit.capability.p_max_w,

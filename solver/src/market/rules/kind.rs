@@ -1,8 +1,8 @@
-//! Rules of single kinds of orders: reactive power, stores, windows.
+//! Rules of single kinds of orders: stores, windows; those of calls are in `call`.
 
-use super::{Context, Fault, fault, find_unit, open_intervals};
+use super::{Context, Fault, call, fault, find_unit, open_intervals};
 use crate::market::{
-    Direction, Kind, NewOrder, Order, PPM, Price, Storage, Window,
+    Call, Direction, Kind, NewOrder, Order, PPM, Price, Storage, Window,
     utc::{span, utc},
 };
 
@@ -22,10 +22,7 @@ pub(super) fn kind(request: &NewOrder, context: &Context<'_>) -> Result<(), Faul
         Kind::Energy | Kind::Reactive => Ok(()),
         Kind::Storage(of) => storage(&of, request, context),
         Kind::Window(of) => window(&of, request, context),
-        Kind::Call(_) => Err(fault(
-            "the market does not take calls",
-            "an order of another kind",
-        )),
+        Kind::Call(of) => call::call(&of, request, context),
     }
 }
 
@@ -87,16 +84,26 @@ fn window(of: &Window, request: &NewOrder, context: &Context<'_>) -> Result<(), 
             "an energy of at least 1 Wh",
         ));
     }
+    ends(of.end, "window", request, context)
+}
+
+/// What is for several intervals ends with one of those that are open.
+pub(super) fn ends(
+    end: i64,
+    what: &str,
+    request: &NewOrder,
+    context: &Context<'_>,
+) -> Result<(), Fault> {
     let product = context.product;
     let last = context
         .product
         .last_open(context.now_us)
         .saturating_add(i64::from(product.length_s));
-    if of.end > request.interval && of.end <= last && product.is_start(of.end) {
+    if end > request.interval && end <= last && product.is_start(end) {
         return Ok(());
     }
     Err(fault(
-        format!("the window ends at {}", utc(of.end)),
+        format!("the {what} ends at {}", utc(end)),
         format!(
             "the end of an interval, in steps of {}, after {} and not after {}; {}",
             span(f64::from(product.length_s)),
@@ -108,9 +115,10 @@ fn window(of: &Window, request: &NewOrder, context: &Context<'_>) -> Result<(), 
 }
 
 /// Start of the first interval that an order is not about.
-fn end(interval: i64, kind: Kind, length_s: u32) -> i64 {
+pub(super) fn end(interval: i64, kind: Kind, length_s: u32) -> i64 {
     match kind {
         Kind::Window(of) => of.end,
+        Kind::Call(Call { end: Some(end), .. }) => end,
         _ => interval.saturating_add(i64::from(length_s)),
     }
 }
@@ -121,6 +129,9 @@ pub(super) fn alone(request: &NewOrder, context: &Context<'_>) -> Result<(), Fau
     let scheduled = |kind: Kind| matches!(kind, Kind::Storage(_) | Kind::Window(_));
     let active = |kind: Kind| scheduled(kind) || kind.is_energy();
     let own = request.terms.kind;
+    if super::is_call(own) {
+        return call::alone(request, context);
+    }
     if !active(own) {
         return Ok(());
     }

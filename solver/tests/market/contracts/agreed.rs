@@ -156,6 +156,7 @@ fn bottleneck(bid: i64) -> (Auction, Grid) {
         case,
         pairs,
         ahead: None,
+        calls: None,
     };
     (auction, grid)
 }
@@ -171,8 +172,9 @@ fn a_deal_pays_for_the_bottleneck_that_it_goes_through_or_is_off() {
                 pricing,
                 ..Rulebook::default()
             };
-            let (clearing, _) = auction.clear(&grid, &rulebook).unwrap();
-            let made = auction.contracts(&grid, &clearing, &rulebook);
+            let result = auction.clear(&grid, &rulebook).unwrap();
+            let made = auction.contracts(&grid, &result, &rulebook);
+            let clearing = result.clearing;
             let fills: Vec<_> = clearing.fills.iter().map(|fill| fill.order).collect();
             assert_eq!(fills, [OrderId(100), OrderId(101), OrderId(3)]);
             let price = |node: usize| clearing.prices[node].p_per_mwh;
