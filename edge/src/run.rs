@@ -445,8 +445,8 @@ impl Loop {
     async fn answer(&mut self, request: Request) -> anyhow::Result<()> {
         match request {
             Request::PlaceOrder { order, by, answer } => {
-                let decision = self.cycle.decide_order(order, now_us());
-                let answered = self.carry_out(decision, &by).await?;
+                let decision = self.cycle.decide_order(order, &by, now_us());
+                let answered = self.carry_out(decision).await?;
                 let _ = answer.send(answered);
             }
             Request::AmendOrder {
@@ -456,14 +456,15 @@ impl Loop {
                 answer,
             } => {
                 let touch = self.cycle.may_touch(id, &by);
-                let decision = touch.and_then(|()| self.cycle.decide_amend(id, order, now_us()));
-                let answered = self.carry_out(decision, &by).await?;
+                let decision =
+                    touch.and_then(|()| self.cycle.decide_amend(id, order, &by, now_us()));
+                let answered = self.carry_out(decision).await?;
                 let _ = answer.send(answered);
             }
             Request::CancelOrder { id, by, answer } => {
                 let touch = self.cycle.may_touch(id, &by);
-                let decision = touch.and_then(|()| self.cycle.decide_cancel(id, now_us()));
-                let answered = self.carry_out(decision, &by).await?;
+                let decision = touch.and_then(|()| self.cycle.decide_cancel(id, &by, now_us()));
+                let answered = self.carry_out(decision).await?;
                 let _ = answer.send(answered);
             }
             Request::Register { change, by, answer } => {
@@ -535,10 +536,9 @@ impl Loop {
     async fn carry_out(
         &mut self,
         decision: Result<Decision, Problem>,
-        by: &Asker,
     ) -> anyhow::Result<Result<OrderView, Problem>> {
         let decision = match decision {
-            Ok(decision) => decision.asked_by(by),
+            Ok(decision) => decision,
             Err(problem) => return Ok(Err(problem)),
         };
         let receipt = match decision.record.clone() {

@@ -25,6 +25,7 @@ function interval(start: number, phase: string, priced = false): IntervalView {
     ahead: null,
     reactive: [],
     settlement: [],
+    calls: [],
     corrections: [],
   };
 }

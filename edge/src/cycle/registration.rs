@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use solver::market::LedgerEntry;
-
 use super::{
     book::PlacedBy,
-    requests::Decision,
     step::{Cycle, market_unit},
     view,
 };
@@ -136,21 +133,5 @@ pub fn not_yours(participant: &str, message: &str) -> Problem {
         error: "not_yours".to_owned(),
         message: message.to_owned(),
         accepted: Some(format!("what is of `{participant}`, whose token this is")),
-    }
-}
-
-impl Decision {
-    /// Notes who asked, for the record.
-    #[must_use]
-    pub fn asked_by(mut self, asker: &Asker) -> Self {
-        if let Some(
-            Record::Market(LedgerEntry::OrderAccepted { by, .. })
-            | Record::OrderCancelled { by, .. }
-            | Record::OrderAmended { by, .. },
-        ) = &mut self.record
-        {
-            *by = Some(asker.to_string());
-        }
-        self
     }
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     clock::rfc3339,
+    published::Asker,
     store::Record,
     web::api::{self, AlarmView, OrderView, Problem},
 };
@@ -34,6 +35,7 @@ impl Cycle {
     pub fn decide_order(
         &mut self,
         request: api::NewOrder,
+        by: &Asker,
         now_us: i64,
     ) -> Result<Decision, Problem> {
         let request = order::new_order(request)?;
@@ -45,14 +47,14 @@ impl Cycle {
                 record: Some(Record::Market(LedgerEntry::OrderAccepted {
                     at_us: now_us,
                     order,
-                    by: None,
+                    by: Some(by.to_string()),
                 })),
             }),
             Ok(Accepted::Repeated(order)) => Ok(Decision {
                 order: order.id.0,
                 record: None,
             }),
-            Err(rejection) => Err(self.refuse(request, rejection, now_us)),
+            Err(rejection) => Err(self.refuse(request, rejection, by, now_us)),
         }
     }
 
@@ -75,7 +77,13 @@ impl Cycle {
     }
 
     /// Notes a refusal for the record, with the next step: it changes nothing, so nobody waits for it.
-    fn refuse(&mut self, request: NewOrder, rejection: rules::Rejection, at_us: i64) -> Problem {
+    fn refuse(
+        &mut self,
+        request: NewOrder,
+        rejection: rules::Rejection,
+        by: &Asker,
+        at_us: i64,
+    ) -> Problem {
         let problem = Problem {
             error: rejection.rule.clone(),
             message: rejection.message.clone(),
@@ -90,6 +98,7 @@ impl Cycle {
                 at_us,
                 request: Box::new(request),
                 rejection,
+                by: Some(by.to_string()),
             }));
         problem
     }
@@ -102,6 +111,7 @@ impl Cycle {
         &mut self,
         id: u64,
         request: api::NewOrder,
+        by: &Asker,
         now_us: i64,
     ) -> Result<Decision, Problem> {
         let request = order::new_order(request)?;
@@ -127,10 +137,10 @@ impl Cycle {
                     at_us: now_us,
                     old: old.id,
                     order,
-                    by: None,
+                    by: Some(by.to_string()),
                 }),
             }),
-            Err(rejection) => Err(self.refuse(request, rejection, now_us)),
+            Err(rejection) => Err(self.refuse(request, rejection, by, now_us)),
         }
     }
 
@@ -138,7 +148,7 @@ impl Cycle {
     ///
     /// # Errors
     /// Why it cannot be cancelled.
-    pub fn decide_cancel(&self, id: u64, now_us: i64) -> Result<Decision, Problem> {
+    pub fn decide_cancel(&self, id: u64, by: &Asker, now_us: i64) -> Result<Decision, Problem> {
         let problem = |error: &str, message: String| Problem {
             error: error.to_owned(),
             message,
@@ -167,7 +177,7 @@ impl Cycle {
             record: Some(Record::OrderCancelled {
                 at_us: now_us,
                 order: placed.order.id,
-                by: None,
+                by: Some(by.to_string()),
             }),
             order: id,
         })

@@ -18,7 +18,9 @@ use std::{
 
 use edge::{
     cycle::{Cycle, Input, Output},
+    published::Asker,
     site::{self, BayOf, Site},
+    store::Record,
     table::{Promise, Table},
 };
 use protocols::{
@@ -35,6 +37,11 @@ use solver::{
 pub(crate) const US: i64 = 1_000_000;
 /// The start of an interval, s since 1970.
 pub(crate) const START: i64 = 1_800_000_000;
+
+/// Who asks for what the tests ask for.
+pub(crate) fn ada() -> Asker {
+    Asker::User("ada".to_owned())
+}
 
 pub(crate) fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml")
@@ -81,6 +88,12 @@ pub(crate) struct Bench {
     pub(crate) loading_max: f64,
 }
 
+fn table(site: &Site, cycle: &Cycle, now_us: i64) -> Table {
+    let devices = site.devices.iter();
+    let promises = devices.map(|d| (d.id.clone(), Promise::of(d.poll, d.timeout)));
+    Table::new(promises, cycle.noisy(), now_us)
+}
+
 impl Bench {
     /// All loads at this multiple of what the site file expects.
     pub(crate) fn scale_loads(&mut self, factor: f64) {
@@ -105,11 +118,7 @@ impl Bench {
     pub(crate) fn of(site: Site, now_us: i64) -> Self {
         let site = Arc::new(site);
         let cycle = Cycle::new(Arc::clone(&site), now_us, || 0).unwrap();
-        let promises = site
-            .devices
-            .iter()
-            .map(|d| (d.id.clone(), Promise::of(d.poll, d.timeout)));
-        let table = Table::new(promises, cycle.noisy(), now_us);
+        let table = table(&site, &cycle, now_us);
         let mut grid = Grid::new(&site.network).unwrap();
         for load in &site.loads {
             grid.set_appliance(load.id, load.expected_p_w, load.expected_q_var)
@@ -137,6 +146,16 @@ impl Bench {
             loading_max: 0.0,
             site,
         }
+    }
+
+    /// The appliance starts again, from its record; the feeder is as it was.
+    pub(crate) fn restart(&mut self, records: &[Record]) {
+        self.cycle = Cycle::new(Arc::clone(&self.site), self.now_us, || 0).unwrap();
+        for record in records {
+            self.cycle.restore(record);
+        }
+        self.table = table(&self.site, &self.cycle, self.now_us);
+        self.done.clear();
     }
 
     /// One second: meters are read, the cycle steps, devices obey at once.

@@ -40,7 +40,10 @@ fn window(end: i64, energy_wh: i64) -> OrderKind {
 }
 
 fn place(bench: &mut Bench, order: NewOrder) -> (u64, Record) {
-    let decided = bench.cycle.decide_order(order, bench.now_us).unwrap();
+    let decided = bench
+        .cycle
+        .decide_order(order, &bench::ada(), bench.now_us)
+        .unwrap();
     let id = bench.cycle.settle_decision(&decided).unwrap().id;
     (id, decided.record.unwrap())
 }
@@ -200,9 +203,10 @@ fn a_gate_on_record_is_cleared_as_it_was_closed() {
         for device in again.site.devices.clone() {
             again.offline.insert(device.id.to_string());
         }
-        let late = again
-            .cycle
-            .decide_order(order("x", START + 10, 1, 1.0), again.now_us);
+        let late =
+            again
+                .cycle
+                .decide_order(order("x", START + 10, 1, 1.0), &bench::ada(), again.now_us);
         assert_eq!(late.unwrap_err().error, "late");
         let mut then = Vec::new();
         let output = run(&mut again, 9, &mut then);

@@ -6,7 +6,9 @@
 mod ahead;
 #[path = "../bench/mod.rs"]
 mod bench;
+mod calls;
 mod orders;
+mod restarts;
 mod scada;
 
 use std::collections::BTreeMap;
@@ -281,7 +283,11 @@ fn a_device_that_does_not_obey_is_left_out_and_tried_again() {
     // From now on it reads back the old setpoint while another is asked for.
     let placed = bench
         .cycle
-        .decide_order(order("low", START + 20, 2_000_000, 30.0), bench.now_us)
+        .decide_order(
+            order("low", START + 20, 2_000_000, 30.0),
+            &bench::ada(),
+            bench.now_us,
+        )
         .unwrap();
     bench.cycle.settle_decision(&placed).unwrap();
     let output = bench.until(27);
@@ -307,7 +313,11 @@ fn restarted(s: i64, down_s: i64) -> (Bench, Vec<Record>, u64) {
     }
     let decision = bench
         .cycle
-        .decide_order(order("kept", START + 50, 1_000_000, 21.5), bench.now_us)
+        .decide_order(
+            order("kept", START + 50, 1_000_000, 21.5),
+            &bench::ada(),
+            bench.now_us,
+        )
         .unwrap();
     records.extend(decision.record.clone());
     let id = bench.cycle.settle_decision(&decision).unwrap().id;
@@ -341,7 +351,11 @@ fn a_restart_keeps_orders_and_dispatches_what_is_still_current() {
     // A number once given is never given again.
     let decision = bench
         .cycle
-        .decide_order(order("new", START + 50, 1000, 22.0), bench.now_us)
+        .decide_order(
+            order("new", START + 50, 1000, 22.0),
+            &bench::ada(),
+            bench.now_us,
+        )
         .unwrap();
     let highest = output.published.orders.iter().map(|o| o.id).max().unwrap();
     assert!(bench.cycle.settle_decision(&decision).unwrap().id > highest);
@@ -483,7 +497,10 @@ fn from_dispatch_to_dispatch_all_units_are_as_far_at_any_moment() {
     let mut bench = Bench::new();
     bench.until(12);
     let turn = order("turn", START + 20, 1_000_000, -100.0);
-    let decided = bench.cycle.decide_order(turn, bench.now_us).unwrap();
+    let decided = bench
+        .cycle
+        .decide_order(turn, &bench::ada(), bench.now_us)
+        .unwrap();
     bench.cycle.settle_decision(&decided).unwrap();
     let output = bench.until(19);
     let before = bench.units.clone();

@@ -6,15 +6,20 @@ use super::*;
 fn an_order_is_amended_until_its_gate_closes_and_after_a_restart() {
     let mut bench = Bench::new();
     bench.tick();
-    let placed = bench
-        .cycle
-        .decide_order(order("a", START + 30, 1_000_000, 25.0), bench.now_us);
+    let placed = bench.cycle.decide_order(
+        order("a", START + 30, 1_000_000, 25.0),
+        &bench::ada(),
+        bench.now_us,
+    );
     let placed = placed.unwrap();
     let mut records: Vec<Record> = placed.record.iter().cloned().collect();
     let first = bench.cycle.settle_decision(&placed).unwrap().id;
     let mut amend = |bench: &mut Bench, id, quantity_w, price| {
         let new = order("a", START + 30, quantity_w, price);
-        let decided = bench.cycle.decide_amend(id, new, bench.now_us).unwrap();
+        let decided = bench
+            .cycle
+            .decide_amend(id, new, &bench::ada(), bench.now_us)
+            .unwrap();
         records.extend(decided.record.clone());
         bench.cycle.settle_decision(&decided).unwrap()
     };
@@ -47,7 +52,7 @@ fn an_order_is_amended_until_its_gate_closes_and_after_a_restart() {
         let new = order("a", START + 30, 1_000, 25.0);
         bench
             .cycle
-            .decide_amend(id, new, bench.now_us)
+            .decide_amend(id, new, &bench::ada(), bench.now_us)
             .unwrap_err()
             .error
     };
@@ -83,7 +88,10 @@ fn two_who_agree_trade_with_each_other_at_their_price() {
         ..order("", START + 10, 60_000, 100.0)
     };
     for order in [sale, purchase] {
-        let decided = bench.cycle.decide_order(order, bench.now_us).unwrap();
+        let decided = bench
+            .cycle
+            .decide_order(order, &bench::ada(), bench.now_us)
+            .unwrap();
         bench.cycle.settle_decision(&decided).unwrap();
     }
     let output = bench.until(22);
@@ -124,7 +132,10 @@ fn reactive_power_is_ordered_awarded_and_paid() {
         direction: "buy".to_owned(),
         ..order("q", START + 10, 2_000_000, 0.001)
     };
-    let decided = bench.cycle.decide_order(offer, bench.now_us).unwrap();
+    let decided = bench
+        .cycle
+        .decide_order(offer, &bench::ada(), bench.now_us)
+        .unwrap();
     let placed = bench.cycle.settle_decision(&decided).unwrap();
     assert_eq!(placed.kind, OrderKind::Reactive);
     let output = bench.until(22);
@@ -167,12 +178,15 @@ fn a_refusal_goes_on_record_with_the_next_step() {
     let mut bench = Bench::new();
     bench.tick();
     let late = order("late", START, 1_000, 20.0);
-    let refused = bench.cycle.decide_order(late, bench.now_us).unwrap_err();
+    let refused = bench
+        .cycle
+        .decide_order(late, &bench::ada(), bench.now_us)
+        .unwrap_err();
     assert_eq!(refused.error, "late");
     let records = bench.tick().records;
     let noted = |e: &LedgerEntry| {
-        matches!(e, LedgerEntry::OrderRejected { request, rejection, .. }
-            if request.client_id == "late" && rejection.rule == "late")
+        matches!(e, LedgerEntry::OrderRejected { request, rejection, by: Some(by), .. }
+            if request.client_id == "late" && rejection.rule == "late" && by == "user ada")
     };
     assert!(
         records
@@ -193,7 +207,9 @@ fn an_order_takes_the_place_of_the_agents() {
     let mut bench = Bench::new();
     bench.until(1);
     let request = order("mine", START + 10, 1_000_000, 21.5);
-    let decision = bench.cycle.decide_order(request.clone(), bench.now_us);
+    let decision = bench
+        .cycle
+        .decide_order(request.clone(), &bench::ada(), bench.now_us);
     let decision = decision.unwrap();
     assert!(decision.record.is_some());
     let view = bench.cycle.settle_decision(&decision).unwrap();
@@ -202,7 +218,10 @@ fn an_order_takes_the_place_of_the_agents() {
         ("accepted", "api")
     );
     // The same once more: the same order, nothing to record.
-    let again = bench.cycle.decide_order(request, bench.now_us).unwrap();
+    let again = bench
+        .cycle
+        .decide_order(request, &bench::ada(), bench.now_us)
+        .unwrap();
     assert!(again.record.is_none());
     assert_eq!(bench.cycle.settle_decision(&again).unwrap().id, view.id);
 
@@ -227,8 +246,12 @@ fn orders_that_break_a_rule_are_refused_in_words() {
         bench.until(1);
         bench
     };
-    let mut refused =
-        |order| -> Problem { bench.cycle.decide_order(order, bench.now_us).unwrap_err() };
+    let mut refused = |order| -> Problem {
+        bench
+            .cycle
+            .decide_order(order, &bench::ada(), bench.now_us)
+            .unwrap_err()
+    };
     let good = order("x", START + 10, 1000, 30.0);
     let rows = [
         (
@@ -277,22 +300,39 @@ fn a_cancelled_order_takes_no_part() {
     let mut bench = Bench::new();
     bench.until(1);
     let request = order("mine", START + 10, 1_000_000, 21.5);
-    let decision = bench.cycle.decide_order(request, bench.now_us).unwrap();
+    let decision = bench
+        .cycle
+        .decide_order(request, &bench::ada(), bench.now_us)
+        .unwrap();
     let id = bench.cycle.settle_decision(&decision).unwrap().id;
-    let cancel = bench.cycle.decide_cancel(id, bench.now_us).unwrap();
+    let cancel = bench
+        .cycle
+        .decide_cancel(id, &bench::ada(), bench.now_us)
+        .unwrap();
     assert_eq!(
         bench.cycle.settle_decision(&cancel).unwrap().state,
         "cancelled"
     );
-    assert!(bench.cycle.decide_cancel(4711, bench.now_us).is_err());
+    assert!(
+        bench
+            .cycle
+            .decide_cancel(4711, &bench::ada(), bench.now_us)
+            .is_err()
+    );
     // Whoever sends it again, because the answers got lost, gets the same order, cancelled.
     let request = order("mine", START + 10, 1_000_000, 21.5);
-    let again = bench.cycle.decide_order(request, bench.now_us).unwrap();
+    let again = bench
+        .cycle
+        .decide_order(request, &bench::ada(), bench.now_us)
+        .unwrap();
     assert!(again.record.is_none());
     let view = bench.cycle.settle_decision(&again).unwrap();
     assert_eq!((view.id, view.state.as_str()), (id, "cancelled"));
     let other = order("mine", START + 10, 2_000_000, 21.5);
-    let refused = bench.cycle.decide_order(other, bench.now_us).unwrap_err();
+    let refused = bench
+        .cycle
+        .decide_order(other, &bench::ada(), bench.now_us)
+        .unwrap_err();
     assert_eq!(refused.error, "duplicate");
     let output = bench.until(10);
     let cleared = interval(&output, START + 10);

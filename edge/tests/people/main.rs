@@ -5,6 +5,7 @@
 
 #[path = "../bench/mod.rs"]
 mod bench;
+mod calls;
 #[path = "../web/client.rs"]
 mod client;
 mod metering;

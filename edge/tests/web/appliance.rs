@@ -373,6 +373,7 @@ pub(crate) fn interval(start: &str, phase: &str) -> IntervalView {
         contracts: vec![],
         reactive: vec![],
         settlement: vec![],
+        calls: vec![],
         corrections: vec![],
     }
 }

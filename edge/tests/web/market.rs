@@ -1,7 +1,7 @@
 //! Orders, alarms and filters.
 
 use edge::web::api::{
-    AheadView, AwardView, ContractView, ReactiveView, ScheduleView, SettlementView,
+    AheadView, AwardView, CallView, ContractView, ReactiveView, ScheduleView, SettlementView,
 };
 use serde_json::{Value, json};
 
@@ -112,6 +112,17 @@ async fn an_interval_shows_a_program_its_own() {
             price_per_mvarh: 1.0,
             received_micro: 3,
         }];
+        let call = |caller: &str, account: &str| CallView {
+            order: 9,
+            caller: caller.to_owned(),
+            account: account.to_owned(),
+            unit: Some(101),
+            node: 7,
+            energy_wh: -3,
+            compensation_per_mwh: 80.0,
+            received_micro: 240,
+        };
+        of.calls = vec![call("grid", "windpark"), call("grid", "prosumers")];
         of.settlement = vec![row("windpark"), row("prosumers"), row("network")];
         of.corrections = vec![row("windpark"), row("network")];
         now.intervals = std::sync::Arc::new(vec![std::sync::Arc::new(of)]);
@@ -131,6 +142,7 @@ async fn an_interval_shows_a_program_its_own() {
         let own = json!([whole["contracts"][1], whole["contracts"][2]]);
         assert_eq!(seen["contracts"], own);
         assert_eq!(seen["reactive"], json!([]));
+        assert_eq!(seen["calls"], json!([whole["calls"][1]]));
         assert_eq!(seen["settlement"], json!([whole["settlement"][1]]));
         assert_eq!(seen["corrections"], json!([]));
         for hidden in ["cost_per_h", "import_w", "import_var"] {

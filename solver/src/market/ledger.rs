@@ -45,6 +45,9 @@ pub enum LedgerEntry {
         request: Box<NewOrder>,
         /// Why.
         rejection: Rejection,
+        /// Who sent it; none on records of early builds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// The gate closed: everything that the clearing is computed from.
     GateClosed {
