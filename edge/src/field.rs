@@ -8,6 +8,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use protocols::{
     device::{DeviceEvent, DeviceState, Ports, system_clock},
+    dnp3::{
+        self,
+        link::LinkConfig,
+        master::{AssociationConfig, client::ClientConfig},
+    },
     modbus::{self, Link},
     point::{Command, CommandStatus, DeviceId},
 };
@@ -18,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::site::{Device, profile::Access};
+use crate::site::{Device, Outstation, Wire};
 
 /// Commands that may wait for one device; more are refused, since they would come late anyway.
 const COMMAND_QUEUE: usize = 8;
@@ -129,28 +134,57 @@ async fn supervise(
 }
 
 fn start(device: &Device, ports: Ports) -> JoinHandle<()> {
-    let link = link(device);
-    match &device.profile.access {
-        Access::Sunspec => {
+    match device.wire.clone() {
+        Wire::Sunspec { unit_id } => {
+            let link = link(device, unit_id);
             let config = modbus::sunspec::device::SunspecConfig { link };
             tokio::spawn(modbus::sunspec::device::run(config, ports))
         }
-        Access::Modbus(map) => {
-            let map = map.clone();
+        Wire::Modbus { unit_id, map } => {
+            let link = link(device, unit_id);
             let config = modbus::device::ModbusConfig { link, map };
             tokio::spawn(modbus::device::run(config, ports))
+        }
+        Wire::Dnp3 { outstation, map } => {
+            let config = dnp3::device::Dnp3Config {
+                client: client(device),
+                association: association(device, &outstation),
+                map,
+            };
+            tokio::spawn(dnp3::device::run(config, ports))
         }
     }
 }
 
-fn link(device: &Device) -> Link {
+fn link(device: &Device, unit: u8) -> Link {
     Link {
-        unit: device.unit_id,
+        unit,
         connect_timeout: device.timeout,
         request_timeout: device.timeout,
         poll_interval: device.poll,
         clock: system_clock,
         ..Link::new(device.address.to_string())
+    }
+}
+
+fn client(device: &Device) -> ClientConfig {
+    ClientConfig {
+        connect_timeout: device.timeout,
+        ..ClientConfig::new(device.address.to_string())
+    }
+}
+
+fn association(device: &Device, outstation: &Outstation) -> AssociationConfig {
+    let everything = outstation.integrity <= device.poll;
+    AssociationConfig {
+        response_timeout: device.timeout,
+        retry_delay: device.poll,
+        integrity_every: Some(outstation.integrity),
+        // Reading everything reads the events too.
+        events_every: (!everything).then_some(device.poll),
+        unsolicited: [outstation.unsolicited; 3],
+        time_sync: outstation.time_sync,
+        ..AssociationConfig::new(LinkConfig::new(outstation.master, outstation.address))
     }
 }
 

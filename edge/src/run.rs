@@ -38,7 +38,7 @@ use crate::{
     published::{Asker, Handle, Published, Request},
     site::Site,
     store::{Historian, Ledger, Receipt, Record, historian::Event},
-    table::{Promise, Snapshot, Table},
+    table::{Snapshot, Table},
     web::api::{AlarmView, OrderView, Problem, ReceiptView, Status},
 };
 
@@ -81,9 +81,7 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
     let (events, received) = mpsc::channel(EVENTS);
     let field = Field::start(&site.devices, &events, &stop);
     let table = Table::new(
-        site.devices
-            .iter()
-            .map(|d| (d.id.clone(), Promise::of(d.poll, d.timeout))),
+        site.devices.iter().map(|d| (d.id.clone(), d.promise())),
         cycle.noisy(),
         started_us,
     );
@@ -210,7 +208,9 @@ async fn write_table(
                 match event {
                     DeviceEvent::State(state) => table.state(&device, state, now_us()),
                     DeviceEvent::Updates(updates) => table.update(&device, updates, now_us()),
-                    DeviceEvent::Polled { took, late } => table.polled(&device, took, late),
+                    DeviceEvent::Polled { took, late } => {
+                        table.polled(&device, took, late, now_us());
+                    }
                     DeviceEvent::Described(description) => table.described(&device, description),
                     DeviceEvent::CommandDone { id, status } => {
                         if done.try_send((id, status)).is_err() {

@@ -61,6 +61,8 @@ pub struct Link {
     pub description: Option<Description>,
     /// Polls done.
     pub polls: u64,
+    /// When the last one ended, µs since 1970.
+    pub polled_us: i64,
     /// Durations of the recent polls.
     pub took: Recent,
     /// How late the recent polls began.
@@ -158,6 +160,8 @@ pub fn number(value: Value) -> Option<f64> {
 pub struct Promise {
     /// Time after which a value that was not refreshed is old.
     pub max_age: Duration,
+    /// A poll tells only what has changed: with each, every value is as good as new.
+    pub by_exception: bool,
 }
 
 impl Promise {
@@ -166,6 +170,7 @@ impl Promise {
     pub fn of(poll: Duration, timeout: Duration) -> Self {
         Self {
             max_age: poll * 3 + timeout,
+            by_exception: false,
         }
     }
 }
@@ -197,6 +202,7 @@ impl Table {
                     since_us: now_us,
                     description: None,
                     polls: 0,
+                    polled_us: now_us,
                     took: Recent::default(),
                     late: Recent::default(),
                 };
@@ -245,9 +251,10 @@ impl Table {
     }
 
     /// Notes a poll.
-    pub fn polled(&mut self, device: &DeviceId, took: Duration, late: Duration) {
+    pub fn polled(&mut self, device: &DeviceId, took: Duration, late: Duration, now_us: i64) {
         if let Some(link) = self.now.links.get_mut(device) {
             link.polls += 1;
+            link.polled_us = now_us;
             link.took.push(took);
             link.late.push(late);
         }
@@ -324,9 +331,13 @@ impl Table {
         let mut changes = Vec::new();
         for (id, point) in &mut self.now.points {
             let promise = self.promises.get(&point.device);
-            let mut judged = point.quality | lost(self.now.links.get(&point.device));
+            let link = self.now.links.get(&point.device);
+            let mut judged = point.quality | lost(link);
             // Of a value from the future, since the clock was set back, the age is not known.
-            let age_us = u128::from(now_us.abs_diff(point.received_us));
+            let mut age_us = u128::from(now_us.abs_diff(point.received_us));
+            if let (Some(true), Some(link)) = (promise.map(|p| p.by_exception), link) {
+                age_us = age_us.min(now_us.abs_diff(link.polled_us).into());
+            }
             if promise.is_some_and(|promise| age_us > promise.max_age.as_micros()) {
                 judged |= Quality::OLD;
             }
@@ -417,6 +428,24 @@ mod tests {
         assert_eq!(quality(&mut table, &device, "p", 4 * US + 1), Quality::OLD);
         say(&mut table, &device, "p", 2.0, 5 * US);
         assert_eq!(quality(&mut table, &device, "p", 5 * US), Quality::GOOD);
+    }
+
+    #[test]
+    fn what_is_told_by_exception_is_as_old_as_the_last_poll() {
+        let device = DeviceId::new("rtu1");
+        let promise = Promise {
+            by_exception: true,
+            ..Promise::of(Duration::from_secs(1), Duration::from_secs(1))
+        };
+        let mut table = Table::new([(device.clone(), promise)], [], 0);
+        table.state(&device, DeviceState::Online, 0);
+        say(&mut table, &device, "p", 1.0, 0);
+        table.polled(&device, Duration::ZERO, Duration::ZERO, 100 * US);
+        assert_eq!(quality(&mut table, &device, "p", 104 * US), Quality::GOOD);
+        assert_eq!(
+            quality(&mut table, &device, "p", 104 * US + 1),
+            Quality::OLD
+        );
     }
 
     #[test]

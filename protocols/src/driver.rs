@@ -100,6 +100,10 @@ impl<S: Session> Shared<S> {
         });
         let result = self.exchange(stream, tell).await;
         self.with(|session, now| session.disconnected(now));
+        let (events, _) = self.collect(&mut Vec::new());
+        for event in events {
+            let _ = tell.1.send((tell.0, event)).await;
+        }
         result
     }
 

@@ -1,4 +1,4 @@
-//! The shell around the substation: a Modbus TCP server per device, the control interface, and the
+//! The shell around the substation: a Modbus TCP or DNP3 server per device, the control interface, and the
 //! clock that drives the steps.
 
 use std::{
@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use protocols::modbus::server::{ExceptionCode, RegisterServer, Registers, ServerConfig, Table};
+use protocols::modbus::server::{
+    ExceptionCode, Fault, RegisterServer, Registers, ServerConfig, Table,
+};
 use tokio::{
     net::TcpListener,
     time::{MissedTickBehavior, interval},
@@ -17,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     control,
-    scenario::Loaded,
+    devices::dnp3::{Dnp3Server, Order},
+    scenario::{LinkAddresses, Loaded},
     substation::{BuildError, Substation, Truth},
 };
 
@@ -93,7 +96,49 @@ impl Registers for Wire {
 #[derive(Debug)]
 struct Served {
     device: String,
-    server: RegisterServer,
+    server: Server,
+}
+
+#[derive(Debug)]
+enum Server {
+    Modbus(RegisterServer),
+    Dnp3(Dnp3Server),
+}
+
+impl Server {
+    async fn bind(
+        core: &Arc<Core>,
+        device: usize,
+        address: SocketAddr,
+        dnp3: Option<LinkAddresses>,
+    ) -> io::Result<Self> {
+        let core = Arc::clone(core);
+        let Some(link) = dnp3 else {
+            let wire = Arc::new(Wire { core, device });
+            let server = RegisterServer::bind(address, wire, ServerConfig::default());
+            return server.await.map(Self::Modbus);
+        };
+        let order = move |order: Order<'_>| {
+            let now_s = core.now_s();
+            core.lock().order(device, order, now_s)
+        };
+        let server = Dnp3Server::bind(address, link, order);
+        server.await.map(Self::Dnp3)
+    }
+
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Modbus(server) => server.address(),
+            Self::Dnp3(server) => server.address(),
+        }
+    }
+
+    fn set_fault(&self, fault: Fault) {
+        match self {
+            Self::Modbus(server) => server.set_fault(fault),
+            Self::Dnp3(server) => server.set_fault(fault),
+        }
+    }
 }
 
 /// A substation with its servers listening.
@@ -130,16 +175,14 @@ pub async fn start(loaded: &Loaded, listen: Listen) -> Result<Running, StartErro
         substation: Mutex::new(substation),
         started: Instant::now(),
     });
-    let ders = loaded.scenario.der.iter().map(|d| (&d.device, d.port));
-    let rtus = loaded.scenario.rtu.iter().map(|r| (&r.device, r.port));
+    let ders = loaded.scenario.der.iter();
+    let ders = ders.map(|d| (&d.device, d.port, None));
+    let rtus = loaded.scenario.rtu.iter();
+    let rtus = rtus.map(|r| (&r.device, r.port, r.dnp3));
     let mut servers = Vec::new();
-    for (index, (device, port)) in ders.chain(rtus).enumerate() {
+    for (index, (device, port, dnp3)) in ders.chain(rtus).enumerate() {
         let address = SocketAddr::new(listen.ip, port);
-        let wire = Arc::new(Wire {
-            core: Arc::clone(&core),
-            device: index,
-        });
-        let server = RegisterServer::bind(address, wire, ServerConfig::default()).await;
+        let server = Server::bind(&core, index, address, dnp3).await;
         let server = server.map_err(|error| StartError::Bind {
             what: format!("device {device}"),
             address,
@@ -186,8 +229,10 @@ async fn tick(station: Arc<Station>) {
     loop {
         ticks.tick().await;
         let now_s = station.core.now_s();
-        station.core.lock().step(now_s, unix_ms());
+        let unix_ms = unix_ms();
+        station.core.lock().step(now_s, unix_ms);
         station.apply_faults();
+        station.show(unix_ms);
     }
 }
 
@@ -209,6 +254,18 @@ impl Station {
         let substation = self.core.lock();
         for (index, served) in self.servers.iter().enumerate() {
             served.server.set_fault(substation.wire(index));
+        }
+    }
+
+    /// Gives the servers that keep their own copy what was read.
+    fn show(&self, unix_ms: i64) {
+        let substation = self.core.lock();
+        for (index, served) in self.servers.iter().enumerate() {
+            if let (Server::Dnp3(server), Some(readings)) =
+                (&served.server, substation.readings(index))
+            {
+                server.show(readings, unix_ms);
+            }
         }
     }
 

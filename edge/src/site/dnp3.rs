@@ -1,12 +1,13 @@
-//! `[dnp3]`: who polls the appliance.
+//! DNP3 both ways: `[dnp3]`, who polls the appliance, and the keys of a `[[device]]` that it polls.
 
 use std::{net::IpAddr, time::Duration};
 
-use protocols::dnp3::link::MAX_ADDRESS;
+use protocols::dnp3::{link::MAX_ADDRESS, master::TimeSync};
 
 use super::{
-    model::{Dnp3, Dnp3Master},
+    model::{Dnp3, Dnp3Master, Outstation},
     read::Table,
+    tables::seconds,
 };
 
 /// A command lasts so long, if the site does not say.
@@ -16,7 +17,7 @@ const MAX_MASTERS: usize = 8;
 
 pub(super) fn read(table: &Table<'_, '_>) -> Option<Dnp3> {
     let listen = table.address("listen");
-    let address = address(table);
+    let address = address(table, "address");
     let hold = match table.has("hold_s") {
         // A restart looks back further than that.
         true => table
@@ -51,7 +52,7 @@ pub(super) fn read(table: &Table<'_, '_>) -> Option<Dnp3> {
 
 fn master(table: &Table<'_, '_>) -> Option<Dnp3Master> {
     let name = table.name("name").map(str::to_owned);
-    let address = address(table);
+    let address = address(table, "address");
     let ip = table.text("ip").and_then(|text| {
         let ip = text.parse::<IpAddr>().ok();
         if ip.is_none() {
@@ -69,7 +70,43 @@ fn master(table: &Table<'_, '_>) -> Option<Dnp3Master> {
     })
 }
 
-fn address(table: &Table<'_, '_>) -> Option<u16> {
-    let address = table.integer("address", 0..=i64::from(MAX_ADDRESS))?;
+/// How an outstation is asked, whose events are read with each poll.
+pub(super) fn outstation(table: &Table<'_, '_>, poll: Option<Duration>) -> Option<Outstation> {
+    let theirs = address(table, "link_address");
+    let ours = address(table, "master_address");
+    if theirs.is_some() && theirs == ours {
+        table.problem("master_address", "is the device's own".to_owned());
+    }
+    let integrity = match table.has("integrity_s") {
+        true => seconds(table, "integrity_s", 0.1..=86_400.0),
+        false => poll,
+    };
+    if integrity < poll {
+        table.problem("integrity_s", "must not be below poll_s".to_owned());
+    }
+    let unsolicited = match table.has("unsolicited") {
+        true => table.boolean("unsolicited"),
+        false => Some(true),
+    };
+    let words = [
+        ("lan", TimeSync::Lan),
+        ("delay", TimeSync::Delay),
+        ("never", TimeSync::Never),
+    ];
+    let time_sync = match table.has("time_sync") {
+        true => table.word("time_sync", &words),
+        false => Some(TimeSync::Lan),
+    };
+    Some(Outstation {
+        address: theirs?,
+        master: ours?,
+        integrity: integrity?,
+        unsolicited: unsolicited?,
+        time_sync: time_sync?,
+    })
+}
+
+fn address(table: &Table<'_, '_>, key: &'static str) -> Option<u16> {
+    let address = table.integer(key, 0..=i64::from(MAX_ADDRESS))?;
     u16::try_from(address).ok()
 }

@@ -13,8 +13,8 @@ mod tables;
 mod timeline;
 
 pub use model::{
-    Battery, Bay, BayOf, Device, Dnp3, Dnp3Master, Limits, Load, Market, NodePlace, Site, Unit,
-    UnitKind,
+    Battery, Bay, BayOf, Device, Dnp3, Dnp3Master, Limits, Load, Market, NodePlace, Outstation,
+    Site, Unit, UnitKind, Wire,
 };
 pub use parse::{load, parse};
 pub use read::Problem;

@@ -6,14 +6,18 @@ use std::{
     time::Duration,
 };
 
-use protocols::point::DeviceId;
+use protocols::{
+    dnp3::{map::PointMap, master::TimeSync},
+    modbus::map::RegisterMap,
+    point::DeviceId,
+};
 use solver::{
     market::{GridFee, Imbalance, Price, Pricing, Storage},
     network::{Id, Network, Side},
 };
 
 use super::profile::Profile;
-use crate::store::Retention;
+use crate::{store::Retention, table::Promise};
 
 /// A site, complete and consistent with its network.
 #[derive(Clone, Debug)]
@@ -146,14 +150,80 @@ pub struct Device {
     pub profile: Profile,
     /// Where it is.
     pub address: SocketAddr,
-    /// Modbus unit id.
-    pub unit_id: u8,
+    /// How it is asked.
+    pub wire: Wire,
     /// Time between polls.
     pub poll: Duration,
     /// How long to wait for an answer.
     pub timeout: Duration,
     /// What its bays measure.
     pub bays: Vec<Bay>,
+}
+
+impl Device {
+    /// What the point table may expect of it.
+    #[must_use]
+    pub fn promise(&self) -> Promise {
+        let integrity = match &self.wire {
+            Wire::Dnp3 { outstation, .. } => outstation.integrity,
+            Wire::Sunspec { .. } | Wire::Modbus { .. } => self.poll,
+        };
+        Promise {
+            by_exception: integrity > self.poll,
+            ..Promise::of(self.poll, self.timeout)
+        }
+    }
+}
+
+/// How a device is asked: its protocol, what of its model that needs, and which station it is at its
+/// address.
+#[derive(Clone, Debug)]
+pub enum Wire {
+    /// SunSpec Modbus.
+    Sunspec {
+        /// Modbus unit id.
+        unit_id: u8,
+    },
+    /// Modbus.
+    Modbus {
+        /// Unit id.
+        unit_id: u8,
+        /// Its registers.
+        map: RegisterMap,
+    },
+    /// DNP3.
+    Dnp3 {
+        /// How it is asked.
+        outstation: Outstation,
+        /// Its points.
+        map: PointMap,
+    },
+}
+
+/// A DNP3 outstation that the appliance is the master of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outstation {
+    /// Its address on the link.
+    pub address: u16,
+    /// Ours.
+    pub master: u16,
+    /// Time between reading everything; with each poll, events are read.
+    pub integrity: Duration,
+    /// It sends events by itself.
+    pub unsolicited: bool,
+    /// How its clock is set when it asks for it.
+    pub time_sync: TimeSync,
+}
+
+impl Wire {
+    /// The station's number among those at its address.
+    #[must_use]
+    pub fn station(&self) -> u16 {
+        match self {
+            Self::Sunspec { unit_id } | Self::Modbus { unit_id, .. } => (*unit_id).into(),
+            Self::Dnp3 { outstation, .. } => outstation.address,
+        }
+    }
 }
 
 /// What a bay of an RTU measures.

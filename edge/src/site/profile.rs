@@ -1,10 +1,11 @@
 //! Device models: one TOML file each in `edge/profiles/`, built into the program.
 //!
 //! A profile says how exact the device's measurements are (`[accuracy]`) and, for plain Modbus
-//! devices, which register means what (`[registers]`, a [`RegisterMap`]). `protocol = "sunspec"`
-//! marks devices that describe their registers themselves.
+//! devices, which register means what (`[registers]`, a [`RegisterMap`]), or for DNP3 outstations which
+//! index (`[dnp3]`, a [`PointMap`]). `protocol = "sunspec"` marks devices that describe their registers
+//! themselves.
 
-use protocols::modbus::map::RegisterMap;
+use protocols::{dnp3::map::PointMap, modbus::map::RegisterMap};
 use serde::Deserialize;
 
 #[derive(rust_embed::RustEmbed)]
@@ -29,6 +30,8 @@ pub enum Access {
     Sunspec,
     /// Modbus registers as listed.
     Modbus(RegisterMap),
+    /// DNP3 points as listed.
+    Dnp3(PointMap),
 }
 
 /// Accuracy of each kind of measurement.
@@ -75,6 +78,7 @@ struct File {
     protocol: Option<Protocol>,
     accuracy: Accuracy,
     registers: Option<RegisterMap>,
+    dnp3: Option<PointMap>,
 }
 
 #[derive(Deserialize)]
@@ -90,12 +94,13 @@ impl Profile {
         matches!(self.access, Access::Sunspec)
     }
 
-    /// Whether its register list has a point of this name.
+    /// Whether its list has a point of this name.
     #[must_use]
     pub fn has_point(&self, name: &str) -> bool {
         match &self.access {
             Access::Sunspec => false,
             Access::Modbus(map) => map.points.iter().any(|p| p.name == name),
+            Access::Dnp3(map) => map.points.iter().any(|p| p.name == name),
         }
     }
 
@@ -105,17 +110,20 @@ impl Profile {
     /// What is wrong with it, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|e| e.to_string())?;
-        let access = match (file.protocol, file.registers) {
-            (Some(Protocol::Sunspec), None) => Access::Sunspec,
-            (None, Some(map)) => {
-                let problems = map.problems();
-                if !problems.is_empty() {
-                    return Err(problems.join("; "));
-                }
-                Access::Modbus(map)
-            }
-            _ => return Err("needs either `protocol` or `[registers]`".to_owned()),
+        let access = match (file.protocol, file.registers, file.dnp3) {
+            (Some(Protocol::Sunspec), None, None) => Access::Sunspec,
+            (None, Some(map), None) => Access::Modbus(map),
+            (None, None, Some(map)) => Access::Dnp3(map),
+            _ => return Err("needs one of `protocol`, `[registers]` and `[dnp3]`".to_owned()),
         };
+        let problems = match &access {
+            Access::Sunspec => Vec::new(),
+            Access::Modbus(map) => map.problems(),
+            Access::Dnp3(map) => map.problems(),
+        };
+        if !problems.is_empty() {
+            return Err(problems.join("; "));
+        }
         Ok(Self {
             description: file.description,
             access,

@@ -14,8 +14,9 @@ use solver::{
 };
 
 use super::{
-    model::{Battery, Bay, BayOf, Device, Load, NodePlace, Unit, UnitKind},
-    profile::{self, Profile},
+    dnp3,
+    model::{Battery, Bay, BayOf, Device, Load, NodePlace, Unit, UnitKind, Wire},
+    profile::{self, Access, Profile},
     read::{At, Table},
 };
 
@@ -88,19 +89,20 @@ impl Context<'_> {
 
     pub(super) fn devices(&self, root: &Table<'_, '_>) -> BTreeMap<String, At<Device>> {
         let mut devices = BTreeMap::new();
-        let mut addresses: BTreeMap<(String, u8), String> = BTreeMap::new();
+        let mut addresses: BTreeMap<(String, u16), String> = BTreeMap::new();
         for table in root.tables("device") {
             let Some(device) = self.device(&table) else {
                 continue;
             };
             let id = device.id.as_str().to_owned();
-            let link = (device.address.to_string(), device.unit_id);
+            let link = (device.address.to_string(), device.wire.station());
             if let Some(other) = addresses.insert(link, id.clone()) {
                 table.problem(
                     "address",
                     format!(
-                        "{} with unit_id {} is device `{other}` already",
-                        device.address, device.unit_id
+                        "{} with station {} is device `{other}` already",
+                        device.address,
+                        device.wire.station()
                     ),
                 );
             }
@@ -123,7 +125,6 @@ impl Context<'_> {
         let id = table.name("id");
         let profile_name = table.text("profile");
         let address = table.address("address");
-        let unit_id = table.integer("unit_id", 0..=255);
         let poll = seconds(table, "poll_s", 0.1..=3600.0);
         let timeout = seconds(table, "timeout_s", 0.05..=60.0);
         let profile = profile_name.and_then(|name| match profile::find(name) {
@@ -133,6 +134,7 @@ impl Context<'_> {
                 None
             }
         });
+        let wire = wire(table, profile.as_ref(), poll);
         let bays = self.bays(table, profile.as_ref());
         table.finish();
         Some(Device {
@@ -140,7 +142,7 @@ impl Context<'_> {
             profile_name: profile_name?.to_owned(),
             profile: profile?,
             address: address?,
-            unit_id: u8::try_from(unit_id?).ok()?,
+            wire: wire?,
             poll: poll?,
             timeout: timeout?,
             bays,
@@ -438,6 +440,24 @@ fn read_storage(table: &Table<'_, '_>) -> Option<Storage> {
         wear: Price((wear? * 1e6).round() as i64),
         end_value: end_value?,
     })
+}
+
+/// Reads which station it is, as its profile's protocol tells.
+fn wire(table: &Table<'_, '_>, profile: Option<&Profile>, poll: Option<Duration>) -> Option<Wire> {
+    let unit_id = || {
+        let unit_id = table.integer("unit_id", 0..=255)?;
+        u8::try_from(unit_id).ok()
+    };
+    match profile.map(|profile| profile.access.clone()) {
+        Some(Access::Sunspec) => unit_id().map(|unit_id| Wire::Sunspec { unit_id }),
+        Some(Access::Modbus(map)) => unit_id().map(|unit_id| Wire::Modbus { unit_id, map }),
+        Some(Access::Dnp3(map)) => {
+            dnp3::outstation(table, poll).map(|outstation| Wire::Dnp3 { outstation, map })
+        }
+        // The protocol is not known: what is there is looked at, so that nothing is said to be unknown.
+        None if table.has("link_address") => dnp3::outstation(table, poll).and(None),
+        None => unit_id().and(None),
+    }
 }
 
 fn check_device(table: &Table<'_, '_>, device: &str, devices: &BTreeMap<String, At<Device>>) {

@@ -142,7 +142,8 @@ impl Historian {
                 other => number(other).unwrap_or(f64::NAN),
             };
             let sample = Sample {
-                unix_ms: point.time.unix_us / 1000,
+                // A source whose clock is ahead does not take the minute with it.
+                unix_ms: point.time.unix_us.min(point.received_us) / 1000,
                 value,
                 quality: point.quality,
             };

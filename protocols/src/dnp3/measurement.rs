@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+
 use crate::point::{DoublePoint, Timestamp, Value};
 
 /// A kind of point, or of event: commands given to an output are events without a point of their
 /// own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Single-bit binary input, g1 and g2.
     Binary,
@@ -15,6 +18,7 @@ pub enum Kind {
     /// State of a binary output, g10 and g11.
     BinaryOutput,
     /// A command given to a binary output, g13.
+    #[serde(skip)]
     BinaryCommand,
     /// Counter, g20 and g22.
     Counter,
@@ -25,6 +29,7 @@ pub enum Kind {
     /// State of an analog output, g40 and g42.
     AnalogOutput,
     /// A command given to an analog output, g43.
+    #[serde(skip)]
     AnalogCommand,
 }
 

@@ -1,8 +1,10 @@
-//! The two kinds of devices on the wires: distributed energy resources that speak SunSpec, and
-//! remote terminal units of the model `generic-rtu`. Registers only: what is in them comes from
-//! meters and physics, and what clients write goes to the device models.
+//! The kinds of devices on the wires: distributed energy resources that speak SunSpec, and remote terminal
+//! units of the models `generic-rtu` (Modbus) and `dnp3-rtu`. Registers and points only: what is in them
+//! comes from meters and physics, and what clients write goes to the device models.
 
 pub mod controls;
+pub mod dnp3;
+pub mod relay;
 pub mod rtu;
 pub mod sunspec;
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use protocols::dnp3::link::MAX_ADDRESS;
 use solver::network::{ApplianceKind, BranchKind, Grid, Id};
 
 use super::model::{Battery, Bay, DerSpec, RtuSpec, Scenario};
@@ -206,6 +207,13 @@ impl Report<'_> {
     }
 
     fn rtu(&mut self, place: &str, rtu: &RtuSpec) {
+        if let Some(link) = rtu.dnp3 {
+            let highest = link.address.max(link.master);
+            if link.address == link.master || highest > MAX_ADDRESS {
+                let what = format!("dnp3: two different addresses up to {MAX_ADDRESS}");
+                self.say(place, what);
+            }
+        }
         let mut numbers = BTreeSet::new();
         for bay in &rtu.bays {
             let place = format!("{place}.bays {}", bay.bay);

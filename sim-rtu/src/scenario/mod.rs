@@ -12,7 +12,9 @@ use std::{
 
 use solver::network::{Grid, pgm_json};
 
-pub use model::{Battery, Bay, ClockSpec, DerSpec, LoadSpec, RtuSpec, Scenario, TimedFault};
+pub use model::{
+    Battery, Bay, ClockSpec, DerSpec, LinkAddresses, LoadSpec, RtuSpec, Scenario, TimedFault,
+};
 
 use crate::profiles::Clock;
 

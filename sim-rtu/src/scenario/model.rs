@@ -105,7 +105,7 @@ pub struct Battery {
     pub autonomous_p_w: f64,
 }
 
-/// A remote terminal unit of the model `generic-rtu`.
+/// A remote terminal unit of the model `generic-rtu`, or `dnp3-rtu`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RtuSpec {
@@ -113,8 +113,20 @@ pub struct RtuSpec {
     pub device: String,
     /// TCP port of its server.
     pub port: u16,
+    /// It speaks DNP3; none: Modbus.
+    pub dnp3: Option<LinkAddresses>,
     /// What it measures.
     pub bays: Vec<Bay>,
+}
+
+/// Addresses on a DNP3 link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkAddresses {
+    /// The RTU's.
+    pub address: u16,
+    /// Its master's.
+    pub master: u16,
 }
 
 /// A bay: one side of a branch, or the loads at a node together.

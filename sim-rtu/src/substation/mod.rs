@@ -18,6 +18,7 @@ use solver::{
 };
 
 use crate::{
+    devices::dnp3::{Order, Readings},
     faults::{FaultError, Faults, Request},
     noise::Noise,
     physics::Physics,
@@ -303,6 +304,31 @@ impl Substation {
             }
             None => Err(ExceptionCode::ServerDeviceFailure),
         }
+    }
+
+    /// What an RTU shows, by the points' names; `None`: it is none.
+    #[must_use]
+    pub fn readings(&self, device: usize) -> Option<&Readings> {
+        match self.devices.get(device) {
+            Some(Device::Rtu(rtu)) => Some(&rtu.readings),
+            _ => None,
+        }
+    }
+
+    /// Does what a master asks of an RTU's point, or only looks whether it could; whether it can be done.
+    pub fn order(&mut self, device: usize, (point, value, check): Order<'_>, now_s: f64) -> bool {
+        let Some(Device::Rtu(rtu)) = self.devices.get(device) else {
+            return false;
+        };
+        let Some(transformer) = rtu.transformer(point) else {
+            return false;
+        };
+        let position = value.round();
+        if !(f64::from(i8::MIN)..=f64::from(i8::MAX)).contains(&position) {
+            return false;
+        }
+        let position = position as i8;
+        check || self.physics.order_tap(transformer, position, now_s).is_ok()
     }
 
     /// How a device's server shall misbehave now.

@@ -11,6 +11,7 @@ use super::der::current_a;
 use crate::{
     devices::{
         BAY_QUANTITIES,
+        dnp3::Readings,
         rtu::{Profile, Registers},
     },
     faults::Faults,
@@ -52,6 +53,8 @@ struct Sight {
 pub(super) struct RtuDevice {
     pub(super) name: String,
     pub(super) registers: Registers,
+    /// The same by name.
+    pub(super) readings: Readings,
     bays: Vec<BayMeter>,
 }
 
@@ -62,6 +65,7 @@ impl RtuDevice {
         Self {
             name: spec.device.clone(),
             registers: Registers::new(&model.registers),
+            readings: Readings::new(),
             bays: bays
                 .map(|bay| BayMeter::new(bay, model, grid, noise))
                 .collect(),
@@ -86,10 +90,13 @@ impl RtuDevice {
                 let distortion = faults.distortion(&self.name, point);
                 let shown = meter.read(step, truth, distortion).shown();
                 self.registers.set(point, Value::Analog(shown));
+                self.readings.insert(point.clone(), Value::Analog(shown));
             }
             let number = bay.number;
             let mut set = |name: &str, value| {
-                self.registers.set(&format!("bay{number}_{name}"), value);
+                let name = format!("bay{number}_{name}");
+                self.registers.set(&name, value);
+                self.readings.insert(name, value);
             };
             set("energy_in", Value::Counter(bay.energy.in_wh as u64));
             set("energy_out", Value::Counter(bay.energy.out_wh as u64));
@@ -107,14 +114,23 @@ impl RtuDevice {
         address: u16,
         values: &[u16],
     ) -> Result<(Id, i8), ExceptionCode> {
-        let tap_of = |number| {
-            let bay = self.bays.iter().find(|bay| bay.number == number)?;
-            bay.tap
-        };
-        let has_tap = |number| tap_of(number).is_some();
+        let has_tap = |number| self.tap_of(number).is_some();
         let order = self.registers.tap_order(table, address, values, has_tap)?;
-        let transformer = tap_of(order.bay).ok_or(ExceptionCode::IllegalDataAddress)?;
+        let tap = self.tap_of(order.bay);
+        let transformer = tap.ok_or(ExceptionCode::IllegalDataAddress)?;
         Ok((transformer, order.position))
+    }
+
+    /// Transformer that the point of this name moves.
+    pub(super) fn transformer(&self, point: &str) -> Option<Id> {
+        let mut bays = self.bays.iter();
+        let bay = bays.find(|bay| point == format!("bay{}_tap", bay.number));
+        bay?.tap
+    }
+
+    fn tap_of(&self, number: u8) -> Option<Id> {
+        let bay = self.bays.iter().find(|bay| bay.number == number)?;
+        bay.tap
     }
 }
 

@@ -53,17 +53,27 @@ impl Agenda {
         self.0.values().copied().min()
     }
 
-    /// A routine has begun: it is to be done again when its period has passed, or not at all.
-    pub(super) fn begin(&mut self, routine: Routine, config: &AssociationConfig, now: Duration) {
+    /// A routine has begun: it is to be done again when its period has passed, or not at all. How late it
+    /// begins.
+    pub(super) fn begin(
+        &mut self,
+        routine: Routine,
+        config: &AssociationConfig,
+        now: Duration,
+    ) -> Duration {
         let period = match routine {
             Routine::Integrity => config.integrity_every,
             Routine::Events => config.events_every,
             _ => None,
         };
-        match period {
-            Some(period) => self.0.insert(routine, now + period),
-            None => self.0.remove(&routine),
-        };
+        let due = self.0.remove(&routine).unwrap_or(now);
+        if let Some(period) = period {
+            // By the clock, not by the answers; what was missed is not caught up with.
+            let missed = now.saturating_sub(due).as_nanos() / period.as_nanos().max(1);
+            let next = due + period * u32::try_from(missed + 1).unwrap_or(u32::MAX);
+            self.0.insert(routine, next);
+        }
+        now.saturating_sub(due)
     }
 
     /// What the outstation's indications ask for. `doing`: what it answers; if that has not helped

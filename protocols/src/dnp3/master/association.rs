@@ -21,7 +21,8 @@ pub(super) struct Association {
     /// Of the last request.
     pub(super) sequence: u8,
     pub(super) iin: Iin,
-    pub(super) online: bool,
+    /// Whether it answers; none: not known yet on this connection.
+    pub(super) online: Option<bool>,
     pub(super) agenda: Agenda,
     pub(super) waiting: VecDeque<(u64, Request)>,
     /// The last unsolicited response, which may be repeated.
@@ -39,7 +40,7 @@ impl Association {
             transport_sequence: 0,
             sequence: 0x0F,
             iin: Iin::empty(),
-            online: false,
+            online: None,
             agenda: Agenda::default(),
             waiting: VecDeque::new(),
             last_unsolicited: None,
@@ -56,6 +57,7 @@ impl Association {
         self.station.restart(now);
         self.reassembler.clear();
         self.iin = Iin::empty();
+        self.online = None;
         self.agenda = Agenda::start(&self.config, now);
         self.last_unsolicited = None;
         self.pause = Duration::ZERO;

@@ -114,15 +114,22 @@ async fn run(
 ) {
     let mut wait = config.min_retry;
     loop {
-        match connect(&config).await {
+        let served = match connect(&config).await {
             Ok(stream) => {
                 wait = config.min_retry;
-                if let Err(error) = shared.serve(stream, &[], (0, &tell)).await {
-                    tracing::debug!(%error, "dnp3 connection closed");
-                }
+                shared.serve(stream, &[], (0, &tell)).await
             }
-            Err(error) => tracing::debug!(%error, address = config.address, "dnp3 cannot connect"),
-        }
+            Err(error) => Err(error),
+        };
+        let error = match served {
+            Ok(()) => "the connection was closed".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::debug!(error, address = config.address, "dnp3 not connected");
+        let retry_in = wait;
+        let unconnected = MasterEvent::Unconnected { error, retry_in };
+        // Nobody listens any more when the owner goes: then there is nobody to tell.
+        let _ = tell.send((0, unconnected)).await;
         shared.idle(wait, (0, &tell)).await;
         wait = (2 * wait).min(config.max_retry);
     }

@@ -46,6 +46,8 @@ pub(super) struct Active {
     pub(super) sequence: u8,
     pub(super) first: bool,
     pub(super) deadline: Duration,
+    /// When the job began, and how late that was.
+    pub(super) began: (Duration, Duration),
 }
 
 impl Master {
@@ -119,6 +121,15 @@ impl Master {
                     association.pause = now.mono + association.config.retry_delay;
                     association.agenda.add(routine, association.pause);
                 }
+                let polled = matches!(routine, Routine::Integrity | Routine::Events);
+                if let (true, Outcome::Done(_)) = (polled, outcome) {
+                    let (began, late) = active.began;
+                    self.events.push_back(MasterEvent::Polled {
+                        outstation: association.address(),
+                        took: now.mono.saturating_sub(began),
+                        late,
+                    });
+                }
             }
         }
     }
@@ -148,22 +159,22 @@ impl Master {
         }
     }
 
-    fn job(&mut self, number: usize, now: Now) -> Option<Job> {
+    fn job(&mut self, number: usize, now: Now) -> Option<(Job, Duration)> {
         let association = &mut self.associations[number];
         if let Some((id, request)) = association.waiting.pop_front() {
-            return Some(Job::User(id, request));
+            return Some((Job::User(id, request), Duration::ZERO));
         }
         if now.mono < association.pause {
             return None;
         }
         let routine = association.agenda.due(now.mono)?;
-        association
+        let late = association
             .agenda
             .begin(routine, &association.config, now.mono);
-        Some(Job::Routine(routine))
+        Some((Job::Routine(routine), late))
     }
 
-    fn begin(&mut self, number: usize, job: Job, now: Now) {
+    fn begin(&mut self, number: usize, (job, late): (Job, Duration), now: Now) {
         use FunctionCode as F;
         let config = self.associations[number].config;
         let (function, objects) = match &job {
@@ -212,6 +223,7 @@ impl Master {
             sequence: 0,
             first: true,
             deadline: now.mono,
+            began: (now.mono, late),
         };
         self.ask(active, function, &objects, step, now);
     }

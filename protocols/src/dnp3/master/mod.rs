@@ -16,6 +16,8 @@ pub use config::{AssociationConfig, TimeSync};
 pub use request::{Outcome, ReadHeader, ReadRange, Request, Select};
 pub use session::Master;
 
+use std::time::Duration;
+
 use super::{Iin, Kind, Sample};
 
 /// A value that an outstation has sent.
@@ -73,6 +75,22 @@ pub enum MasterEvent {
         /// How it ended.
         outcome: Outcome,
     },
+    /// Everything, or all events, have been read, in their time.
+    Polled {
+        /// The outstation's address.
+        outstation: u16,
+        /// From the request to the end of the answer.
+        took: Duration,
+        /// How late the request was sent.
+        late: Duration,
+    },
     /// No outstation of the channel answers any more: the connection is to be closed.
     LinkLost,
+    /// There is no connection; of [`client`] only.
+    Unconnected {
+        /// Why, for a person.
+        error: String,
+        /// Until the next attempt.
+        retry_in: Duration,
+    },
 }

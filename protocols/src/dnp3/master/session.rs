@@ -100,7 +100,9 @@ impl Master {
             for (id, _) in std::mem::take(&mut self.associations[number].waiting) {
                 self.done(id, Outcome::Disconnected);
             }
-            self.online(number, false);
+            if self.associations[number].online == Some(true) {
+                self.online(number, false);
+            }
         }
     }
 
@@ -274,8 +276,8 @@ impl Master {
 
     pub(super) fn online(&mut self, number: usize, online: bool) {
         let association = &mut self.associations[number];
-        if association.online != online {
-            association.online = online;
+        if association.online != Some(online) {
+            association.online = Some(online);
             let outstation = association.address();
             self.events
                 .push_back(MasterEvent::Online { outstation, online });

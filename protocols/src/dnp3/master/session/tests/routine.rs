@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::bench::*;
 use crate::{
     dnp3::{
@@ -13,6 +15,15 @@ const CLASSES: [u8; 9] = [60, 2, 6, 60, 3, 6, 60, 4, 6];
 /// A request of one fragment to outstation 1.
 fn request(control: u8, function: u8, objects: &[u8]) -> Vec<Sent> {
     vec![(1, [&[control, function], objects].concat())]
+}
+
+/// Answered in the same moment.
+fn polled(outstation: u16, late: Duration) -> MasterEvent {
+    MasterEvent::Polled {
+        outstation,
+        took: Duration::ZERO,
+        late,
+    }
 }
 
 #[test]
@@ -33,7 +44,11 @@ fn a_restarted_outstation_is_hushed_cleared_read_and_told_to_speak() {
         online: true,
     };
     let restart = indications(Iin::DEVICE_RESTART);
-    assert_eq!(bench.events(), [online, restart, indications(Iin::empty())]);
+    let quiet = indications(Iin::empty());
+    assert_eq!(
+        bench.events(),
+        [online, restart, quiet, polled(1, Duration::ZERO)]
+    );
     // Everything again in an hour; and at once after a restart, which an unsolicited response tells.
     bench.pass(3599 * SECOND);
     assert_eq!(bench.sent(), []);
@@ -131,6 +146,7 @@ fn a_response_in_parts_is_confirmed_and_read_part_by_part() {
             octets: b"hi".to_vec(),
             event: false,
         },
+        polled(1, Duration::ZERO),
     ];
     assert_eq!(bench.events(), expected);
     assert_eq!(bench.master.poll_timeout(), None);
@@ -204,16 +220,20 @@ fn no_answer_is_offline_and_asked_again_after_a_while() {
         outstation: 2,
         online: true,
     };
-    assert_eq!(bench.events(), [online]);
+    let offline = MasterEvent::Online {
+        outstation: 1,
+        online: false,
+    };
+    // It was the other's turn meanwhile.
+    assert_eq!(
+        bench.events(),
+        [offline.clone(), online, polled(2, 5 * SECOND)]
+    );
     bench.pass(5 * SECOND);
     assert_eq!(bench.sent()[0], (1, [&[0xC1, 0x15][..], &CLASSES].concat()));
     bench.answer(&[0xC1, 0x81, 0, 0]);
     bench.sent();
     bench.events();
     bench.pass(5 * SECOND);
-    let offline = MasterEvent::Online {
-        outstation: 1,
-        online: false,
-    };
     assert_eq!(bench.events(), [offline]);
 }
