@@ -9,8 +9,9 @@ use std::{collections::BTreeMap, time::Duration};
 use protocols::{
     device::{DeviceEvent, DeviceState, Ports, system_clock},
     dnp3::{
-        self,
+        self, Kind,
         link::LinkConfig,
+        map::PointMap,
         master::{AssociationConfig, client::ClientConfig},
     },
     modbus::{self, Link},
@@ -148,7 +149,7 @@ fn start(device: &Device, ports: Ports) -> JoinHandle<()> {
         Wire::Dnp3 { outstation, map } => {
             let config = dnp3::device::Dnp3Config {
                 client: client(device),
-                association: association(device, &outstation),
+                association: association(device, &outstation, &map),
                 map,
             };
             tokio::spawn(dnp3::device::run(config, ports))
@@ -174,7 +175,8 @@ fn client(device: &Device) -> ClientConfig {
     }
 }
 
-fn association(device: &Device, outstation: &Outstation) -> AssociationConfig {
+fn association(device: &Device, outstation: &Outstation, map: &PointMap) -> AssociationConfig {
+    let has = |kind| map.points.iter().any(|point| point.kind == kind);
     let everything = outstation.integrity <= device.poll;
     AssociationConfig {
         response_timeout: device.timeout,
@@ -184,6 +186,7 @@ fn association(device: &Device, outstation: &Outstation) -> AssociationConfig {
         events_every: (!everything).then_some(device.poll),
         unsolicited: [outstation.unsolicited; 3],
         time_sync: outstation.time_sync,
+        ask_times: [Kind::Binary, Kind::DoubleBit].map(|kind| outstation.ask_times && has(kind)),
         ..AssociationConfig::new(LinkConfig::new(outstation.master, outstation.address))
     }
 }

@@ -22,7 +22,7 @@ pub enum Kind {
     Scale,
     /// The reading of `point` is off by `value` standard deviations of its meter.
     Spike,
-    /// The device answers with bytes that are no Modbus.
+    /// The device answers with bytes that are no frame of its protocol.
     Garbage,
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod clear;
 mod data;
 mod estimate;
+mod events;
 mod invoice;
 mod ledger;
 mod points;
@@ -98,6 +99,16 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// List what the historian of a stopped appliance has of switching: every change of a binary or
+    /// double-point value in order, with its source's time, one JSON object a line, the last one last.
+    Events {
+        /// The state directory.
+        #[arg(long, value_name = "DIR")]
+        state: PathBuf,
+        /// So many at most.
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        last: usize,
+    },
     /// Keep what a stopped appliance cannot do without, as one file: site, ledger and its key, users.
     /// The history is not in it.
     Backup(backup::BackupArguments),
@@ -133,6 +144,7 @@ pub fn main() -> ExitCode {
             participant,
             json,
         } => invoice::invoice(&of, participant.as_deref(), json),
+        Verb::Events { state, last } => events::events(&state, last),
         Verb::Backup(arguments) => backup::backup(&arguments),
         Verb::Restore(arguments) => backup::restore(&arguments),
         Verb::Openapi => openapi(),

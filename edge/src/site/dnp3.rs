@@ -88,6 +88,10 @@ pub(super) fn outstation(table: &Table<'_, '_>, poll: Option<Duration>) -> Optio
         true => table.boolean("unsolicited"),
         false => Some(true),
     };
+    let ask_times = match table.has("ask_times") {
+        true => table.boolean("ask_times"),
+        false => Some(false),
+    };
     let words = [
         ("lan", TimeSync::Lan),
         ("delay", TimeSync::Delay),
@@ -102,6 +106,7 @@ pub(super) fn outstation(table: &Table<'_, '_>, poll: Option<Duration>) -> Optio
         master: ours?,
         integrity: integrity?,
         unsolicited: unsolicited?,
+        ask_times: ask_times?,
         time_sync: time_sync?,
     })
 }

@@ -211,6 +211,8 @@ pub struct Outstation {
     pub integrity: Duration,
     /// It sends events by itself.
     pub unsolicited: bool,
+    /// Events are asked for with their time.
+    pub ask_times: bool,
     /// How its clock is set when it asks for it.
     pub time_sync: TimeSync,
 }

@@ -59,6 +59,14 @@ pub struct Retention {
     pub bytes: u64,
 }
 
+impl Retention {
+    /// For one who writes nothing.
+    const NOTHING_GOES: Self = Self {
+        days: u32::MAX,
+        bytes: u64::MAX,
+    };
+}
+
 /// Why history cannot be kept.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {reason}")]
@@ -108,14 +116,27 @@ impl Historian {
                 (db, Some(aside))
             }
         };
-        let historian = Self {
+        Ok((Self::of(db, file, retention), aside))
+    }
+
+    /// Opens the historian that is in a directory, to read it.
+    ///
+    /// # Errors
+    /// There is none, it is damaged, or an appliance runs on it.
+    pub fn existing(directory: &Path) -> Result<Self, HistorianError> {
+        let file = directory.join("historian.redb");
+        let db = Database::open(&file).map_err(|error| at(&file)(&error))?;
+        Ok(Self::of(db, file, Retention::NOTHING_GOES))
+    }
+
+    fn of(db: Database, file: PathBuf, retention: Retention) -> Self {
+        Self {
             db,
             file,
             retention,
             minute_ms: 0,
             running: BTreeMap::new(),
-        };
-        Ok((historian, aside))
+        }
     }
 
     /// Takes over what is new in a snapshot.

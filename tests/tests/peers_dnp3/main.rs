@@ -6,6 +6,7 @@ mod appliance;
 mod capture;
 mod commands;
 mod dnp3py;
+mod events;
 mod master;
 mod outstation;
 mod peer;

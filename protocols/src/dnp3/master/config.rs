@@ -33,6 +33,10 @@ pub struct AssociationConfig {
     pub unsolicited: [bool; 3],
     /// How its clock is set.
     pub time_sync: TimeSync,
+    /// Events of binary and of double-bit inputs are asked for with their time (g2v2, g4v2) wherever events
+    /// are read: for outstations that send them without when not asked. What it sends by itself is as it
+    /// likes.
+    pub ask_times: [bool; 2],
 }
 
 impl AssociationConfig {
@@ -47,6 +51,7 @@ impl AssociationConfig {
             events_every: None,
             unsolicited: [true; 3],
             time_sync: TimeSync::Lan,
+            ask_times: [false; 2],
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Master, MasterEvent, Outcome, Request, Select, TimeSync,
     agenda::Routine,
-    request::{CLEAR_RESTART, classes, delay, integrity, statuses, time},
+    request::{CLEAR_RESTART, classes, delay, events, integrity, statuses, time},
 };
 use crate::dnp3::{
     Now,
@@ -185,8 +185,8 @@ impl Master {
                 (F::EnableUnsolicited, classes(config.unsolicited))
             }
             Job::Routine(Routine::ClearRestart) => (F::Write, CLEAR_RESTART.to_vec()),
-            Job::Routine(Routine::Integrity) => (F::Read, integrity()),
-            Job::Routine(Routine::Events) => (F::Read, classes([true; 3])),
+            Job::Routine(Routine::Integrity) => (F::Read, integrity(config.ask_times)),
+            Job::Routine(Routine::Events) => (F::Read, events(config.ask_times)),
             Job::Routine(Routine::SyncTime) | Job::User(_, Request::SyncTime) => {
                 let measured = config.time_sync == TimeSync::Delay;
                 let function = if measured {

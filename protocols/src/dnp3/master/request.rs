@@ -152,9 +152,18 @@ pub(super) fn classes(classes: [bool; 3]) -> Vec<u8> {
         .collect()
 }
 
+/// All events; those of binary and double-bit inputs with time where it is asked for.
+pub(super) fn events(ask_times: [bool; 2]) -> Vec<u8> {
+    let groups = [2, 4].into_iter().zip(ask_times);
+    let asked = groups.filter(|(_, ask)| *ask);
+    let mut headers: Vec<u8> = asked.flat_map(|(group, _)| all(group, 2)).collect();
+    headers.extend(classes([true; 3]));
+    headers
+}
+
 /// All events, then everything.
-pub(super) fn integrity() -> Vec<u8> {
-    [classes([true; 3]), all(60, 1)].concat()
+pub(super) fn integrity(ask_times: [bool; 2]) -> Vec<u8> {
+    [events(ask_times), all(60, 1)].concat()
 }
 
 /// Clears the indication of a restart.

@@ -62,6 +62,18 @@ fn a_restarted_outstation_is_hushed_cleared_read_and_told_to_speak() {
 }
 
 #[test]
+fn times_are_asked_for_where_the_outstation_would_not_send_them() {
+    let mut bench = Bench::new(&[AssociationConfig {
+        ask_times: [true, false],
+        ..quiet(1)
+    }]);
+    bench.sent();
+    bench.answer(&[0xC0, 0x81, 0, 0]);
+    let asked = [&[2, 2, 6][..], &INTEGRITY].concat();
+    assert_eq!(bench.sent(), request(0xC1, 0x01, &asked));
+}
+
+#[test]
 fn an_indication_that_stays_is_not_answered_without_end() {
     let mut bench = Bench::new(&[quiet(1)]);
     bench.sent();
