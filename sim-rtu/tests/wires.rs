@@ -78,10 +78,9 @@ async fn batteries_and_a_basic_inverter_take_their_own_kinds_of_orders() {
 }
 
 #[tokio::test]
-async fn an_rtu_is_read_and_its_tap_changer_moved() {
+async fn an_rtu_over_dnp3_is_read_and_its_tap_changer_moved() {
     let stand = noon().await;
-    let map = Profile::generic().unwrap().registers;
-    let mut rtu = stand.rtu(15_200, map);
+    let mut rtu = stand.main_rtu();
     rtu.until_value("bay3_u", |u| (u / 20e3 - 1.02).abs() < 0.02)
         .await;
     assert_eq!(rtu.value("bay1_closed"), 1.0);
@@ -97,16 +96,20 @@ async fn an_rtu_is_read_and_its_tap_changer_moved() {
 #[tokio::test]
 async fn faults_of_the_wire_are_seen_by_a_client_and_end() {
     let stand = noon().await;
-    let mut pv = stand.sunspec(15_093);
-    pv.until_online().await;
-    for kind in [r#""gone""#, r#""garbage""#, r#""slow", "value": 3.0"#] {
-        let body = format!(r#"{{"device": "pv3", "kind": {kind}}}"#);
-        let id = stand.fault(&body).await;
-        let why = pv.until_offline().await;
-        println!("{kind}: {why}");
-        let (status, _) = stand.http("DELETE", &format!("/faults/{id}"), "").await;
-        assert_eq!(status, 204);
-        pv.until_online().await;
+    for (device, mut client) in [
+        ("pv3", stand.sunspec(15_093)),
+        ("rtu-main", stand.main_rtu()),
+    ] {
+        client.until_online().await;
+        for kind in [r#""gone""#, r#""garbage""#, r#""slow", "value": 3.0"#] {
+            let body = format!(r#"{{"device": "{device}", "kind": {kind}}}"#);
+            let id = stand.fault(&body).await;
+            let why = client.until_offline().await;
+            println!("{device} {kind}: {why}");
+            let (status, _) = stand.http("DELETE", &format!("/faults/{id}"), "").await;
+            assert_eq!(status, 204);
+            client.until_online().await;
+        }
     }
 }
 

@@ -44,6 +44,16 @@ pub struct Profile {
     pub dnp3: PointMap,
 }
 
+impl Profile {
+    /// The device model `dnp3-rtu`.
+    ///
+    /// # Errors
+    /// The file in the repository is not what it should be.
+    pub fn of_the_repository() -> Result<Self, toml::de::Error> {
+        toml::from_str(PROFILE)
+    }
+}
+
 /// What an RTU shows, by the points' names.
 pub type Readings = BTreeMap<String, Value>;
 
@@ -69,8 +79,7 @@ impl Dnp3Server {
         link: LinkAddresses,
         order: impl Fn(Order<'_>) -> bool + Send + 'static,
     ) -> io::Result<Self> {
-        let profile: Profile = toml::from_str(PROFILE).map_err(io::Error::other)?;
-        let map = profile.dnp3;
+        let map = Profile::of_the_repository().map_err(io::Error::other)?.dnp3;
         let mut points = Vec::new();
         for point in &map.points {
             let class = (point.kind == Kind::Binary).then_some(Class::One);

@@ -18,11 +18,17 @@ use std::{
 
 use protocols::{
     device::{DeviceEvent, DeviceState, Ports, system_clock},
+    dnp3::{
+        self,
+        link::LinkConfig,
+        master::{AssociationConfig, client::ClientConfig},
+    },
     modbus::{Link, device, map::RegisterMap, sunspec},
     point::{Action, Command, CommandStatus, DeviceId, Origin, PointId, Update, Value},
 };
 use serde_json::Value as Json;
 use sim_rtu::{
+    devices::dnp3::Profile,
     scenario,
     station::{self, Listen, Running},
 };
@@ -131,6 +137,27 @@ impl Stand {
     pub(crate) fn rtu(&self, port: u16, map: RegisterMap) -> Client {
         let link = self.link(port);
         Client::start(|ports| device::run(device::ModbusConfig { link, map }, ports))
+    }
+
+    /// The appliance's DNP3 master on the main RTU.
+    pub(crate) fn main_rtu(&self) -> Client {
+        let poll = Duration::from_millis(100);
+        let address = SocketAddr::new(self.ip, 15_200).to_string();
+        let config = dnp3::device::Dnp3Config {
+            client: ClientConfig {
+                min_retry: poll,
+                max_retry: poll,
+                ..ClientConfig::new(address)
+            },
+            association: AssociationConfig {
+                response_timeout: Duration::from_secs(1),
+                retry_delay: poll,
+                integrity_every: Some(poll),
+                ..AssociationConfig::new(LinkConfig::new(1, 10))
+            },
+            map: Profile::of_the_repository().unwrap().dnp3,
+        };
+        Client::start(|ports| dnp3::device::run(config, ports))
     }
 }
 
