@@ -74,7 +74,7 @@ pub(super) struct Range {
     pub(super) to: Option<i64>,
 }
 
-fn moment(text: &str) -> Result<i64, String> {
+pub(super) fn moment(text: &str) -> Result<i64, String> {
     parse_rfc3339_s(text).ok_or_else(|| {
         "not a moment in RFC 3339, whole seconds, e.g. 2027-01-15T08:00:00Z".to_owned()
     })
@@ -122,8 +122,18 @@ fn verify_state(state: &Path, keys: &[PublicKey]) -> anyhow::Result<ExitCode> {
         Ok(ledger) => ledger,
         Err(exit) => return Ok(exit),
     };
-    Ok(match ledger.verify(keys) {
-        Ok(report) => good(&report, keys),
+    let report = match ledger.verify(keys) {
+        Ok(report) => report,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    Ok(match ledger.verify_accounts() {
+        Ok(accounts) => {
+            let exit = good(&report, keys);
+            say(&format!(
+                "{accounts} accounts are the sums of the settlements on record"
+            ));
+            exit
+        }
         Err(error) => refuse(&error),
     })
 }

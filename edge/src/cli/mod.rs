@@ -8,6 +8,7 @@ mod clear;
 mod data;
 mod estimate;
 mod events;
+mod explain;
 mod invoice;
 mod ledger;
 mod points;
@@ -88,6 +89,9 @@ enum Verb {
     /// Clear a market case: awards, prices and what they are made of, checked by an AC power flow.
     /// Exit status 1 if not optimal, 65 if the case is wrong.
     Clear(clear::ClearArguments),
+    /// Why a unit was awarded what it was in an interval, from the record of a stopped appliance. Exit
+    /// status 1 if that is not on record.
+    Explain(explain::ExplainArguments),
     /// What each party owes or is owed, from the settlements on record.
     Invoice {
         #[command(flatten)]
@@ -139,6 +143,7 @@ pub fn main() -> ExitCode {
         Verb::Ledger { verb } => ledger::ledger(verb),
         Verb::Replay(range) => ledger::replay(&range),
         Verb::Clear(arguments) => clear::clear(&arguments),
+        Verb::Explain(arguments) => explain::explain(&arguments),
         Verb::Invoice {
             of,
             participant,

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use solver::{
     market::{
-        Direction,
+        Auction, Direction,
         clearing::{
-            Case, Clearing, Explanation, Limit, Names, Relief, Verdict, explain, price_parts,
+            Award, Case, Clearing, Explanation, Limit, Names, Relief, Verdict, explain, price_parts,
         },
     },
     network::{Grid, Id, Side},
@@ -26,39 +26,76 @@ impl Cycle {
     /// # Errors
     /// There is no such clearing or unit.
     pub fn explain(&self, interval: i64, unit: Id) -> Result<ExplanationView, Problem> {
-        let start = rfc3339_s(interval);
-        let refuse = |message: String, accepted: &str| Problem {
-            error: "not_explained".to_owned(),
-            message,
-            accepted: Some(accepted.to_owned()),
-        };
         let found = self.book.intervals.get(&interval);
         let Some(Outcome::Cleared(cleared)) = found.map(|of| &of.outcome) else {
+            let start = rfc3339_s(interval);
             let message = format!("the interval that starts at {start} is not cleared");
             return Err(refuse(message, "an interval that is cleared and kept here"));
         };
-        let (case, clearing) = (cleared.case(), &cleared.clearing);
         // From the record, so that it is the same after a restart.
         let grid = self.networks.grid(&cleared.gate.network);
+        let explained = Explained {
+            auction: &cleared.gate.auction,
+            clearing: &cleared.clearing,
+            without_calls: &cleared.without_calls,
+        };
+        explained.why(Some(&self.site), grid.as_ref(), interval, unit)
+    }
+}
+
+/// A clearing to be explained, as it is on record.
+pub(crate) struct Explained<'a> {
+    /// What was cleared.
+    pub(crate) auction: &'a Auction,
+    /// The result.
+    pub(crate) clearing: &'a Clearing,
+    /// What called units would have been awarded without the calls.
+    pub(crate) without_calls: &'a [Award],
+}
+
+impl Explained<'_> {
+    /// Why a unit was awarded what it was, in the site's names; by numbers where it is not known.
+    ///
+    /// # Errors
+    /// The network is not known, or the unit took no part.
+    pub(crate) fn why(
+        &self,
+        site: Option<&Site>,
+        grid: Option<&Grid>,
+        interval: i64,
+        unit: Id,
+    ) -> Result<ExplanationView, Problem> {
+        let (start, case) = (rfc3339_s(interval), &self.auction.case);
         let parts = grid.and_then(|grid| {
-            let parts = price_parts(&grid, case, clearing).ok()?;
+            let parts = price_parts(grid, case, self.clearing).ok()?;
             Some((parts, grid))
         });
         let Some((parts, grid)) = parts else {
             let message = format!("the network of the interval that starts at {start} is not kept");
             return Err(refuse(message, "a later interval"));
         };
-        let mut names = names(&self.site, &grid, case, clearing);
-        let calls = cleared.gate.auction.calls.as_ref();
-        let sentence = calls.and_then(|calls| calls.sentence(unit, &cleared.without_calls));
+        let mut names = match site {
+            Some(site) => names(site, grid, case, self.clearing),
+            None => Names::default(),
+        };
+        let calls = self.auction.calls.as_ref();
+        let sentence = calls.and_then(|calls| calls.sentence(unit, self.without_calls));
         names.called = sentence.map(|text| (unit, text)).into_iter().collect();
-        let explained = explain(case, clearing, &parts, unit, &names);
+        let explained = explain(case, self.clearing, &parts, unit, &names);
         let explained = explained.ok_or_else(|| {
             let message =
                 format!("unit {unit} took no part in the interval that starts at {start}");
             refuse(message, "a unit that took part")
         })?;
         Ok(view(start, explained))
+    }
+}
+
+fn refuse(message: String, accepted: &str) -> Problem {
+    Problem {
+        error: "not_explained".to_owned(),
+        message,
+        accepted: Some(accepted.to_owned()),
     }
 }
 

@@ -34,6 +34,7 @@ mod verify;
 mod view;
 
 pub(crate) use book::RECENT;
+pub(crate) use explain::Explained;
 pub use registration::not_yours;
 pub use requests::Decision;
 pub use scada::{Refusal, ScadaCommand};

@@ -1,7 +1,12 @@
 //! A call over HTTP, from the DSO's program to the invoices: the cycle on the bench, which has a time of its
 //! own, behind the real server and ledger.
 
-use std::{path::Path, process::Command, sync::Arc, thread};
+use std::{
+    path::Path,
+    process::{Command, Output},
+    sync::Arc,
+    thread,
+};
 
 use edge::{
     clock::rfc3339_s,
@@ -18,7 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    bench::{Bench, START, US},
+    bench::{Bench, START, US, example},
     client::Client,
     stack::Program,
 };
@@ -179,6 +184,11 @@ impl OnBench {
     }
 }
 
+fn busbar(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_busbar"));
+    command.args(arguments).output().unwrap()
+}
+
 fn call(client_id: &str, participant: &str) -> Value {
     json!({
         "client_id": client_id, "participant": participant, "node": 7, "unit": 101,
@@ -288,18 +298,44 @@ async fn a_call_goes_through_gate_clearing_settlement_and_invoice() {
     stack.stopped().await;
 
     let state = dir.path().to_str().unwrap();
+    let file = example();
+    let site = file.to_str().unwrap();
+    let of_wind = [
+        "explain",
+        "--state",
+        state,
+        "--interval",
+        &start,
+        "--unit",
+        "101",
+    ];
+    let in_names = [&of_wind[..], &["--site", site, "--json"]].concat();
+    let output = busbar(&in_names);
+    let of_cli: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(of_cli, why, "one and the same");
+    let refused = busbar(&[
+        "explain",
+        "--state",
+        state,
+        "--interval",
+        &start,
+        "--unit",
+        "7",
+    ]);
+    assert_eq!(refused.status.code(), Some(1));
     for (arguments, words) in [
-        (["replay", "--state", state].as_slice(), ": 0 differ"),
-        (&["ledger", "verify", "--state", state], "records in order"),
+        (&of_wind[..], "called by grid to at most 2000000 W"),
+        (&["replay", "--state", state], ": 0 differ"),
+        (
+            &["ledger", "verify", "--state", state],
+            "accounts are the sums",
+        ),
         (
             &["invoice", "--state", state, "--participant", "grid"],
             "calls, with windpark",
         ),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_busbar"))
-            .args(arguments)
-            .output()
-            .unwrap();
+        let output = busbar(arguments);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
             output.status.success() && text.contains(words),

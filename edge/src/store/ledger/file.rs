@@ -97,7 +97,7 @@ impl Row {
 #[derive(Debug)]
 pub struct Ledger {
     pub(super) db: Database,
-    file: String,
+    pub(super) file: String,
     pub(super) uses: Uses,
     /// None where it is only looked at and there is no key.
     key: Option<Key>,

@@ -6,6 +6,7 @@
 //! they are handed to an auditor (`docs/ledger.md` describes that format), [`verify`] checks all
 //! three.
 
+mod accounts;
 mod chain;
 mod export;
 mod file;

@@ -158,6 +158,28 @@ pub enum LedgerError {
         /// What is wrong.
         fault: Fault,
     },
+    /// A running account is not what was settled.
+    #[error(
+        "{file}: the account of {party} says {account} micro-currency, what is on record sums to {record}"
+    )]
+    Account {
+        /// The file.
+        file: String,
+        /// Whose.
+        party: String,
+        /// Sum of the settlements and corrections on record.
+        record: i128,
+        /// What the running account says.
+        account: i128,
+    },
+    /// Settlements on record make money or lose it.
+    #[error("{file}: all that is settled on record sums to {total} micro-currency, not to nothing")]
+    Unbalanced {
+        /// The file.
+        file: String,
+        /// The sum.
+        total: i128,
+    },
     /// The key cannot be read or made.
     #[error("{file}: {reason}")]
     Key {

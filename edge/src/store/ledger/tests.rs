@@ -348,22 +348,28 @@ fn what_an_early_build_has_settled_is_passed_over_and_what_it_owes_is_not() {
     }
 }
 
+/// What `p` receives and the network pays, or what is said of that.
+fn settled_as(interval: i64, of_p: i64, of_network: i64) -> Record {
+    let statement = |party, balance| Statement {
+        party,
+        lines: Vec::new(),
+        balance: Money(balance),
+    };
+    let p = Party::Participant("p".to_owned());
+    Record::Market(LedgerEntry::Settled(Settlement {
+        interval,
+        statements: vec![statement(p, of_p), statement(Party::Network, of_network)],
+    }))
+}
+
+fn settled(interval: i64, balance: i64) -> Record {
+    settled_as(interval, balance, -balance)
+}
+
 /// Format 2 had no index: it is made of the records when they are taken over.
 #[test]
 fn a_ledger_without_an_index_gets_one() {
     let dir = tempfile::tempdir().unwrap();
-    let settled = |interval, balance| {
-        let statement = |party, balance| Statement {
-            party,
-            lines: Vec::new(),
-            balance: Money(balance),
-        };
-        let p = Party::Participant("p".to_owned());
-        Record::Market(LedgerEntry::Settled(Settlement {
-            interval,
-            statements: vec![statement(p, balance), statement(Party::Network, -balance)],
-        }))
-    };
     let accounts =
         |ledger: &Ledger| -> Vec<i128> { ledger.accounts().unwrap().into_values().collect() };
     {
@@ -381,11 +387,36 @@ fn a_ledger_without_an_index_gets_one() {
     let ledger = Ledger::open(dir.path()).unwrap();
     ledger.append(&[settled(300, -20)], 6, false).unwrap();
     assert_eq!(accounts(&ledger), [-8, 8]);
+    assert_eq!(ledger.verify_accounts().unwrap(), 2);
     let mut intervals = Vec::new();
     ledger
         .settlements(0..301, |of| intervals.push(of.interval))
         .unwrap();
     assert_eq!(intervals, [100, 200, 300]);
+}
+
+#[test]
+fn an_account_that_is_not_what_was_settled_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    assert_eq!(ledger.verify_accounts().unwrap(), 0);
+    ledger.append(&[settled(100, 5)], 5, false).unwrap();
+    assert_eq!(ledger.verify_accounts().unwrap(), 2);
+    ledger.set_account(&Party::Participant("p".to_owned()), 6);
+    let found = ledger.verify_accounts().unwrap_err().to_string();
+    assert!(found.contains("account of p says 6"), "{found}");
+    assert!(found.contains("sums to 5"), "{found}");
+    ledger.set_account(&Party::Participant("p".to_owned()), 5);
+    // Nobody's account but one that the record does not know.
+    ledger.set_account(&Party::Upstream, 1);
+    let found = ledger.verify_accounts().unwrap_err().to_string();
+    assert!(found.contains("the grid above says 1"), "{found}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    ledger.append(&[settled_as(100, 5, -4)], 5, false).unwrap();
+    let found = ledger.verify_accounts().unwrap_err().to_string();
+    assert!(found.contains("sums to 1 micro"), "{found}");
 }
 
 #[test]
