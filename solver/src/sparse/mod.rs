@@ -11,6 +11,7 @@ mod dense;
 mod entry;
 mod lu;
 mod order;
+mod packed;
 mod pattern;
 mod symmetric;
 

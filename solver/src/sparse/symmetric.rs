@@ -11,11 +11,10 @@
 //! A block holds the voltages of a node's phases in its first half and their multipliers in its
 //! second, two rows each.
 
-use std::ops::{Add, Mul, Sub};
-
 use super::block::Block;
 use super::dense::{invert, multiply, multiply_off, subtract_transposed, subtract_transposed_off};
 use super::lu::Singular;
+use super::packed::Packed;
 use super::pattern::Pattern;
 
 /// A symmetric matrix of `B` by `B` blocks on a fixed pattern, and its factor in the same place.
@@ -26,11 +25,11 @@ use super::pattern::Pattern;
 #[derive(Clone, Debug)]
 pub(crate) struct BlockLdl<const B: usize> {
     pattern: Pattern,
-    /// Diagonal blocks, factored their inverses; and at row `k`, column `later`, factored the
-    /// transposed blocks of `L`.
-    exact: Blocks<f64, B>,
+    blocks: Blocks<B>,
     /// The factor in single precision.
-    rough: Blocks<f32, B>,
+    rough: Packed<f32, B>,
+    /// The factor in full precision, if it has been asked for.
+    exact: Packed<f64, B>,
     /// Only the two quarters off a coupling's diagonal are not zero, here before the elimination.
     off_quarters: Vec<bool>,
     /// Coupling is updated by the elimination.
@@ -38,18 +37,20 @@ pub(crate) struct BlockLdl<const B: usize> {
     scratch: Vec<Block<B>>,
 }
 
-/// The blocks of a factor.
+/// Diagonal blocks, factored their inverses; and at row `k`, column `later`, factored the transposed
+/// blocks of `L`, or what was there before where [`BlockLdl::is_bare`].
 #[derive(Clone, Debug, Default)]
-struct Blocks<T, const B: usize> {
-    diagonal: Vec<[[T; B]; B]>,
-    coupling: Vec<[[T; B]; B]>,
+struct Blocks<const B: usize> {
+    diagonal: Vec<Block<B>>,
+    coupling: Vec<Block<B>>,
 }
 
 /// A factor put aside.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Aside<const B: usize> {
-    exact: Blocks<f64, B>,
-    rough: Blocks<f32, B>,
+    blocks: Blocks<B>,
+    rough: Packed<f32, B>,
+    exact: Packed<f64, B>,
 }
 
 impl<const B: usize> BlockLdl<B> {
@@ -64,10 +65,17 @@ impl<const B: usize> BlockLdl<B> {
         for &at in &pattern.target {
             filled[at as usize] = true;
         }
+        let rows = pattern.start.windows(2).map(|bounds| bounds[0]..bounds[1]);
+        let plain = rows.filter(|own| filled[own.clone()].contains(&true));
+        let plain = plain.map(|own| own.len()).sum();
         let widths = pattern.start.windows(2).map(|bounds| bounds[1] - bounds[0]);
         Self {
-            exact: Blocks::zero(n, couplings),
-            rough: Blocks::zero(n, couplings),
+            blocks: Blocks {
+                diagonal: vec![[[0.0; B]; B]; n],
+                coupling: vec![[[0.0; B]; B]; couplings],
+            },
+            rough: Packed::with_room(n, plain, couplings - plain),
+            exact: Packed::default(),
             off_quarters: vec![true; couplings],
             filled,
             scratch: vec![[[0.0; B]; B]; widths.max().unwrap_or(0)],
@@ -87,8 +95,8 @@ impl<const B: usize> BlockLdl<B> {
 
     /// Sets every block to zero.
     pub(crate) fn clear(&mut self) {
-        self.exact.diagonal.fill([[0.0; B]; B]);
-        self.exact.coupling.fill([[0.0; B]; B]);
+        self.blocks.diagonal.fill([[0.0; B]; B]);
+        self.blocks.coupling.fill([[0.0; B]; B]);
         for (off, &filled) in self.off_quarters.iter_mut().zip(&self.filled) {
             *off = !filled;
         }
@@ -96,25 +104,34 @@ impl<const B: usize> BlockLdl<B> {
 
     /// The diagonal block at a place.
     pub(crate) fn diagonal_mut(&mut self, k: usize) -> &mut Block<B> {
-        &mut self.exact.diagonal[k]
+        &mut self.blocks.diagonal[k]
     }
 
     /// The block of a coupling: rows of the earlier place, columns of the later one. Whoever writes
-    /// to the quarters on its diagonal says so.
+    /// to the quarters on its diagonal says so; who does not writes real forms of `dz ↦ c dz*` for
+    /// each two phases to the others.
     pub(crate) fn coupling_mut(&mut self, at: usize, on_quarters: bool) -> &mut Block<B> {
         self.off_quarters[at] &= !on_quarters;
-        &mut self.exact.coupling[at]
+        &mut self.blocks.coupling[at]
     }
 
     /// Puts the factor that `aside` holds in the place of the present one, and this there. An empty
     /// `aside` comes to hold a copy first.
     pub(crate) fn swap(&mut self, aside: &mut Aside<B>) {
-        if aside.exact.diagonal.is_empty() {
-            aside.exact.clone_from(&self.exact);
+        if aside.blocks.diagonal.is_empty() {
+            aside.blocks.clone_from(&self.blocks);
             aside.rough.clone_from(&self.rough);
         }
-        std::mem::swap(&mut self.exact, &mut aside.exact);
+        std::mem::swap(&mut self.blocks, &mut aside.blocks);
         std::mem::swap(&mut self.rough, &mut aside.rough);
+        std::mem::swap(&mut self.exact, &mut aside.exact);
+    }
+
+    /// The elimination updates none of the row's couplings, and only the quarters off their diagonals
+    /// are not zero.
+    fn is_bare(&self, k: usize) -> bool {
+        let own = self.pattern.start[k]..self.pattern.start[k + 1];
+        self.off_quarters[own].iter().all(|&off| off)
     }
 
     /// Replaces the matrix by its factor.
@@ -122,27 +139,29 @@ impl<const B: usize> BlockLdl<B> {
     /// # Errors
     /// A diagonal block is singular when its turn comes.
     pub(crate) fn factor(&mut self) -> Result<(), Singular> {
+        self.rough.clear();
+        self.exact.clear();
         let mut target = self.pattern.target.iter();
-        for k in 0..self.exact.diagonal.len() {
-            if !invert(&mut self.exact.diagonal[k]) {
+        for k in 0..self.blocks.diagonal.len() {
+            if !invert(&mut self.blocks.diagonal[k]) {
                 return Err(Singular {
                     row: self.pattern.order[k],
                 });
             }
             let own = self.pattern.start[k]..self.pattern.start[k + 1];
             for (at, factor) in own.clone().zip(&mut self.scratch) {
-                let (inverse, block) = (&self.exact.diagonal[k], &self.exact.coupling[at]);
+                let (inverse, block) = (&self.blocks.diagonal[k], &self.blocks.coupling[at]);
                 if self.off_quarters[at] {
                     multiply_off(factor, inverse, block);
                     subtract_transposed_off(
-                        &mut self.exact.diagonal[self.pattern.coupled[at] as usize],
+                        &mut self.blocks.diagonal[self.pattern.coupled[at] as usize],
                         factor,
                         block,
                     );
                 } else {
                     multiply(factor, inverse, block);
                     subtract_transposed(
-                        &mut self.exact.diagonal[self.pattern.coupled[at] as usize],
+                        &mut self.blocks.diagonal[self.pattern.coupled[at] as usize],
                         factor,
                         block,
                     );
@@ -151,15 +170,18 @@ impl<const B: usize> BlockLdl<B> {
             for i in own.clone() {
                 for j in i + 1..own.end {
                     let Some(&at) = target.next() else { break };
-                    let block = self.exact.coupling[j];
+                    let block = self.blocks.coupling[j];
                     let factor = &self.scratch[i - own.start];
-                    subtract_transposed(&mut self.exact.coupling[at as usize], factor, &block);
+                    subtract_transposed(&mut self.blocks.coupling[at as usize], factor, &block);
                 }
             }
-            self.exact.coupling[own.clone()].copy_from_slice(&self.scratch[..own.len()]);
-            self.rough.diagonal[k] = single(&self.exact.diagonal[k]);
-            for (rough, factor) in self.rough.coupling[own].iter_mut().zip(&self.scratch) {
-                *rough = single(factor);
+            let inverse = &self.blocks.diagonal[k];
+            if self.is_bare(k) {
+                self.rough.push_bare(inverse, &self.blocks.coupling[own]);
+            } else {
+                let factors = &self.scratch[..own.len()];
+                self.rough.push(inverse, factors);
+                self.blocks.coupling[own].copy_from_slice(factors);
             }
         }
         Ok(())
@@ -169,77 +191,25 @@ impl<const B: usize> BlockLdl<B> {
     ///
     /// # Panics
     /// When the right-hand side has not as many rows as the matrix.
-    pub(crate) fn solve(&self, x: &mut [[f64; B]]) {
-        self.solve_with(&self.exact, x);
+    pub(crate) fn solve(&mut self, x: &mut [[f64; B]]) {
+        if self.exact.is_empty() {
+            for (k, inverse) in self.blocks.diagonal.iter().enumerate() {
+                let own = self.pattern.start[k]..self.pattern.start[k + 1];
+                let couplings = &self.blocks.coupling[own];
+                if self.is_bare(k) {
+                    self.exact.push_bare(inverse, couplings);
+                } else {
+                    self.exact.push(inverse, couplings);
+                }
+            }
+        }
+        self.exact.solve(&self.pattern, x);
     }
 
     /// As [`solve`](Self::solve), in single precision throughout.
     pub(crate) fn solve_roughly(&self, x: &mut [[f32; B]]) {
-        self.solve_with(&self.rough, x);
+        self.rough.solve(&self.pattern, x);
     }
-
-    fn solve_with<T: Real>(&self, factor: &Blocks<T, B>, x: &mut [[T; B]]) {
-        let n = factor.diagonal.len();
-        for k in 0..n {
-            let own = x[k];
-            for at in self.pattern.start[k]..self.pattern.start[k + 1] {
-                let y = &mut x[self.pattern.coupled[at] as usize];
-                for (row, own) in factor.coupling[at].iter().zip(own) {
-                    for j in 0..B {
-                        y[j] = y[j] - row[j] * own;
-                    }
-                }
-            }
-        }
-        for k in (0..n).rev() {
-            let own = x[k];
-            let mut sum = [T::default(); B];
-            for (row, own) in factor.diagonal[k].iter().zip(own) {
-                for j in 0..B {
-                    sum[j] = sum[j] + row[j] * own;
-                }
-            }
-            for at in self.pattern.start[k]..self.pattern.start[k + 1] {
-                let y = x[self.pattern.coupled[at] as usize];
-                for (sum, row) in sum.iter_mut().zip(&factor.coupling[at]) {
-                    *sum = *sum - dot(row, &y);
-                }
-            }
-            x[k] = sum;
-        }
-    }
-}
-
-impl<T: Real, const B: usize> Blocks<T, B> {
-    fn zero(n: usize, couplings: usize) -> Self {
-        let zero = [[T::default(); B]; B];
-        Self {
-            diagonal: vec![zero; n],
-            coupling: vec![zero; couplings],
-        }
-    }
-}
-
-/// A number of either precision.
-trait Real: Copy + Default + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {}
-
-impl Real for f32 {}
-impl Real for f64 {}
-
-/// A block in single precision; what is too large for it becomes infinite, and shows in the solution.
-fn single<const B: usize>(block: &Block<B>) -> [[f32; B]; B] {
-    block.map(|row| row.map(|x| x as f32))
-}
-
-/// Sum of products, by fours so that they can go into lanes.
-fn dot<T: Real, const B: usize>(a: &[T; B], b: &[T; B]) -> T {
-    let mut lanes = [T::default(); 4];
-    for (a, b) in a.chunks_exact(4).zip(b.chunks_exact(4)) {
-        for j in 0..4 {
-            lanes[j] = lanes[j] + a[j] * b[j];
-        }
-    }
-    (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
 }
 
 #[cfg(test)]
@@ -249,14 +219,14 @@ impl<const B: usize> BlockLdl<B> {
         let mut y = vec![[0.0; B]; x.len()];
         for k in 0..x.len() {
             for i in 0..B {
-                y[k][i] += dot(&self.exact.diagonal[k][i], &x[k]);
+                y[k][i] += super::packed::dot(&self.blocks.diagonal[k][i], &x[k]);
             }
             for at in self.pattern.start[k]..self.pattern.start[k + 1] {
                 let later = self.pattern.coupled[at] as usize;
                 for i in 0..B {
-                    y[k][i] += dot(&self.exact.coupling[at][i], &x[later]);
+                    y[k][i] += super::packed::dot(&self.blocks.coupling[at][i], &x[later]);
                     for j in 0..B {
-                        y[later][j] += self.exact.coupling[at][i][j] * x[k][i];
+                        y[later][j] += self.blocks.coupling[at][i][j] * x[k][i];
                     }
                 }
             }
@@ -272,6 +242,19 @@ mod tests {
 
     use super::*;
     use crate::sparse::BlockLu;
+
+    /// Leaves real forms of `dz ↦ c dz*` in the quarters off the diagonal.
+    fn make_bare<const B: usize>(block: &mut Block<B>) {
+        for r in (0..B).step_by(2) {
+            for c in (0..B).step_by(2) {
+                if (r < B / 2) == (c < B / 2) {
+                    (block[r][c], block[r][c + 1]) = (0.0, 0.0);
+                }
+                block[r + 1][c] = block[r][c + 1];
+                block[r + 1][c + 1] = -block[r][c];
+            }
+        }
+    }
 
     /// Against the unsymmetric factorisation of the same matrix: an indefinite one, heavy between a
     /// phase's voltages and multipliers.
@@ -302,12 +285,8 @@ mod tests {
                 };
                 let mut block: Block<B> =
                     std::array::from_fn(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0)));
-                for r in 0..B {
-                    for c in 0..B {
-                        if !quarters && (r < B / 2) == (c < B / 2) {
-                            block[r][c] = 0.0;
-                        }
-                    }
+                if !quarters {
+                    make_bare(&mut block);
                 }
                 let at = ldl
                     .coupling(ldl.place()[first], ldl.place()[second])
@@ -327,10 +306,16 @@ mod tests {
             lu.factor().unwrap();
             lu.solve(&mut expected);
             ldl.factor().unwrap();
+            let mut roughly: Vec<[f32; B]> =
+                (found.iter()).map(|row| row.map(|x| x as f32)).collect();
+            ldl.solve_roughly(&mut roughly);
             ldl.solve(&mut found);
             for row in 0..n {
                 for (x, y) in found[ldl.place()[row]].iter().zip(&expected[row]) {
                     assert!((x - y).abs() < 1e-12, "{x} is not {y}");
+                }
+                for (x, y) in roughly[ldl.place()[row]].iter().zip(&expected[row]) {
+                    assert!((f64::from(*x) - y).abs() < 1e-5, "{x} is not {y}");
                 }
             }
         }

@@ -61,6 +61,26 @@ pub(in crate::estimation) struct Augmented<const P: usize, const B: usize> {
     origin: Origin<P, B>,
 }
 
+/// The largest change of a voltage in a step, and the square of its Newton decrement.
+#[derive(Default)]
+struct Measure {
+    size: f64,
+    squared: f64,
+}
+
+impl Measure {
+    /// Takes in a node.
+    #[inline(always)]
+    fn add<const B: usize>(&mut self, step: &[f64; B], rhs: &[f64; B]) {
+        for i in 0..B / 2 {
+            // What is not a number shows in the decrement.
+            self.size = self.size.max(step[i].abs());
+            // With K the matrix, (dz, -dλ)ᵀ K (dz, dλ) = dzᵀ G dz + dλᵀ R dλ.
+            self.squared += step[i] * rhs[i] - step[B / 2 + i] * rhs[B / 2 + i];
+        }
+    }
+}
+
 impl<const P: usize, const B: usize> Augmented<P, B> {
     const FITS: () = assert!(B == 4 * P, "a block holds 2 P voltages and 2 P multipliers");
 
@@ -207,31 +227,25 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
     /// Solves for the step; its largest change of a voltage, and its Newton decrement. None when
     /// the factor is of no use.
     fn step(&mut self) -> Option<(f64, f64)> {
+        let mut measure = Measure::default();
         if self.rough {
             for (rough, rhs) in self.rough_step.iter_mut().zip(&self.rhs) {
-                for (rough, x) in rough.iter_mut().zip(rhs) {
-                    *rough = *x as f32;
-                }
+                *rough = rhs.map(|x| x as f32);
             }
             self.ldl.solve_roughly(&mut self.rough_step);
-            for (step, rough) in self.step.iter_mut().zip(&self.rough_step) {
-                for (step, x) in step.iter_mut().zip(rough) {
-                    *step = f64::from(*x);
-                }
+            let all = self.step.iter_mut().zip(&self.rough_step);
+            for ((step, rough), rhs) in all.zip(&self.rhs) {
+                *step = rough.map(f64::from);
+                measure.add(step, rhs);
             }
         } else {
             self.step.copy_from_slice(&self.rhs);
             self.ldl.solve(&mut self.step);
-        }
-        let (mut size, mut squared) = (0.0_f64, 0.0);
-        for (step, rhs) in self.step.iter().zip(&self.rhs) {
-            for i in 0..2 * P {
-                // What is not a number shows in the decrement.
-                size = size.max(step[i].abs());
-                // With K the matrix, (dz, -dλ)ᵀ K (dz, dλ) = dzᵀ G dz + dλᵀ R dλ.
-                squared += step[i] * rhs[i] - step[2 * P + i] * rhs[2 * P + i];
+            for (step, rhs) in self.step.iter().zip(&self.rhs) {
+                measure.add(step, rhs);
             }
         }
+        let Measure { size, squared } = measure;
         // Below zero by more than rounding, the factor has lost what the measurements say: very
         // exact flows in very short lines leave nothing of the rest in their squares.
         let useful = squared > -GRADIENT_TOLERANCE * GRADIENT_TOLERANCE;
