@@ -2,6 +2,7 @@
 //! it. What a check returns is what it measured.
 
 use std::{
+    path::PathBuf,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -13,17 +14,18 @@ use busbar_tests::{
 };
 use serde_json::{Value, json};
 
-use super::container::Container;
-use crate::{deb::Built, run::say};
+use super::{container::Container, limits};
+use crate::deb::Built;
 
 /// A check and its name.
 type Check = (&'static str, fn(&mut Appliance) -> Result<String>);
 
 /// All of them.
-pub(super) const CHECKS: [Check; 15] = [
+pub(super) const CHECKS: [Check; 18] = [
     ("install, no site yet", install),
     ("unit files", verify),
     ("a site comes: polled and settled", commission),
+    ("limits and addresses", limits::limits),
     ("kill -9", kill),
     ("SIGSTOP", freeze),
     ("disk full", disk_full),
@@ -33,7 +35,9 @@ pub(super) const CHECKS: [Check; 15] = [
     ("upgrade", upgrade),
     ("upgrade with a wrong site file", wrong_site),
     ("back to the older package", downgrade),
+    ("a state of a newer format", limits::newer_format),
     ("reboot", reboot),
+    ("ten minutes", limits::ten_minutes),
     ("remove", remove),
     ("purge", purge),
 ];
@@ -57,11 +61,11 @@ impl Appliance {
         }
     }
 
-    fn sh(&self, script: &str) -> Result<String> {
+    pub(super) fn sh(&self, script: &str) -> Result<String> {
         self.container.sh(script)
     }
 
-    fn show(&self, property: &str) -> Result<String> {
+    pub(super) fn show(&self, property: &str) -> Result<String> {
         let value = self.sh(&format!(
             "systemctl show --property={property} --value busbar"
         ))?;
@@ -69,11 +73,11 @@ impl Appliance {
     }
 
     /// The process that serves.
-    fn pid(&self) -> Result<String> {
+    pub(super) fn pid(&self) -> Result<String> {
         self.show("MainPID")
     }
 
-    fn serves(&self) -> bool {
+    pub(super) fn serves(&self) -> bool {
         client().json("/healthz").is_ok()
     }
 
@@ -88,12 +92,12 @@ impl Appliance {
     }
 
     /// Its last lines.
-    fn journal(&self) -> String {
+    pub(super) fn journal(&self) -> String {
         self.sh("journalctl -u busbar -n 25 --no-pager -o cat")
             .unwrap_or_default()
     }
 
-    fn status(&self) -> Result<Value> {
+    pub(super) fn status(&self) -> Result<Value> {
         Ok(serde_json::from_str(
             &self.sh("cat /var/lib/busbar/status.json")?,
         )?)
@@ -107,19 +111,24 @@ impl Appliance {
         Ok(start.elapsed().as_secs_f64())
     }
 
+    /// A file of the container, as seen from here.
+    pub(super) fn file(&self, path: &str) -> PathBuf {
+        self.container.file(path)
+    }
+
     fn install(&self, package: &std::path::Path) -> Result<String> {
         let package = self.container.put(package)?;
         self.sh(&format!("dpkg --install {package} 2>&1"))
     }
 
     /// Stops it; the status that it leaves is not to be taken for the next one's.
-    fn stop(&self) -> Result<()> {
+    pub(super) fn stop(&self) -> Result<()> {
         let stop = "systemctl stop busbar; rm -f /var/lib/busbar/status.json";
         self.sh(stop).map(drop)
     }
 
     /// Starts it; seconds until it estimates.
-    fn start(&self) -> Result<f64> {
+    pub(super) fn start(&self) -> Result<f64> {
         self.sh("systemctl start busbar")?;
         self.until("estimated", Duration::from_secs(30), estimated)
     }
@@ -133,7 +142,7 @@ fn polled(status: &Value) -> bool {
     status["devices"].as_u64() > Some(0) && status["devices_online"] == status["devices"]
 }
 
-fn estimated(status: &Value) -> bool {
+pub(super) fn estimated(status: &Value) -> bool {
     polled(status) && status["metrics"]["estimations"].as_u64() > Some(0)
 }
 
@@ -441,8 +450,7 @@ fn wrong_site(on: &mut Appliance) -> Result<String> {
     Ok("dpkg fails and says what is wrong, the old process goes on until it is mended".to_owned())
 }
 
-/// Both know the same format of the state; that a newer format is refused and left alone is a test of
-/// the ledger's own.
+/// Both know the same format of the state.
 fn downgrade(on: &mut Appliance) -> Result<String> {
     on.stop()?;
     on.install(&on.built.busbar)?;
@@ -453,19 +461,13 @@ fn downgrade(on: &mut Appliance) -> Result<String> {
 }
 
 fn reboot(on: &mut Appliance) -> Result<String> {
-    let memory = on.status()?["metrics"]["rss_bytes"]
-        .as_f64()
-        .unwrap_or_default()
-        / 1e6;
     on.stop()?;
     let start = Instant::now();
     on.container.reboot()?;
     let up = start.elapsed().as_secs_f64();
-    on.until("estimated", Duration::from_secs(60), estimated)?;
-    let estimates = start.elapsed().as_secs_f64();
-    say(format_args!("memory before the reboot {memory:.1} MB"));
+    let (estimates, answers) = limits::started(on, start)?;
     Ok(format!(
-        "system up after {up:.1} s, all devices and an estimate after {estimates:.1} s"
+        "system up after {up:.1} s, all devices and an estimate after {estimates:.1} s, DNP3 answers after {answers:.1} s"
     ))
 }
 

@@ -132,6 +132,11 @@ impl Container {
         }
     }
 
+    /// A file inside, as seen from here.
+    pub(super) fn file(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
     /// Copies a file into `/var/tmp`; its path inside.
     pub(super) fn put(&self, file: &Path) -> Result<String> {
         let name = file.file_name().context("no file name")?;
@@ -180,6 +185,7 @@ fn start(root: &Path, groups: &[PathBuf]) -> Result<Child> {
     let start = format!(
         "{} && mkdir -p {NSPAWN} && mount -t tmpfs nspawn {NSPAWN} && exec systemd-nspawn \
          --directory={} --register=no --keep-unit --private-network \
+         --capability=CAP_BPF,CAP_PERFMON --system-call-filter=bpf \
          --boot --console=pipe --machine=busbar",
         joins.join(" && "),
         root.display()

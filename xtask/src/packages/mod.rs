@@ -4,6 +4,7 @@
 
 mod checks;
 mod container;
+mod limits;
 
 use std::{path::Path, process::Command, time::Instant};
 

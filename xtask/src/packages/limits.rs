@@ -1,0 +1,183 @@
+//! What the appliance may use and whom it may reach, what it does with a state of a newer format, and what a
+//! control centre sees of a start.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use busbar_tests::stack::wait;
+use redb::{Database, TableDefinition};
+
+use super::checks::{Appliance, estimated};
+use crate::run::say;
+
+/// The service's control group, in the container.
+const GROUP: &str = "/sys/fs/cgroup/system.slice/busbar.service";
+
+/// `MemoryMax=`, `TasksMax=` of the unit.
+const MEMORY_MAX: u64 = 1 << 30;
+const TASKS_MAX: u64 = 256;
+
+/// The limits of the unit are those of its control group, and it reaches no public address.
+pub(super) fn limits(on: &mut Appliance) -> Result<String> {
+    let mut said = Vec::new();
+    for (property, most, file) in [
+        ("MemoryMax", MEMORY_MAX, "memory.max"),
+        ("TasksMax", TASKS_MAX, "pids.max"),
+    ] {
+        let shown = on.show(property)?;
+        ensure!(shown == most.to_string(), "{property} is {shown}");
+        let there = on.sh(&format!("cat {GROUP}/{file} 2>/dev/null || true"))?;
+        if there.is_empty() {
+            // The host has given that controller to another hierarchy.
+            say(format_args!(
+                "NOT TESTED: {property}: no {file} in this container"
+            ));
+            said.push(format!("{property} not enforced here"));
+        } else {
+            ensure!(there.trim() == most.to_string(), "{file} is {there}");
+            said.push(format!("{property} {most}"));
+        }
+    }
+    said.push(addresses(on)?);
+    Ok(said.join(", "))
+}
+
+/// Connects from within the service's control group to its own machine, by a public address and a private one.
+fn addresses(on: &Appliance) -> Result<String> {
+    let warned = on.sh("journalctl --no-pager -o cat")?;
+    if warned.contains("does not support BPF/cgroup firewalling") {
+        say("NOT TESTED: IPAddressDeny: systemd finds no BPF in this container");
+        return Ok("IPAddressDeny not enforced here".to_owned());
+    }
+    on.sh("ip address add 203.0.113.7/32 dev lo; ip address add 10.9.9.9/32 dev lo")?;
+    // Nothing listens there: what is let through is refused by nobody being there.
+    let connect = |address: &str| {
+        on.sh(&format!(
+            "echo $$ > {GROUP}/cgroup.procs; bash -c 'exec 3<>/dev/tcp/{address}/9' 2>&1 || true"
+        ))
+    };
+    let (public, private) = (connect("203.0.113.7")?, connect("10.9.9.9")?);
+    on.sh("ip address del 203.0.113.7/32 dev lo; ip address del 10.9.9.9/32 dev lo")?;
+    ensure!(
+        private.contains("Connection refused"),
+        "10.9.9.9: {private}"
+    );
+    ensure!(
+        public.contains("Operation not permitted"),
+        "203.0.113.7: {public}"
+    );
+    Ok("public addresses closed, private ones open".to_owned())
+}
+
+/// The table of `ledger.redb` that has its format.
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+/// A state that a newer version has left: refused by name, left alone, and taken when it is back.
+pub(super) fn newer_format(on: &mut Appliance) -> Result<String> {
+    let file = on.file("/var/lib/busbar/ledger.redb");
+    on.stop()?;
+    let own = set_format(&file, 1000)?;
+    on.sh("systemctl start busbar || true")?;
+    let refused = wait(Duration::from_secs(10), || {
+        on.journal()
+            .contains("has format 1000, written by a newer Busbar")
+    });
+    let serves = on.serves();
+    on.stop()?;
+    ensure!(refused && !serves, "not refused:\n{}", on.journal());
+    ensure!(
+        set_format(&file, own)? == 1000,
+        "the format was written over"
+    );
+    on.sh("busbar ledger verify --state /var/lib/busbar")?;
+    let estimates = on.start()?;
+    Ok(format!(
+        "refused by name and left alone; format {own} again: an estimate after {estimates:.1} s"
+    ))
+}
+
+/// Writes a ledger's format; what it was.
+fn set_format(file: &Path, format: u64) -> Result<u64> {
+    ensure!(fs::exists(file)?, "{} is not there", file.display());
+    let database = Database::open(file)?;
+    let transaction = database.begin_write()?;
+    let mut meta = transaction.open_table(META)?;
+    let before = meta.insert("format", format)?.map(|before| before.value());
+    drop(meta);
+    transaction.commit()?;
+    before.context("the ledger has no format")
+}
+
+/// Master 1 asks outstation 10 for all static data: link header and its CRC, transport and application header,
+/// READ of object 60 variation 1, CRC (IEEE 1815, 9.2 and 4.2).
+const READ: [u8; 18] = [
+    0x05, 0x64, 0x0b, 0xc4, 0x0a, 0x00, 0x01, 0x00, 0xac, 0xd1, // link
+    0xc0, 0xc0, 0x01, 0x3c, 0x01, 0x06, 0xff, 0x50,
+];
+
+/// Whether the outstation answers a control centre.
+fn answers() -> Result<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", 20000))?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(&READ)?;
+    let mut head = [0; 13];
+    stream.read_exact(&mut head)?;
+    // Start, from 10 to 1; after transport and application control: RESPONSE.
+    ensure!(
+        head[..2] == [0x05, 0x64] && head[4..8] == [1, 0, 10, 0],
+        "{head:?}"
+    );
+    ensure!(head[12] == 0x81, "{head:?}");
+    Ok(())
+}
+
+/// Seconds from a moment until all devices and an estimate are there, and until a control centre is answered.
+pub(super) fn started(on: &Appliance, start: Instant) -> Result<(f64, f64)> {
+    let (mut estimate, mut answer) = (None, None);
+    let up = wait(Duration::from_secs(60), || {
+        let now = || start.elapsed().as_secs_f64();
+        if estimate.is_none() && on.status().is_ok_and(|status| estimated(&status)) {
+            estimate = Some(now());
+        }
+        if answer.is_none() && answers().is_ok() {
+            answer = Some(now());
+        }
+        estimate.is_some() && answer.is_some()
+    });
+    ensure!(
+        up,
+        "estimate {estimate:?}, DNP3 {answer:?}:\n{}",
+        on.journal()
+    );
+    estimate.zip(answer).context("neither")
+}
+
+/// What it has of memory when it has run for ten minutes: far from its limit.
+pub(super) fn ten_minutes(on: &mut Appliance) -> Result<String> {
+    let pid = on.pid()?;
+    let megabytes = |on: &Appliance| -> Result<f64> {
+        let bytes = on.status()?["metrics"]["rss_bytes"].as_f64();
+        Ok(bytes.context("no figure of memory")? / 1e6)
+    };
+    let age = on.sh(&format!("ps -o etimes= -p {pid}"))?;
+    let left = Duration::from_secs(600).saturating_sub(Duration::from_secs(age.trim().parse()?));
+    sleep(left / 2);
+    let half = megabytes(on)?;
+    sleep(left - left / 2);
+    ensure!(
+        on.pid()? == pid && on.serves(),
+        "it did not stay up:\n{}",
+        on.journal()
+    );
+    let whole = megabytes(on)?;
+    let most = MEMORY_MAX as f64 / 1e6 / 4.0;
+    ensure!(whole > 0.0 && whole < most, "{whole:.1} MB");
+    Ok(format!("{whole:.1} MB, half way there {half:.1} MB"))
+}
