@@ -464,3 +464,30 @@ fn every_acceptance_check_has_a_requirement_of_its_own() {
     let parsed = Command::new("sh").arg("-n").arg(file).status().unwrap();
     assert!(parsed.success());
 }
+
+/// `grub.cfg` counts partitions, RAUC and the mounts go by their labels: both as on the disk that is made.
+#[test]
+fn partitions_are_where_grub_rauc_and_the_mounts_look() {
+    let wks = fs::read_to_string(layer().join("wic/busbar.wks.in")).unwrap();
+    let parts = wks.lines().filter(|line| line.starts_with("part "));
+    let labels: Vec<&str> = parts
+        .map(|line| {
+            line.split("--part-name ")
+                .nth(1)
+                .and_then(|rest| rest.split(' ').next())
+        })
+        .map(Option::unwrap)
+        .collect();
+    assert_eq!(labels, ["esp", "grubenv", "root_a", "root_b", "state"]);
+    let mut used = Vec::new();
+    for file in [
+        "recipes-rauc/busbar-rauc-conf/files/system.conf",
+        "recipes-busbar/busbar-system/files/data.mount",
+        "recipes-busbar/busbar-system/files/grubenv.mount",
+    ] {
+        let text = fs::read_to_string(layer().join(file)).unwrap();
+        let after = text.split("/dev/disk/by-partlabel/").skip(1);
+        used.extend(after.map(|rest| rest.lines().next().unwrap().to_owned()));
+    }
+    assert_eq!(used, ["root_a", "root_b", "state", "grubenv"]);
+}
