@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use busbar_tests::stack::wait;
 use redb::{Database, TableDefinition};
 
@@ -117,27 +117,65 @@ fn set_format(file: &Path, format: u64) -> Result<u64> {
     before.context("the ledger has no format")
 }
 
-/// Master 1 asks outstation 10 for all static data: link header and its CRC, transport and application header,
-/// READ of object 60 variation 1, CRC (IEEE 1815, 9.2 and 4.2).
-const READ: [u8; 18] = [
-    0x05, 0x64, 0x0b, 0xc4, 0x0a, 0x00, 0x01, 0x00, 0xac, 0xd1, // link
-    0xc0, 0xc0, 0x01, 0x3c, 0x01, 0x06, 0xff, 0x50,
-];
-
-/// Whether the outstation answers a control centre.
+/// Whether the outstation answers a control centre that asks for all static data: READ of object 60 variation 1.
+/// First it tells, unsolicited, that it has restarted; it reads on once that is confirmed (IEEE 1815, 4.2 and 5.1).
 fn answers() -> Result<()> {
     let mut stream = TcpStream::connect(("127.0.0.1", 20000))?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    stream.write_all(&READ)?;
-    let mut head = [0; 13];
-    stream.read_exact(&mut head)?;
-    // Start, from 10 to 1; after transport and application control: RESPONSE.
-    ensure!(
-        head[..2] == [0x05, 0x64] && head[4..8] == [1, 0, 10, 0],
-        "{head:?}"
-    );
-    ensure!(head[12] == 0x81, "{head:?}");
-    Ok(())
+    stream.write_all(&frame(&[0xc0, 0xc0, 0x01, 0x3c, 0x01, 0x06]))?;
+    loop {
+        // Link header and its CRC, transport and application control, function.
+        let mut head = [0; 13];
+        stream.read_exact(&mut head)?;
+        ensure!(
+            head[..2] == [0x05, 0x64] && head[4..8] == [1, 0, 10, 0],
+            "{head:?}"
+        );
+        match head[12] {
+            RESPONSE => return Ok(()),
+            UNSOLICITED => {
+                let length = usize::from(head[2]).checked_sub(8).context("no response")?;
+                ensure!(length + 3 <= 16, "more than that it has restarted");
+                let mut rest = [0; 16];
+                stream.read_exact(&mut rest[..length + 2])?;
+                stream.write_all(&frame(&[0xc1, 0xd0 | (head[11] & 0x0f), 0x00]))?;
+            }
+            other => bail!("function {other:#x}"),
+        }
+    }
+}
+
+/// Application functions of an outstation.
+const RESPONSE: u8 = 0x81;
+const UNSOLICITED: u8 = 0x82;
+
+/// One block of user data from master 1 to outstation 10, unconfirmed (IEEE 1815, 9.2).
+fn frame(data: &[u8]) -> Vec<u8> {
+    let mut frame = vec![
+        0x05,
+        0x64,
+        5 + data.len() as u8,
+        0xc4,
+        0x0a,
+        0x00,
+        0x01,
+        0x00,
+    ];
+    let header = crc(&frame);
+    frame.extend(header);
+    frame.extend(data);
+    frame.extend(crc(data));
+    frame
+}
+
+/// CRC-16/DNP: polynomial 0x3d65, reflected, complemented; low octet first.
+fn crc(data: &[u8]) -> [u8; 2] {
+    let crc = data.iter().fold(0_u16, |crc, &octet| {
+        (0..8).fold(crc ^ u16::from(octet), |crc, _| {
+            (crc >> 1) ^ (0xa6bc * (crc & 1))
+        })
+    });
+    (!crc).to_le_bytes()
 }
 
 /// Seconds from a moment until all devices and an estimate are there, and until a control centre is answered.
@@ -182,4 +220,16 @@ pub(super) fn ten_minutes(on: &mut Appliance) -> Result<String> {
     let most = MEMORY_MAX as f64 / 1e6 / 4.0;
     ensure!(whole > 0.0 && whole < most, "{whole:.1} MB");
     Ok(format!("{whole:.1} MB, half way there {half:.1} MB"))
+}
+
+#[cfg(test)]
+mod tests {
+    /// RESET LINK from master 1024 to outstation 1, as in many a guide to DNP3.
+    #[test]
+    fn the_crc_is_dnp3s() {
+        assert_eq!(
+            super::crc(&[0x05, 0x64, 0x05, 0xc0, 0x01, 0x00, 0x00, 0x04]),
+            [0xe9, 0x21]
+        );
+    }
 }
