@@ -14,6 +14,7 @@ use protocols::{
         map::PointMap,
         master::{AssociationConfig, client::ClientConfig},
     },
+    iec104,
     modbus::{self, Link},
     point::{Command, CommandStatus, DeviceId},
 };
@@ -153,6 +154,22 @@ fn start(device: &Device, ports: Ports) -> JoinHandle<()> {
                 map,
             };
             tokio::spawn(dnp3::device::run(config, ports))
+        }
+        Wire::Iec104 { rtu, map } => {
+            let config = iec104::device::Iec104Config {
+                client: iec104::master::client::ClientConfig {
+                    connect_timeout: device.timeout,
+                    ..iec104::master::client::ClientConfig::new(device.address.to_string())
+                },
+                master: iec104::master::MasterConfig {
+                    clock_sync: rtu.clock_sync,
+                    interrogate_every: Some(device.poll),
+                    answer_timeout: device.timeout,
+                    ..iec104::master::MasterConfig::new(rtu.address)
+                },
+                map,
+            };
+            tokio::spawn(iec104::device::run(config, ports))
         }
     }
 }

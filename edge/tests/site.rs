@@ -204,6 +204,26 @@ fn who_may_poll_is_checked() {
             "dnp3.hold_s: must be a number from 10 to 900",
         ),
         (none, "", "dnp3.master: must be 1 to 8 masters"),
+        (
+            "ips = [\"127.0.0.1\"]",
+            "ips = [\"127.0.0.1\", \"scada.example\"]",
+            "iec104.master[0].ips: must be 1 to 4 IP addresses",
+        ),
+        (
+            "ips = [\"127.0.0.1\"]",
+            "ips = []",
+            "iec104.master[0].ips: must be 1 to 4 IP addresses",
+        ),
+        (
+            "address = 10                # common address",
+            "address = 65535",
+            "iec104.address: must be a whole number from 1 to 65534",
+        ),
+        (
+            "[estimation]",
+            "[[iec104.master]]\nname = \"other\"\nips = [\"127.0.0.1\"]\ncommands = false\n[estimation]",
+            "iec104.master: `other`: name or address is another master's too",
+        ),
     ] {
         let found = found(from, to);
         assert!(
@@ -298,4 +318,35 @@ fn a_fallback_that_breaks_limits_is_named() {
     );
     let at_rest = &states[2];
     assert_eq!(at_rest.violations, Vec::<String>::new(), "no unit feeds in");
+}
+
+#[test]
+fn an_rtu_over_iec_104_is_known_by_its_common_address() {
+    let mut text = example();
+    text.push_str(
+        r#"
+[[device]]
+id = "rtu-104"
+profile = "iec104-rtu"
+address = "127.0.0.1:2405"
+common_address = 7
+poll_s = 10
+timeout_s = 2
+"#,
+    );
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    let site = site::parse(&file, &text).unwrap();
+    let mut devices = site.devices.iter();
+    let rtu = devices.find(|d| d.id.as_str() == "rtu-104").unwrap();
+    let site::Wire::Iec104 { rtu: station, map } = &rtu.wire else {
+        panic!("{:?}", rtu.wire);
+    };
+    assert_eq!((station.address, station.clock_sync), (7, false));
+    assert_eq!((map.points.len(), map.commands.len()), (72, 8));
+    spoil(&mut text, "common_address = 7", "unit_id = 7");
+    let found = problems(&text);
+    assert!(
+        found.iter().any(|p| p.contains("common_address: missing")),
+        "{found:?}"
+    );
 }

@@ -199,7 +199,7 @@ async fn a_station_that_restarts_is_interrogated_again() {
             answer_timeout: Duration::from_millis(100),
             ..MasterConfig::new(6)
         },
-        map: ObjectMap::default(),
+        map: toml::from_str("").unwrap(),
     };
     let mut other = Running::start("other", |ports| run(other, ports));
     let online = async { other.until_online().await };

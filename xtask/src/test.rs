@@ -198,6 +198,7 @@ const PEERS: [&str; 8] = [
     "power-grid-model==1.12.110",
     "yadnp3==3.2.1.4",
     "dnp3py==0.6.0",
+    "c104==2.2.1",
     "pandapower==3.5.6",
     "jsonschema==4.26.0",
 ];

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path, process::ExitCode};
 use serde_json::json;
 
 use super::{check::load, say};
-use crate::northbound::points;
+use crate::northbound::{iec104, points};
 
 pub(super) fn points(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     let site = match load(file) {
@@ -18,6 +18,8 @@ pub(super) fn points(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
             json!({
                 "kind": entry.config.kind.to_string(),
                 "index": entry.config.index,
+                "ioa": iec104::place(entry).1,
+                "command_ioa": iec104::command_place(entry),
                 "name": entry.name,
                 "unit": entry.unit,
                 "class": entry.config.class.map(|class| class as u8),
@@ -28,18 +30,22 @@ pub(super) fn points(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
         say(&serde_json::to_string_pretty(&rows)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let mut text = String::from("kind                     index  class  dead band  point");
+    let mut text =
+        String::from("kind                     index     ioa  command  class  dead band  point");
     for entry in &list {
         let class = entry.config.class.map_or(0, |class| class as u8);
         let (kind, index) = (entry.config.kind.to_string(), entry.config.index);
+        let command = iec104::command_place(entry).map_or(String::new(), |ioa| ioa.to_string());
         let unit = match entry.unit {
             "" => String::new(),
             unit => format!(", {unit}"),
         };
         write!(
             text,
-            "\n{kind:<23}  {index:>5}  {class:>5}  {:>9}  {}{unit}",
-            entry.config.dead_band, entry.name
+            "\n{kind:<23}  {index:>5}  {:>6}  {command:>7}  {class:>5}  {:>9}  {}{unit}",
+            iec104::place(entry).1,
+            entry.config.dead_band,
+            entry.name
         )?;
     }
     say(&text);

@@ -18,7 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::{check::load, say};
-use crate::{northbound::dnp3::Station, run, site::Site, store::users::UserStore, web};
+use crate::{
+    northbound::{dnp3, iec104},
+    run,
+    site::Site,
+    store::users::UserStore,
+    web,
+};
 
 /// How often an appliance without a site looks for one.
 const LOOK: Duration = Duration::from_secs(1);
@@ -132,16 +138,27 @@ async fn serve(site: Site) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listening on {address}"))?;
     let address = listener.local_addr()?;
-    let station = match &site.dnp3 {
+    let dnp3 = match &site.dnp3 {
         Some(config) => Some(
-            Station::bind(&site, config)
+            dnp3::Station::bind(&site, config)
                 .await
                 .with_context(|| format!("DNP3 on {}", config.listen))?,
         ),
         None => None,
     };
+    let iec104 = match &site.iec104 {
+        Some(config) => Some(
+            iec104::Station::bind(&site, config)
+                .await
+                .with_context(|| format!("IEC 104 on {}", config.listen))?,
+        ),
+        None => None,
+    };
     let running = run::start(site, stop.clone())?;
-    if let Some(station) = station {
+    if let Some(station) = dnp3 {
+        tokio::spawn(station.serve(running.handle.clone(), stop.clone()));
+    }
+    if let Some(station) = iec104 {
         tokio::spawn(station.serve(running.handle.clone(), stop.clone()));
     }
     let users = UserStore::open(&state_dir)?;

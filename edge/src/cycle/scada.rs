@@ -4,7 +4,7 @@
 //! A held unit takes no part in clearings; given back, it goes to the running interval's award at
 //! its ramp, or, where there is none, falls back when its lease ends.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use solver::network::Id;
 
@@ -28,6 +28,8 @@ pub struct ScadaCommand {
     pub unit: Id,
     /// Active and reactive power to hold it at, generation-positive, W and var; none: given back.
     pub hold: Option<(f64, f64)>,
+    /// How long it is held unless renewed.
+    pub lasts: Duration,
 }
 
 /// Why it is not done.
@@ -66,11 +68,7 @@ impl Cycle {
                 if !snapshot.online(&unit.device) {
                     return Err(Refusal::Offline);
                 }
-                let hold_us = self
-                    .site
-                    .dnp3
-                    .as_ref()
-                    .map_or(0, |dnp3| dnp3.hold.as_micros());
+                let hold_us = command.lasts.as_micros();
                 let (p_w, q_var) = power;
                 Some(Hold {
                     p_w,

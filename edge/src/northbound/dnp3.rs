@@ -1,7 +1,7 @@
 //! The DNP3 outstation: what is published and what devices report goes into its points, what masters
 //! command goes to the loop. A master that hangs is its own trouble: nothing here waits for one.
 
-use std::{collections::BTreeMap, io};
+use std::io;
 
 use protocols::dnp3::{
     Flags, Sample,
@@ -13,17 +13,18 @@ use protocols::dnp3::{
     },
 };
 use solver::network::Id;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    feed::{FieldPoints, Heard},
+    commands::{Asked, Change, Commander, Refused},
+    feed::Heard,
     points::{self, Entry},
-    values::{Now, Said},
+    watch::Watch,
 };
 use crate::{
-    cycle::{Refusal, ScadaCommand},
-    published::{Handle, Request},
+    cycle::Refusal,
+    published::Handle,
     site::{Dnp3, Site},
 };
 
@@ -33,11 +34,8 @@ pub struct Station {
     events: mpsc::Receiver<(usize, OutstationEvent)>,
     config: Dnp3,
     entries: Vec<Entry>,
-    /// As last given to the server.
-    said: Vec<Option<Said>>,
     units: Vec<Id>,
-    /// What each unit is to be held at once it is taken over: active and reactive power.
-    preset: BTreeMap<Id, [Option<f64>; 2]>,
+    commands: Commander,
 }
 
 impl Station {
@@ -63,17 +61,16 @@ impl Station {
             server,
             events,
             config: config.clone(),
-            said: vec![None; entries.len()],
             entries,
             units: site.units.iter().map(|unit| unit.id).collect(),
-            preset: BTreeMap::new(),
+            commands: Commander::new(config.hold),
         })
     }
 
     /// Serves until `stop`.
     pub async fn serve(mut self, mut handle: Handle, stop: CancellationToken) {
-        let mut field = FieldPoints::new(&self.entries, handle.feed.follow());
-        self.look(&mut handle, &mut field);
+        let mut watch = Watch::new(&self.entries, handle.feed.follow());
+        self.say(watch.look(&handle.published.borrow_and_update()));
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -81,10 +78,10 @@ impl Station {
                     if changed.is_err() {
                         return;
                     }
-                    self.look(&mut handle, &mut field);
+                    self.say(watch.look(&handle.published.borrow_and_update()));
                 }
-                heard = field.next() => match heard {
-                    Some(heard) => self.hear(heard),
+                heard = watch.next() => match heard {
+                    Some(heard) => self.say(heard),
                     None => return,
                 },
                 event = self.events.recv() => {
@@ -97,46 +94,21 @@ impl Station {
         }
     }
 
-    /// Takes over what is published.
-    fn look(&mut self, handle: &mut Handle, field: &mut FieldPoints) {
-        let published = handle.published.borrow_and_update().clone();
-        self.hear(field.catch_up(&published.snapshot));
-        let now = Now::new(&published);
-        for place in 0..self.entries.len() {
-            let of = &self.entries[place].of;
-            let said = now.said(of);
-            if let Some(said) = said.or_else(|| now.gone(of, self.said[place].as_ref())) {
-                self.say(place, said);
-            }
-        }
-    }
-
-    /// Takes over what devices report.
-    fn hear(&mut self, heard: Heard) {
+    /// Gives the server what is new; it makes the events.
+    fn say(&self, heard: Heard) {
         for (place, said) in heard.said {
-            self.say(place, said);
+            let PointConfig { kind, index, .. } = self.entries[place].config;
+            let sample = Sample {
+                value: said.value,
+                flags: Flags::from_quality(kind, said.quality),
+                time: Some(said.time),
+            };
+            self.server.update(kind, index, sample);
         }
         if heard.lost > 0 {
             tracing::warn!(batches = heard.lost, "dnp3: changes of devices lost");
             self.server.events_lost();
         }
-    }
-
-    /// Gives the server what is new; it makes the events. Without a change the time of the last one
-    /// stands.
-    fn say(&mut self, place: usize, said: Said) {
-        let before = self.said[place].replace(said);
-        if before.is_some_and(|b| (b.value, b.quality) == (said.value, said.quality)) {
-            self.said[place] = before;
-            return;
-        }
-        let PointConfig { kind, index, .. } = self.entries[place].config;
-        let sample = Sample {
-            value: said.value,
-            flags: Flags::from_quality(kind, said.quality),
-            time: Some(said.time),
-        };
-        self.server.update(kind, index, sample);
     }
 
     async fn control(&mut self, session: usize, request: &ControlRequest, handle: &Handle) {
@@ -145,7 +117,7 @@ impl Station {
             let only_check = request.operation == ControlOperation::Select;
             let asked = self.asked(session, *index, command);
             statuses.push(match asked {
-                Ok(asked) => self.carry_out(asked, only_check, handle).await,
+                Ok(asked) => status(self.commands.carry_out(asked, only_check, handle).await),
                 Err(status) => status,
             });
         }
@@ -181,76 +153,15 @@ impl Station {
             change,
         })
     }
-
-    async fn carry_out(&mut self, asked: Asked, check: bool, handle: &Handle) -> CommandStatus {
-        let held = handle.published.borrow().holds.get(&asked.unit).cloned();
-        let preset = self.preset.get(&asked.unit).copied().unwrap_or_default();
-        // What is held and not preset since is renewed as it is.
-        let or = |part: Option<f64>, held: Option<f64>| part.or(held);
-        let mut power = [
-            or(preset[0], held.as_ref().map(|hold| hold.p_w)),
-            or(preset[1], held.as_ref().map(|hold| hold.q_var)),
-        ];
-        let hold = match asked.change {
-            Change::Held(false) => None,
-            Change::Held(true) => match power[0] {
-                Some(p_w) => Some((p_w, power[1].unwrap_or(0.0))),
-                // Nobody has said at what.
-                None => return CommandStatus::Blocked,
-            },
-            Change::Preset(part, value) => {
-                power[part] = Some(value);
-                Some((power[0].unwrap_or(0.0), power[1].unwrap_or(0.0)))
-            }
-        };
-        // A preset of a unit that is not held is kept here until it is.
-        let check = check || (held.is_none() && matches!(asked.change, Change::Preset(..)));
-        let command = ScadaCommand {
-            by: asked.by,
-            unit: asked.unit,
-            hold,
-        };
-        let (answer, answered) = oneshot::channel();
-        let request = Request::Command {
-            command,
-            check,
-            answer,
-        };
-        if handle.requests.send(request).await.is_err() {
-            return CommandStatus::HardwareError;
-        }
-        match answered.await {
-            Ok(Ok(())) => {
-                if let Change::Preset(part, value) = asked.change {
-                    self.preset.entry(asked.unit).or_default()[part] = Some(value);
-                }
-                CommandStatus::Success
-            }
-            Ok(Err(refusal)) => status(refusal),
-            // The loop is stopping.
-            Err(_) => CommandStatus::HardwareError,
-        }
-    }
 }
 
-/// A command, as far as the outstation understands it.
-struct Asked {
-    by: String,
-    unit: Id,
-    change: Change,
-}
-
-enum Change {
-    /// Take over, or give back.
-    Held(bool),
-    /// Active (0) or reactive (1) power to hold it at.
-    Preset(usize, f64),
-}
-
-fn status(refusal: Refusal) -> CommandStatus {
-    match refusal {
-        Refusal::Unknown => CommandStatus::NotSupported,
-        Refusal::OutOfRange => CommandStatus::OutOfRange,
-        Refusal::Offline => CommandStatus::DownstreamFail,
+fn status(done: Result<(), Refused>) -> CommandStatus {
+    match done {
+        Ok(()) => CommandStatus::Success,
+        Err(Refused::Loop(Refusal::Unknown)) => CommandStatus::NotSupported,
+        Err(Refused::Loop(Refusal::OutOfRange)) => CommandStatus::OutOfRange,
+        Err(Refused::Loop(Refusal::Offline)) => CommandStatus::DownstreamFail,
+        Err(Refused::NothingPreset) => CommandStatus::Blocked,
+        Err(Refused::Stopping) => CommandStatus::HardwareError,
     }
 }

@@ -18,13 +18,7 @@ const MAX_MASTERS: usize = 8;
 pub(super) fn read(table: &Table<'_, '_>) -> Option<Dnp3> {
     let listen = table.address("listen");
     let address = address(table, "address");
-    let hold = match table.has("hold_s") {
-        // A restart looks back further than that.
-        true => table
-            .number("hold_s", 10.0..=900.0)
-            .map(Duration::from_secs_f64),
-        false => Some(HOLD),
-    };
+    let hold = hold(table);
     let masters: Vec<Option<Dnp3Master>> = table.tables("master").iter().map(master).collect();
     table.finish();
     if masters.is_empty() || masters.len() > MAX_MASTERS {
@@ -48,6 +42,17 @@ pub(super) fn read(table: &Table<'_, '_>) -> Option<Dnp3> {
         hold: hold?,
         masters,
     })
+}
+
+/// How long a command lasts.
+pub(super) fn hold(table: &Table<'_, '_>) -> Option<Duration> {
+    match table.has("hold_s") {
+        // A restart looks back further than that.
+        true => table
+            .number("hold_s", 10.0..=900.0)
+            .map(Duration::from_secs_f64),
+        false => Some(HOLD),
+    }
 }
 
 fn master(table: &Table<'_, '_>) -> Option<Dnp3Master> {

@@ -5,6 +5,7 @@
 
 mod dnp3;
 pub mod fallback;
+mod iec104;
 mod model;
 mod parse;
 pub mod profile;
@@ -13,8 +14,8 @@ mod tables;
 mod timeline;
 
 pub use model::{
-    Battery, Bay, BayOf, Device, Dnp3, Dnp3Master, Limits, Load, Market, NodePlace, Outstation,
-    Site, Unit, UnitKind, Wire,
+    Battery, Bay, BayOf, Device, Dnp3, Dnp3Master, Iec104, Iec104Master, Limits, Load, Market,
+    NodePlace, Outstation, Rtu104, Site, Unit, UnitKind, Wire,
 };
 pub use parse::{load, parse};
 pub use read::Problem;

@@ -8,6 +8,7 @@ use std::{
 
 use protocols::{
     dnp3::{map::PointMap, master::TimeSync},
+    iec104::map::ObjectMap,
     modbus::map::RegisterMap,
     point::DeviceId,
 };
@@ -50,6 +51,8 @@ pub struct Site {
     pub loads: Vec<Load>,
     /// The control centre's access by DNP3; none: there is no such port.
     pub dnp3: Option<Dnp3>,
+    /// The control centre's access by IEC 60870-5-104; none: there is no such port.
+    pub iec104: Option<Iec104>,
 }
 
 impl Site {
@@ -57,7 +60,9 @@ impl Site {
     #[must_use]
     pub fn listens(&self) -> Vec<(SocketAddr, &'static str)> {
         let dnp3 = self.dnp3.as_ref().map(|dnp3| (dnp3.listen, "dnp3"));
-        [(self.web_listen, "web")].into_iter().chain(dnp3).collect()
+        let iec104 = self.iec104.as_ref().map(|iec| (iec.listen, "iec104"));
+        let web = (self.web_listen, "web");
+        [Some(web), dnp3, iec104].into_iter().flatten().collect()
     }
 }
 
@@ -83,6 +88,30 @@ pub struct Dnp3Master {
     pub address: u16,
     /// Where it connects from; others are turned away.
     pub ip: IpAddr,
+    /// It may command, not only read.
+    pub commands: bool,
+}
+
+/// How control centres reach the appliance by IEC 60870-5-104.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Iec104 {
+    /// Where the station listens.
+    pub listen: SocketAddr,
+    /// Its common address.
+    pub address: u16,
+    /// A command ends when it is not renewed for so long.
+    pub hold: Duration,
+    /// Who may connect.
+    pub masters: Vec<Iec104Master>,
+}
+
+/// A control centre: one redundancy group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Iec104Master {
+    /// Name, for the record.
+    pub name: String,
+    /// Where it connects from; others are turned away.
+    pub ips: Vec<IpAddr>,
     /// It may command, not only read.
     pub commands: bool,
 }
@@ -166,7 +195,7 @@ impl Device {
     pub fn promise(&self) -> Promise {
         let integrity = match &self.wire {
             Wire::Dnp3 { outstation, .. } => outstation.integrity,
-            Wire::Sunspec { .. } | Wire::Modbus { .. } => self.poll,
+            Wire::Sunspec { .. } | Wire::Modbus { .. } | Wire::Iec104 { .. } => self.poll,
         };
         Promise {
             by_exception: integrity > self.poll,
@@ -198,6 +227,22 @@ pub enum Wire {
         /// Its points.
         map: PointMap,
     },
+    /// IEC 60870-5-104, interrogated with each poll.
+    Iec104 {
+        /// Which station it is.
+        rtu: Rtu104,
+        /// Its objects.
+        map: ObjectMap,
+    },
+}
+
+/// A station of IEC 60870-5-104 that the appliance is the master of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rtu104 {
+    /// Its common address.
+    pub address: u16,
+    /// Whether its clock is set with each interrogation.
+    pub clock_sync: bool,
 }
 
 /// A DNP3 outstation that the appliance is the master of.
@@ -224,6 +269,7 @@ impl Wire {
         match self {
             Self::Sunspec { unit_id } | Self::Modbus { unit_id, .. } => (*unit_id).into(),
             Self::Dnp3 { outstation, .. } => outstation.address,
+            Self::Iec104 { rtu, .. } => rtu.address,
         }
     }
 }

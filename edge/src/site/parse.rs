@@ -13,7 +13,7 @@ use solver::{
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    dnp3,
+    dnp3, iec104,
     model::{Limits, Market, Site},
     read::{Problem, Source, Table},
     tables::{Context, MAX_PRICE, price, seconds},
@@ -96,6 +96,10 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
         true => root.table("dnp3").map(|t| dnp3::read(&t)),
         false => None,
     };
+    let iec104 = match root.has("iec104") {
+        true => root.table("iec104").map(|t| iec104::read(&t)),
+        false => None,
+    };
     root.finish();
     Some(Site {
         name: name?,
@@ -113,6 +117,10 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
         loads,
         dnp3: match dnp3 {
             Some(dnp3) => Some(dnp3?),
+            None => None,
+        },
+        iec104: match iec104 {
+            Some(iec104) => Some(iec104?),
             None => None,
         },
     })

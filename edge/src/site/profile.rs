@@ -2,10 +2,10 @@
 //!
 //! A profile says how exact the device's measurements are (`[accuracy]`) and, for plain Modbus
 //! devices, which register means what (`[registers]`, a [`RegisterMap`]), or for DNP3 outstations which
-//! index (`[dnp3]`, a [`PointMap`]). `protocol = "sunspec"` marks devices that describe their registers
+//! index (`[dnp3]`, a [`PointMap`]) or address (`[iec104]`, an [`ObjectMap`]). `protocol = "sunspec"` marks devices that describe their registers
 //! themselves.
 
-use protocols::{dnp3::map::PointMap, modbus::map::RegisterMap};
+use protocols::{dnp3::map::PointMap, iec104::map::ObjectMap, modbus::map::RegisterMap};
 use serde::Deserialize;
 
 #[derive(rust_embed::RustEmbed)]
@@ -32,6 +32,8 @@ pub enum Access {
     Modbus(RegisterMap),
     /// DNP3 points as listed.
     Dnp3(PointMap),
+    /// IEC 60870-5-104 objects as listed.
+    Iec104(ObjectMap),
 }
 
 /// Accuracy of each kind of measurement.
@@ -79,6 +81,7 @@ struct File {
     accuracy: Accuracy,
     registers: Option<RegisterMap>,
     dnp3: Option<PointMap>,
+    iec104: Option<ObjectMap>,
 }
 
 #[derive(Deserialize)]
@@ -101,6 +104,7 @@ impl Profile {
             Access::Sunspec => false,
             Access::Modbus(map) => map.points.iter().any(|p| p.name == name),
             Access::Dnp3(map) => map.points.iter().any(|p| p.name == name),
+            Access::Iec104(map) => map.points.iter().any(|p| p.name == name),
         }
     }
 
@@ -110,16 +114,21 @@ impl Profile {
     /// What is wrong with it, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|e| e.to_string())?;
-        let access = match (file.protocol, file.registers, file.dnp3) {
-            (Some(Protocol::Sunspec), None, None) => Access::Sunspec,
-            (None, Some(map), None) => Access::Modbus(map),
-            (None, None, Some(map)) => Access::Dnp3(map),
-            _ => return Err("needs one of `protocol`, `[registers]` and `[dnp3]`".to_owned()),
+        let access = match (file.protocol, file.registers, file.dnp3, file.iec104) {
+            (Some(Protocol::Sunspec), None, None, None) => Access::Sunspec,
+            (None, Some(map), None, None) => Access::Modbus(map),
+            (None, None, Some(map), None) => Access::Dnp3(map),
+            (None, None, None, Some(map)) => Access::Iec104(map),
+            _ => {
+                let one = "needs one of `protocol`, `[registers]`, `[dnp3]` and `[iec104]`";
+                return Err(one.to_owned());
+            }
         };
         let problems = match &access {
             Access::Sunspec => Vec::new(),
             Access::Modbus(map) => map.problems(),
             Access::Dnp3(map) => map.problems(),
+            Access::Iec104(map) => map.problems(),
         };
         if !problems.is_empty() {
             return Err(problems.join("; "));

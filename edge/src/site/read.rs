@@ -299,6 +299,22 @@ impl<'s, 'd> Table<'s, 'd> {
         tables
     }
 
+    /// An array of texts; empty when the key is absent.
+    pub(super) fn texts(&self, key: &'static str) -> Vec<&'d str> {
+        let mut texts = Vec::new();
+        for (path, value) in self.elements(key) {
+            match value.get_ref().as_str() {
+                Some(text) => texts.push(text),
+                None => {
+                    let found = value.get_ref().type_str();
+                    let message = format!("must be a text, not {found}");
+                    self.source.problem(Some(value.span()), &path, message);
+                }
+            }
+        }
+        texts
+    }
+
     /// An array of component ids; empty when the key is absent.
     pub(super) fn ids(&self, key: &'static str) -> Vec<At<i32>> {
         let mut ids = Vec::new();

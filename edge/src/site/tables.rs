@@ -14,7 +14,7 @@ use solver::{
 };
 
 use super::{
-    dnp3,
+    dnp3, iec104,
     model::{Battery, Bay, BayOf, Device, Load, NodePlace, Unit, UnitKind, Wire},
     profile::{self, Access, Profile},
     read::{At, Table},
@@ -454,8 +454,10 @@ fn wire(table: &Table<'_, '_>, profile: Option<&Profile>, poll: Option<Duration>
         Some(Access::Dnp3(map)) => {
             dnp3::outstation(table, poll).map(|outstation| Wire::Dnp3 { outstation, map })
         }
+        Some(Access::Iec104(map)) => iec104::rtu(table).map(|rtu| Wire::Iec104 { rtu, map }),
         // The protocol is not known: what is there is looked at, so that nothing is said to be unknown.
         None if table.has("link_address") => dnp3::outstation(table, poll).and(None),
+        None if table.has("common_address") => iec104::rtu(table).and(None),
         None => unit_id().and(None),
     }
 }

@@ -1,5 +1,7 @@
 //! What the control centre commands goes before the market, and ends.
 
+use std::time::Duration;
+
 use edge::{
     cycle::{Refusal, ScadaCommand},
     northbound::{
@@ -24,6 +26,7 @@ fn hold(unit: i32, p_w: f64, q_var: f64) -> ScadaCommand {
         by: "dso".to_owned(),
         unit,
         hold: Some((p_w, q_var)),
+        lasts: Duration::from_secs(300),
     }
 }
 

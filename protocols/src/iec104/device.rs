@@ -63,7 +63,11 @@ impl Rtu {
     }
 
     async fn run(mut self, config: Iec104Config) {
-        let (client, mut events) = MasterClient::start(config.client, config.master);
+        let master = MasterConfig {
+            termination: config.map.termination,
+            ..config.master
+        };
+        let (client, mut events) = MasterClient::start(config.client, master);
         loop {
             let heard = tokio::select! {
                 biased;

@@ -9,7 +9,7 @@ use super::{Command, CommandValue, ControlKind, Kind, MAX_IOA};
 use crate::point::{DoublePoint, Value};
 
 /// Points and commands of a device model.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectMap {
     /// What it tells, in any order.
@@ -18,6 +18,13 @@ pub struct ObjectMap {
     /// What it takes.
     #[serde(rename = "command", default)]
     pub commands: Vec<CommandSpec>,
+    /// Whether it says when a command has been carried out, beside that it confirms it.
+    #[serde(default = "yes")]
+    pub termination: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One point: `value = raw * scale + offset`, in `unit`. Raw is the number itself, of a normalized value

@@ -1,14 +1,9 @@
 //! tshark looks at what our outstation and our master say to opendnp3's: nothing malformed, no
 //! wrong check, and the functions that were used.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    process::Command,
-    sync::{Arc, Mutex},
-};
+use std::net::SocketAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use protocols::{
     dnp3::{
         Flags, Kind, Sample,
@@ -17,100 +12,18 @@ use protocols::{
     point::Value,
 };
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-};
 
 use super::{
     master,
     outstation::{self, online},
     peer::Peer,
+    tape::{Tape, captured, tapped, tshark},
 };
-
-/// What went over a wire: whether the master sent it, and the octets.
-type Tape = Arc<Mutex<Vec<(bool, Vec<u8>)>>>;
-
-/// A port that leads to `target`, and what goes through it.
-async fn tapped(target: SocketAddr) -> Result<(u16, Tape)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let port = listener.local_addr()?.port();
-    let tape = Tape::default();
-    let recording = Arc::clone(&tape);
-    tokio::spawn(async move {
-        while let Ok((master, _)) = listener.accept().await {
-            let Ok(outstation) = TcpStream::connect(target).await else {
-                continue;
-            };
-            let (from_master, to_master) = master.into_split();
-            let (from_outstation, to_outstation) = outstation.into_split();
-            tokio::spawn(copy(
-                from_master,
-                to_outstation,
-                true,
-                Arc::clone(&recording),
-            ));
-            tokio::spawn(copy(
-                from_outstation,
-                to_master,
-                false,
-                Arc::clone(&recording),
-            ));
-        }
-    });
-    Ok((port, tape))
-}
-
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, by_master: bool, tape: Tape) {
-    let mut buffer = vec![0; 4096];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if let Ok(mut tape) = tape.lock() {
-            tape.push((by_master, buffer[..count].to_vec()));
-        }
-        if to.write_all(&buffer[..count]).await.is_err() {
-            return;
-        }
-    }
-}
-
-fn run(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| {
-        format!("{command:?} does not start; `apt-get install tshark` brings it")
-    })?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?}: {error}");
-    Ok(String::from_utf8(output.stdout)?)
-}
 
 /// Function codes of the fragments, after tshark has found nothing wrong with any frame.
 fn dissect(tape: &Tape, name: &str, we_are_master: bool) -> Result<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (text, capture) = (
-        folder.join(format!("{name}.txt")),
-        folder.join(format!("{name}.pcap")),
-    );
-    let mut dump = String::new();
-    for (by_master, octets) in &*tape.lock().map_err(|_| anyhow::anyhow!("poisoned"))? {
-        // Inbound comes from the first port below.
-        dump += if *by_master { "I\n000000" } else { "O\n000000" };
-        for octet in octets {
-            dump += &format!(" {octet:02x}");
-        }
-        dump += "\n";
-    }
-    std::fs::write(&text, dump)?;
-    run(Command::new("text2pcap")
-        .args(["-q", "-D", "-T", "50000,20000"])
-        .args([&text, &capture]))?;
-    let tshark = |arguments: &[&str]| {
-        run(Command::new("tshark")
-            .arg("-r")
-            .arg(&capture)
-            .args(arguments))
-    };
+    let capture = captured(tape, name, 20_000)?;
+    let tshark = |arguments: &[&str]| tshark(&capture, arguments);
     // An expert severity of 0x600000 or more is a warning or an error. Only what we sent:
     // opendnp3's outstation sends g50v4, which tshark does not know and takes for malformed.
     let wrong = format!(

@@ -10,3 +10,4 @@ mod events;
 mod master;
 mod outstation;
 mod peer;
+mod tape;

@@ -30,6 +30,9 @@ pub struct MasterConfig {
     pub interrogate_every: Option<Duration>,
     /// Whether counters are read with it.
     pub counters: bool,
+    /// Whether process commands end with a termination. Stations that only confirm are common; then the
+    /// confirmation is the end.
+    pub termination: bool,
     /// How long a confirmation, and then the termination, may take.
     pub answer_timeout: Duration,
 }
@@ -45,6 +48,7 @@ impl MasterConfig {
             clock_sync: false,
             interrogate_every: Some(Duration::from_secs(900)),
             counters: true,
+            termination: true,
             answer_timeout: Duration::from_secs(10),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::MasterConfig;
 use crate::{
     driver::Now,
     iec104::{
@@ -107,7 +108,7 @@ impl Job {
     }
 
     /// What it sends now.
-    pub(super) fn asdu(&self, (address, originator): (u16, u8), now: Now) -> Vec<u8> {
+    pub(super) fn asdu(&self, config: &MasterConfig, now: Now) -> Vec<u8> {
         let object = self.object(now);
         let cause = match self.request {
             Request::Cancel(_) => Cause::DEACTIVATION,
@@ -115,8 +116,8 @@ impl Job {
             _ => Cause::ACTIVATION,
         };
         let header = Header {
-            originator,
-            ..Header::new(object.kind.type_id(), cause, address)
+            originator: config.originator,
+            ..Header::new(object.kind.type_id(), cause, config.address)
         };
         object.asdu(header)
     }
@@ -144,7 +145,8 @@ impl Job {
         let asked = self.object(now);
         header.type_id == asked.kind.type_id()
             && object.ioa == asked.ioa
-            && object.selects() == asked.selects()
+            // Some terminate an execution with the selection's object.
+            && (header.cause == Cause::TERMINATION || object.selects() == asked.selects())
     }
 
     /// Takes in an answer of the station that mirrors a request.
@@ -152,7 +154,7 @@ impl Job {
         &mut self,
         header: Header,
         object: &command::Request,
-        station: (u16, u8),
+        config: &MasterConfig,
         now: Now,
     ) -> Next {
         if !self.is_answered(header, object, now) {
@@ -168,9 +170,11 @@ impl Job {
             Cause(44..=47) => refused,
             Cause::ACTIVATION_CON if self.phase == Phase::Selected => {
                 self.phase = Phase::Confirmed;
-                Next::Send(self.asdu(station, now))
+                Next::Send(self.asdu(config, now))
             }
-            Cause::ACTIVATION_CON if self.phase == Phase::Confirmed && self.is_terminated() => {
+            Cause::ACTIVATION_CON
+                if self.phase == Phase::Confirmed && self.is_terminated(config) =>
+            {
                 self.phase = Phase::Terminated;
                 Next::Wait
             }
@@ -187,9 +191,10 @@ impl Job {
     }
 
     /// Whether it ends with a termination beside its confirmation (IEC 60870-5-101 clause 7.4).
-    fn is_terminated(&self) -> bool {
+    fn is_terminated(&self, config: &MasterConfig) -> bool {
         match self.request {
-            Request::Command { .. } | Request::Interrogation(_) => true,
+            Request::Command { .. } => config.termination,
+            Request::Interrogation(_) => true,
             // One that freezes is only confirmed by many.
             Request::Counters(which) => which >> 6 == 0,
             _ => false,

@@ -245,12 +245,12 @@ impl Master {
                 self.interrogate(now);
             }
             Body::Request(object) => {
-                let station = (self.config.address, self.config.originator);
+                let config = self.config;
                 for lane in 0..self.lanes.len() {
                     let Some(mut job) = self.lanes[lane].active.take() else {
                         continue;
                     };
-                    match job.answered(header, &object, station, now) {
+                    match job.answered(header, &object, &config, now) {
                         Next::End(outcome) => self.ended(&job, outcome, now),
                         Next::Ignore => self.lanes[lane].active = Some(job),
                         Next::Wait => self.proceed(lane, job, now),
@@ -295,7 +295,7 @@ impl Master {
     }
 
     fn pump(&mut self, now: Now) {
-        let station = (self.config.address, self.config.originator);
+        let config = self.config;
         for lane in &mut self.lanes {
             let Some(link) = self.link.as_mut().filter(|link| link.can_send()) else {
                 return;
@@ -305,7 +305,7 @@ impl Master {
             {
                 job.begun = now.mono;
                 job.deadline = now.mono + self.config.answer_timeout;
-                link.send(job.asdu(station, now), now.mono);
+                link.send(job.asdu(&config, now), now.mono);
                 lane.active = Some(job);
             }
         }

@@ -79,6 +79,15 @@ impl Group {
         }
     }
 
+    /// Events were lost before they came here.
+    pub(super) fn lose(&mut self, ioa: Option<u32>, now: Timestamp) {
+        if !std::mem::replace(&mut self.lost, true)
+            && let Some(ioa) = ioa
+        {
+            self.push(said_lost(ioa, true, now), Some(ioa), now);
+        }
+    }
+
     /// A station interrogation has told everything that events could have.
     pub(super) fn made_good(&mut self, ioa: Option<u32>, now: Timestamp) {
         if std::mem::take(&mut self.lost)

@@ -180,6 +180,11 @@ impl StationServer {
             .with(|station, now| station.update(ioa, sample, now))
     }
 
+    /// Changes were lost, as [`Station::events_lost`].
+    pub fn events_lost(&self) {
+        self.inner.with(Station::events_lost);
+    }
+
     /// Answers a command, as [`Station::answer`].
     pub fn answer(&self, id: u64, answer: ControlAnswer) {
         self.inner

@@ -162,6 +162,14 @@ impl Station {
         true
     }
 
+    /// Changes were lost before they came here: every master is told, as of its own lost events.
+    pub fn events_lost(&mut self, now: Now) {
+        for group in &mut self.groups {
+            group.lose(self.config.lost_events, stamp(now));
+        }
+        self.pump_all(now);
+    }
+
     /// A point's present value.
     #[must_use]
     pub fn sample(&self, ioa: u32) -> Option<Sample> {

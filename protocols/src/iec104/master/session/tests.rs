@@ -214,6 +214,23 @@ fn commands_end_as_the_station_says() {
 }
 
 #[test]
+fn a_confirmation_is_the_end_where_a_station_does_not_terminate() {
+    let config = MasterConfig {
+        termination: false,
+        ..MasterConfig::new(3)
+    };
+    let mut pair = Pair::new(config);
+    pair.answer = Some(ControlAnswer::Accepted);
+    let command = Request::Command {
+        command: Command::new(7, CommandValue::Double(true)),
+        select: true,
+    };
+    assert_eq!(pair.ask(command), Outcome::Done);
+    pair.answer = Some(ControlAnswer::Refused);
+    assert_eq!(pair.ask(command), Outcome::Refused(Cause::ACTIVATION_CON));
+}
+
+#[test]
 fn other_requests_end_too() {
     let mut pair = Pair::new(MasterConfig::new(3));
     for (request, outcome) in [

@@ -280,6 +280,12 @@ fn lost_events_are_said_where_they_are_missing() {
     // After it the loss is made good.
     let last = answer.last().unwrap();
     assert_eq!(last[..10], [30, 1, 3, 0, 3, 0, 9, 0, 0, 0]);
+    // Lost before they came here: said in the same way, once.
+    bench.station.events_lost(bench.now);
+    bench.station.events_lost(bench.now);
+    let said = bench.received(2);
+    assert_eq!(said.len(), 1);
+    assert_eq!(said[0][..10], [30, 1, 3, 0, 3, 0, 9, 0, 0, 1]);
     let sample = bench.station.sample(9).unwrap();
     assert!(!bench.station.update(9, sample, bench.now));
 }

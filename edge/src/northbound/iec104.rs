@@ -1,0 +1,261 @@
+//! The IEC 60870-5-104 station: what is published and what devices report goes into its points, what
+//! masters command goes to the loop, as with DNP3. Nothing here waits for a master.
+
+use std::io;
+
+use protocols::{
+    device::system_clock,
+    dnp3,
+    iec104::{
+        CommandValue, ControlKind, Kind, Sample,
+        station::{
+            CommandConfig, ControlAnswer, ControlOperation, ControlRequest, GroupConfig,
+            PointConfig, SelectMode, StationConfig, StationEvent, server::StationServer,
+        },
+    },
+};
+use solver::network::Id;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    commands::{Asked, Change, Commander},
+    feed::Heard,
+    points::{self, Entry},
+    watch::Watch,
+};
+use crate::{
+    published::Handle,
+    site::{Iec104, Iec104Master, Site},
+};
+
+/// Address of the point that says that events were lost.
+pub const LOST_EVENTS: u32 = 1;
+/// First address of what commands a unit to be taken over (single and double commands).
+const TAKE_OVER: u32 = 500_000;
+/// First address of the set points of powers, two a unit.
+const SET_POINTS: u32 = 700_000;
+
+/// Kind and address of a point of the list. Each kind of the list has its block of addresses, in which
+/// the index counts.
+#[must_use]
+pub fn place(entry: &Entry) -> (Kind, u32) {
+    let (kind, block) = match entry.config.kind {
+        dnp3::Kind::Binary => (Kind::Single, 100_000),
+        dnp3::Kind::DoubleBit => (Kind::Double, 200_000),
+        dnp3::Kind::BinaryOutput | dnp3::Kind::BinaryCommand => (Kind::Single, 400_000),
+        dnp3::Kind::Counter | dnp3::Kind::FrozenCounter => (Kind::Counter, 800_000),
+        dnp3::Kind::Analog => (Kind::Float, 300_000),
+        dnp3::Kind::AnalogOutput | dnp3::Kind::AnalogCommand => (Kind::Float, 600_000),
+    };
+    (kind, block + u32::from(entry.config.index))
+}
+
+/// Address by which what a point says is commanded; none: it cannot be.
+#[must_use]
+pub fn command_place(entry: &Entry) -> Option<u32> {
+    let block = match entry.config.kind {
+        dnp3::Kind::BinaryOutput => TAKE_OVER,
+        dnp3::Kind::AnalogOutput => SET_POINTS,
+        _ => return None,
+    };
+    Some(block + u32::from(entry.config.index))
+}
+
+/// The station of a site, listening; [`Station::serve`] runs it.
+pub struct Station {
+    server: StationServer,
+    events: mpsc::Receiver<(usize, StationEvent)>,
+    config: Iec104,
+    entries: Vec<Entry>,
+    units: Vec<Id>,
+    commands: Commander,
+}
+
+fn station(config: &Iec104, entries: &[Entry]) -> StationConfig {
+    let point = |entry: &Entry| {
+        let (kind, ioa) = place(entry);
+        PointConfig {
+            // Interrogation groups 1 to 3 are DNP3's classes.
+            group: entry.config.class.map(|class| class as u8),
+            dead_band: entry.config.dead_band,
+            ..PointConfig::new(ioa, kind)
+        }
+    };
+    let command = |ioa, kind| CommandConfig {
+        ioa,
+        kind,
+        select: SelectMode::Optional,
+    };
+    let commands = entries.iter().flat_map(|entry| {
+        let kinds: &[ControlKind] = match entry.config.kind {
+            dnp3::Kind::BinaryOutput => &[ControlKind::Single, ControlKind::Double],
+            _ => &[ControlKind::Float],
+        };
+        let ioa = command_place(entry);
+        ioa.into_iter()
+            .flat_map(move |ioa| kinds.iter().map(move |kind| command(ioa, *kind)))
+    });
+    let group = |master: &Iec104Master| GroupConfig {
+        from: master.ips.clone(),
+        ..GroupConfig::default()
+    };
+    StationConfig {
+        points: entries.iter().map(point).collect(),
+        commands: commands.collect(),
+        groups: config.masters.iter().map(group).collect(),
+        lost_events: Some(LOST_EVENTS),
+        ..StationConfig::new(config.address)
+    }
+}
+
+impl Station {
+    /// Opens the port.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn bind(site: &Site, config: &Iec104) -> io::Result<Self> {
+        let entries = points::list(site);
+        let station = station(config, &entries);
+        let (server, events) = StationServer::bind(config.listen, station, system_clock).await?;
+        Ok(Self {
+            server,
+            events,
+            config: config.clone(),
+            entries,
+            units: site.units.iter().map(|unit| unit.id).collect(),
+            commands: Commander::new(config.hold),
+        })
+    }
+
+    /// Serves until `stop`.
+    pub async fn serve(mut self, mut handle: Handle, stop: CancellationToken) {
+        let mut watch = Watch::new(&self.entries, handle.feed.follow());
+        self.say(watch.look(&handle.published.borrow_and_update()));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = handle.published.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.say(watch.look(&handle.published.borrow_and_update()));
+                }
+                heard = watch.next() => match heard {
+                    Some(heard) => self.say(heard),
+                    None => return,
+                },
+                event = self.events.recv() => {
+                    let Some((master, event)) = event else { return };
+                    self.event(master, event, &handle).await;
+                }
+            }
+        }
+    }
+
+    /// Gives the server what is new; it makes the events.
+    fn say(&self, heard: Heard) {
+        for (at, said) in heard.said {
+            let (kind, ioa) = place(&self.entries[at]);
+            let sample = Sample::new(kind, said.value, said.quality, Some(said.time));
+            self.server.update(ioa, sample);
+        }
+        if heard.lost > 0 {
+            tracing::warn!(batches = heard.lost, "iec104: changes of devices lost");
+            self.server.events_lost();
+        }
+    }
+
+    async fn event(&mut self, master: usize, event: StationEvent, handle: &Handle) {
+        let by = self.config.masters.get(master).map(|m| m.name.as_str());
+        match event {
+            StationEvent::Control(request) => self.control(master, &request, handle).await,
+            StationEvent::TooOld { ioa, age_ms } => {
+                tracing::warn!(
+                    by,
+                    ioa,
+                    age_ms,
+                    "iec104: a command too old to be carried out"
+                );
+            }
+            StationEvent::Transfer { started } => {
+                tracing::info!(by, started, "iec104: data transfer");
+            }
+            StationEvent::Closed(error) => {
+                tracing::info!(by, %error, "iec104: a connection is closed");
+            }
+            // Neither is allowed: our clock is the system's.
+            StationEvent::TimeWritten { .. } | StationEvent::Reset { .. } => {}
+        }
+    }
+
+    async fn control(&mut self, master: usize, request: &ControlRequest, handle: &Handle) {
+        let check = request.operation == ControlOperation::Check;
+        let done = match self.asked(master, request) {
+            Some(asked) => self.commands.carry_out(asked, check, handle).await,
+            None => {
+                tracing::warn!(master, "iec104: a command of a master that may only read");
+                return self.server.answer(request.id, ControlAnswer::Refused);
+            }
+        };
+        let answer = match done {
+            Ok(()) => ControlAnswer::Done,
+            Err(refused) => {
+                // The protocol has no word for the reason.
+                tracing::info!(master, ioa = request.command.ioa, %refused, "iec104: refused");
+                ControlAnswer::Refused
+            }
+        };
+        self.server.answer(request.id, answer);
+    }
+
+    /// What a command asks for; none: this master may not.
+    fn asked(&self, master: usize, request: &ControlRequest) -> Option<Asked> {
+        let master = self.config.masters.get(master);
+        let by = master.filter(|master| master.commands)?.name.clone();
+        let ioa = request.command.ioa;
+        let (unit, change) = match request.command.value {
+            CommandValue::Single(on) | CommandValue::Double(on) => {
+                (ioa.checked_sub(TAKE_OVER)?, Change::Held(on))
+            }
+            CommandValue::Float(value) => {
+                let index = ioa.checked_sub(SET_POINTS)?;
+                let part = usize::from(index % 2 == 1);
+                (index / 2, Change::Preset(part, value.into()))
+            }
+            _ => return None,
+        };
+        let unit = *self.units.get(usize::try_from(unit).ok()?)?;
+        Some(Asked { by, unit, change })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, path::Path, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn every_point_has_an_address_of_its_own_and_every_output_a_command() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+        let site = crate::site::load(&file).unwrap();
+        let entries = points::list(&site);
+        let places: BTreeSet<u32> = entries.iter().map(|entry| place(entry).1).collect();
+        assert_eq!(places.len(), entries.len());
+        let config = Iec104 {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            address: 1,
+            hold: Duration::from_secs(300),
+            masters: vec![Iec104Master {
+                name: "dso".to_owned(),
+                ips: Vec::new(),
+                commands: true,
+            }],
+        };
+        let station = station(&config, &entries);
+        assert_eq!(station.problems(), Vec::<String>::new());
+        // Single and double to take each unit over, two set points.
+        assert_eq!(station.commands.len(), 4 * site.units.len());
+    }
+}
