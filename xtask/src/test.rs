@@ -191,7 +191,7 @@ fn web(count: &mut Count) -> Result<()> {
 }
 
 /// Python packages of the peers.
-const PEERS: [&str; 8] = [
+const PEERS: [&str; 9] = [
     "pymodbus==3.16.1",
     "pyserial==3.5",
     "pysunspec2==1.3.7",
