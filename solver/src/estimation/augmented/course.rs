@@ -22,7 +22,12 @@ const SHORT: (f64, f64) = (1e-3, 0.1);
 /// This many slow steps with a new factor, and it will not converge.
 const CRAWL: usize = 4;
 /// A new factor costs about as much as this many steps.
-const STEPS_PER_FACTOR: f64 = 2.5;
+const STEPS_PER_FACTOR: f64 = 6.0;
+/// The same in the first steps: these shrink faster than those to come with the same factor, so that
+/// a new one is worth more than they show.
+const STEPS_PER_EARLY_FACTOR: f64 = 2.5;
+/// So many steps after the first tell little.
+const EARLY: usize = 2;
 
 /// The steps of a fit so far.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +35,8 @@ pub(super) struct Course {
     tolerance: f64,
     /// Length and Newton decrement of the last step.
     last: Option<(f64, f64)>,
+    /// Steps after the first.
+    compared: usize,
     crawled: usize,
 }
 
@@ -64,6 +71,7 @@ impl Course {
         Self {
             tolerance,
             last: None,
+            compared: 0,
             crawled: 0,
         }
     }
@@ -82,6 +90,7 @@ impl Course {
             // Of the first one it is only known that a long one leaves much.
             return self.pays(size, NONLINEARITY * size, made.moved);
         };
+        self.compared += 1;
         let (ratio, eases) = (size / last, decrement / before);
         // What is left when the steps go on shrinking like this.
         let left = if ratio > SLOW {
@@ -113,8 +122,12 @@ impl Course {
     /// that comes from the distance is in proportion to it: a factor made at an error `e` leaves
     /// `e shrinks / moved`.
     fn pays(&self, size: f64, shrinks: f64, moved: f64) -> Next {
+        let cost = match self.compared {
+            0..=EARLY => STEPS_PER_EARLY_FACTOR,
+            _ => STEPS_PER_FACTOR,
+        };
         if shrinks > UNSTEADY {
-            let many = size * shrinks.powf(STEPS_PER_FACTOR) > self.tolerance;
+            let many = size * shrinks.powf(cost) > self.tolerance;
             return if many { Next::Factor } else { Next::Step };
         }
         let error = size * shrinks / (1.0 - shrinks);
@@ -122,7 +135,7 @@ impl Course {
             |error: f64, leaves: f64| ((self.tolerance / error).ln() / leaves.ln()).max(0.0);
         let anew = |error: f64| {
             let leaves = (error * shrinks / moved).max(shrinks - STEEPEST * moved);
-            STEPS_PER_FACTOR + steps(error, leaves.min(SLOW))
+            cost + steps(error, leaves.min(SLOW))
         };
         let now = anew(error);
         if now < steps(error, shrinks) && now < 1.0 + anew(error * shrinks) {
@@ -130,5 +143,48 @@ impl Course {
         } else {
             Next::Step
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(moved: f64) -> Made {
+        Made {
+            new: false,
+            moved,
+            rough: true,
+        }
+    }
+
+    /// Short steps alone are no optimum: where very exact meters are, a step below the tolerance may
+    /// still be many standard deviations.
+    #[test]
+    fn goes_on_while_the_gradient_shrinks() {
+        let mut course = Course::new(1e-8);
+        course.after(1e-8, 50.0, made(1e-3));
+        let next = course.after(1e-10, 0.5, made(1e-3));
+        assert!(!matches!(next, Next::Stop(_)), "{next:?}");
+        // Below its tolerance, or where it does not shrink any more, it is the end.
+        let next = course.after(1e-11, 1e-5, made(1e-3));
+        assert!(matches!(next, Next::Stop(_)), "{next:?}");
+        let mut course = Course::new(1e-8);
+        course.after(1e-8, 50.0, made(1e-3));
+        let next = course.after(1e-10, 40.0, made(1e-3));
+        assert!(matches!(next, Next::Stop(_)), "{next:?}");
+    }
+
+    /// Near the end some more steps are cheaper than a new factor; far from it they are not.
+    #[test]
+    fn a_new_factor_pays_far_from_the_end() {
+        let mut course = Course::new(1e-8);
+        course.after(5e-2, 10.0, made(5e-2));
+        assert_eq!(course.after(1.3e-2, 1.1, made(6.3e-2)), Next::Factor);
+        let mut course = Course::new(1e-8);
+        for (size, decrement) in [(5e-2, 1e4), (1.7e-2, 450.0), (1.6e-3, 23.0)] {
+            assert_eq!(course.after(size, decrement, made(6.6e-2)), Next::Step);
+        }
+        assert_eq!(course.after(1.8e-4, 2.7, made(6.6e-2)), Next::Step);
     }
 }
