@@ -417,6 +417,46 @@ fn the_difference_is_paid_by_who_called() {
     }
 }
 
+/// The cheap unit may no longer serve all of the load, so the dear one does: of its own accord, whatever it is
+/// called to besides.
+#[test]
+fn what_other_calls_change_is_not_paid_for() {
+    let mut case = case(
+        (0.0, 2e6),
+        vec![energy(1, Direction::Sell, &[(2_000_000, 10)])],
+    );
+    case.fixed[0].p_w = -1.5e6;
+    case.interface[0].export_price = Price(0);
+    case.units.push(Unit {
+        id: 301,
+        ..case.units[0].clone()
+    });
+    case.orders.push(Order {
+        unit: 301,
+        ..energy(2, Direction::Sell, &[(2_000_000, 40)])
+    });
+    let auction = Auction {
+        case,
+        pairs: Vec::new(),
+        ahead: None,
+        calls: Some(calls(vec![
+            call(UNIT, (None, Some(500_000)), 30),
+            call(301, (Some(0), Some(2_000_000)), 70),
+        ])),
+    };
+    let (grid, rulebook) = (grid(), Rulebook::default());
+    let result = auction.clear(&grid, &rulebook).unwrap();
+    let dear = result.clearing.awards[1].p_w;
+    assert!((dear - 1e6).abs() < 1e3, "{dear}");
+    let made = auction.contracts(&grid, &result, &rulebook);
+    let [paid] = &made.calls[..] else {
+        panic!("{:?}", made.calls);
+    };
+    assert_eq!(paid.called.unit, Some(UNIT));
+    // From 1.5 MW and what is lost on the way to 0.5 MW.
+    assert!((paid.energy_wh + 250_000).abs() <= 100, "{paid:?}");
+}
+
 /// 150 A at 20 kV are 5.196 MW. With 5 MW of load taken away a generator may feed that much and no more,
 /// whatever it is called to: limits go before floors.
 #[test]
