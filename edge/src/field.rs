@@ -4,7 +4,7 @@
 //! A task that panics is a bug, and a bug in one device's code must not stop the others: it is
 //! logged and started again, later each time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use protocols::{
     device::{DeviceEvent, DeviceState, Ports, system_clock},
@@ -15,7 +15,7 @@ use protocols::{
         master::{AssociationConfig, client::ClientConfig},
     },
     iec104,
-    modbus::{self, Link},
+    modbus::{self, Line, Link, Way},
     point::{Command, CommandStatus, DeviceId},
 };
 use tokio::{
@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::site::{Device, Outstation, Wire};
+use crate::site::{Device, Outstation, Place, Wire};
 
 /// Commands that may wait for one device; more are refused, since they would come late anyway.
 const COMMAND_QUEUE: usize = 8;
@@ -50,11 +50,14 @@ impl Field {
     ) -> Self {
         let mut commands = BTreeMap::new();
         let mut supervisors = JoinSet::new();
+        // What shares a line takes turns on it.
+        let mut lines = BTreeMap::new();
         for device in devices {
             let (sender, receiver) = mpsc::channel(COMMAND_QUEUE);
             commands.insert(device.id.clone(), sender);
             supervisors.spawn(supervise(
                 device.clone(),
+                way(&device.place, &mut lines),
                 events.clone(),
                 receiver,
                 stop.clone(),
@@ -98,6 +101,7 @@ impl Field {
 /// Keeps one device's task running.
 async fn supervise(
     device: Device,
+    way: Way,
     events: mpsc::Sender<(DeviceId, DeviceEvent)>,
     mut commands: mpsc::Receiver<Command>,
     stop: CancellationToken,
@@ -112,7 +116,7 @@ async fn supervise(
             stop: stop.clone(),
         };
         let started = Instant::now();
-        let task = start(&device, ports);
+        let task = start(&device, way.clone(), ports);
         let Err(error) = forward(&mut commands, &sender, task).await else {
             return;
         };
@@ -135,15 +139,27 @@ async fn supervise(
     }
 }
 
-fn start(device: &Device, ports: Ports) -> JoinHandle<()> {
+/// How a device is reached by Modbus.
+fn way(place: &Place, lines: &mut BTreeMap<String, Arc<Line>>) -> Way {
+    match place {
+        Place::Tcp(address) => Way::Tcp(address.to_string()),
+        Place::RtuOverTcp(address) => Way::RtuOverTcp(address.to_string()),
+        Place::Line { line, config } => {
+            let open = || Arc::new(Line::new(config.clone()));
+            Way::Serial(Arc::clone(lines.entry(line.clone()).or_insert_with(open)))
+        }
+    }
+}
+
+fn start(device: &Device, way: Way, ports: Ports) -> JoinHandle<()> {
     match device.wire.clone() {
         Wire::Sunspec { unit_id } => {
-            let link = link(device, unit_id);
+            let link = link(device, way, unit_id);
             let config = modbus::sunspec::device::SunspecConfig { link };
             tokio::spawn(modbus::sunspec::device::run(config, ports))
         }
         Wire::Modbus { unit_id, map } => {
-            let link = link(device, unit_id);
+            let link = link(device, way, unit_id);
             let config = modbus::device::ModbusConfig { link, map };
             tokio::spawn(modbus::device::run(config, ports))
         }
@@ -159,7 +175,7 @@ fn start(device: &Device, ports: Ports) -> JoinHandle<()> {
             let config = iec104::device::Iec104Config {
                 client: iec104::master::client::ClientConfig {
                     connect_timeout: device.timeout,
-                    ..iec104::master::client::ClientConfig::new(device.address.to_string())
+                    ..iec104::master::client::ClientConfig::new(device.place.to_string())
                 },
                 master: iec104::master::MasterConfig {
                     clock_sync: rtu.clock_sync,
@@ -174,21 +190,21 @@ fn start(device: &Device, ports: Ports) -> JoinHandle<()> {
     }
 }
 
-fn link(device: &Device, unit: u8) -> Link {
+fn link(device: &Device, way: Way, unit: u8) -> Link {
     Link {
         unit,
         connect_timeout: device.timeout,
         request_timeout: device.timeout,
         poll_interval: device.poll,
         clock: system_clock,
-        ..Link::new(device.address.to_string())
+        ..Link::by(way)
     }
 }
 
 fn client(device: &Device) -> ClientConfig {
     ClientConfig {
         connect_timeout: device.timeout,
-        ..ClientConfig::new(device.address.to_string())
+        ..ClientConfig::new(device.place.to_string())
     }
 }
 

@@ -53,7 +53,7 @@ fn rtu(name: &str, address: SocketAddr) -> Device {
         .find(|d| d.id.as_str() == "rtu3")
         .unwrap();
     device.id = DeviceId::new(name);
-    device.address = address;
+    device.place = site::Place::Tcp(address);
     device.poll = Duration::from_millis(200);
     device
 }

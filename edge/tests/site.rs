@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use edge::site;
+use edge::site::{self, Place};
 
 fn example() -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
@@ -349,4 +349,62 @@ timeout_s = 2
         found.iter().any(|p| p.contains("common_address: missing")),
         "{found:?}"
     );
+}
+
+#[test]
+fn lines_and_what_is_on_them_are_checked() {
+    let by_tcp = "address = \"127.0.0.1:15107\"\nunit_id = 1\n";
+    let line = "\n[[line]]\nid = \"bus\"\nport = \"ttyS0\"\n";
+    let right = example() + line + "parity = \"none\"\nbaud = 9600\n";
+    let right = right.replacen(by_tcp, "line = \"bus\"\nunit_id = 7\n", 1);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    let site = site::parse(&file, &right).unwrap();
+    let battery = site.devices.iter().find(|d| d.id.as_str() == "bat10");
+    let Place::Line { line: name, config } = &battery.unwrap().place else {
+        panic!("on a line");
+    };
+    assert_eq!((&**name, config.baud, config.stop_bits), ("bus", 9600, 2));
+    assert_eq!(config.path, file.with_file_name("ttyS0").to_str().unwrap());
+
+    // what stands for the battery's place, what follows the line, the path, part of the message
+    for (place, rest, path, message) in [
+        (
+            "line = \"buss\"\nunit_id = 7\n",
+            "",
+            "device[21].line",
+            "no usable line `buss`",
+        ),
+        (
+            "line = \"bus\"\nunit_id = 0\n",
+            "",
+            "device[21].unit_id",
+            "1 to 247",
+        ),
+        (
+            "line = \"bus\"\naddress = \"127.0.0.1:502\"\nunit_id = 7\n",
+            "",
+            "device[21].address",
+            "not both",
+        ),
+        (by_tcp, "baud = 299\n", "line[0].baud", "from 300"),
+        (by_tcp, "parity = \"mark\"\n", "line[0].parity", "even"),
+        (
+            by_tcp,
+            "stop_bits = 3\n",
+            "line[0].stop_bits",
+            "from 1 to 2",
+        ),
+        (by_tcp, line, "line[1].port", "line `bus` already"),
+    ] {
+        let text = (example() + line + rest).replacen(by_tcp, place, 1);
+        let found = problems(&text);
+        let named = |p: &String| p.contains(path) && p.contains(message);
+        assert!(found.iter().any(named), "{path}: {found:#?}");
+    }
+    let converter = example().replacen("unit_id = 1", "framing = \"rtu\"\nunit_id = 1", 1);
+    let devices = site::parse(&file, &converter).unwrap().devices;
+    let by_rtu = devices
+        .iter()
+        .filter(|d| matches!(d.place, Place::RtuOverTcp(_)));
+    assert_eq!(by_rtu.count(), 1);
 }

@@ -49,6 +49,9 @@ pub enum Command {
         /// Port of the control interface; 0 takes any free one.
         #[arg(long, value_name = "PORT", default_value_t = 15_900)]
         control_port: u16,
+        /// Folder of the serial lines' ports, made if missing.
+        #[arg(long, value_name = "DIR", default_value = "lines")]
+        lines: PathBuf,
         /// Print one line of JSON on standard output when everything listens:
         /// {"ready":true,"control":"http://…"}.
         #[arg(long)]

@@ -7,6 +7,7 @@ mod control;
 pub mod der;
 pub mod devices;
 pub mod faults;
+mod lines;
 pub mod meters;
 pub mod noise;
 pub mod physics;

@@ -37,12 +37,14 @@ async fn main() -> ExitCode {
             scenario,
             listen,
             control_port,
+            lines,
             json,
         } => match load(&scenario) {
             Ok(loaded) => {
                 let listen = Listen {
                     ip: listen,
                     control_port,
+                    lines,
                 };
                 done(run(&loaded, listen, json).await)
             }

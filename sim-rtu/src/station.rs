@@ -2,8 +2,10 @@
 //! clock that drives the steps.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -20,17 +22,20 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     control,
     devices::dnp3::{Dnp3Server, Order},
+    lines::{SerialLine, Units},
     scenario::{LinkAddresses, Loaded},
     substation::{BuildError, Substation, Truth},
 };
 
 /// Where to listen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Listen {
     /// Address of every server.
     pub ip: IpAddr,
     /// Port of the control interface; 0: any free one.
     pub control_port: u16,
+    /// Folder of the serial lines' ports.
+    pub lines: PathBuf,
 }
 
 /// Why a station did not start.
@@ -49,6 +54,14 @@ pub enum StartError {
         what: String,
         /// Where.
         address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A serial line does not open.
+    #[error("line at {}: {error}", .path.display())]
+    Line {
+        /// Where its port should be.
+        path: PathBuf,
         /// What the system says.
         error: io::Error,
     },
@@ -146,6 +159,7 @@ impl Server {
 pub struct Station {
     core: Arc<Core>,
     servers: Vec<Served>,
+    lines: Vec<SerialLine>,
     step: Duration,
 }
 
@@ -194,6 +208,7 @@ pub async fn start(loaded: &Loaded, listen: Listen) -> Result<Running, StartErro
             server,
         });
     }
+    let lines = lines(&core, loaded, &listen.lines)?;
     let address = SocketAddr::new(listen.ip, listen.control_port);
     let bind = |error| StartError::Bind {
         what: "the control interface".into(),
@@ -205,6 +220,7 @@ pub async fn start(loaded: &Loaded, listen: Listen) -> Result<Running, StartErro
     let station = Arc::new(Station {
         core,
         servers,
+        lines,
         step: Duration::from_millis(loaded.scenario.step_ms),
     });
     let stop = CancellationToken::new();
@@ -220,6 +236,26 @@ pub async fn start(loaded: &Loaded, listen: Listen) -> Result<Running, StartErro
         station,
         stop,
     })
+}
+
+/// The serial lines that devices are on.
+fn lines(core: &Arc<Core>, loaded: &Loaded, folder: &Path) -> Result<Vec<SerialLine>, StartError> {
+    let mut lines: BTreeMap<&str, Units> = BTreeMap::new();
+    for (device, der) in loaded.scenario.der.iter().enumerate() {
+        if let Some(line) = &der.line {
+            let core = Arc::clone(core);
+            let wire: Arc<dyn Registers> = Arc::new(Wire { core, device });
+            let units = lines.entry(&line.name).or_default();
+            units.insert(line.unit, (device, wire));
+        }
+    }
+    let open = |(name, units)| {
+        let path = folder.join(name);
+        let line = SerialLine::open(&path, units);
+        tracing::info!(path = %path.display(), "line");
+        line.map_err(|error| StartError::Line { path, error })
+    };
+    lines.into_iter().map(open).collect()
 }
 
 /// Steps at the scenario's pace; what the machine did not manage is one longer step.
@@ -254,6 +290,9 @@ impl Station {
         let substation = self.core.lock();
         for (index, served) in self.servers.iter().enumerate() {
             served.server.set_fault(substation.wire(index));
+        }
+        for line in &self.lines {
+            line.set_faults(|device| substation.wire(device));
         }
     }
 

@@ -2,11 +2,12 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
-use common::{Stand, noon};
+use common::{PATIENCE, Stand, noon};
 use protocols::point::{Action, ActivePower, CommandStatus, DerFallback, DerSetpoint, Value};
 use sim_rtu::devices::rtu::Profile;
+use tokio::time::{sleep, timeout};
 
 fn lease(p: ActivePower, q_var: f64, fallback: ActivePower, seconds: u64) -> Action {
     Action::Der(DerSetpoint {
@@ -75,6 +76,36 @@ async fn batteries_and_a_basic_inverter_take_their_own_kinds_of_orders() {
     assert_eq!(pv.command("control", order).await, CommandStatus::Done);
     let unit = stand.until_unit(94, |u| u["controlled"] == false).await;
     assert!(unit["limit_w"].is_null(), "{unit}");
+}
+
+#[tokio::test]
+async fn both_batteries_are_on_a_line_and_gone_with_it() {
+    let stand = noon().await;
+    let line = stand.line("batteries");
+    let [mut five, mut ten] = [5, 10].map(|unit| stand.sunspec_on(&line, unit));
+    // What each does when nobody commands it.
+    five.until_value("p", |p| (p + 600e3).abs() < 30e3).await;
+    ten.until_value("p", |p| (p + 200e3).abs() < 10e3).await;
+    let order = lease(ActivePower::Set(-50e3), 0.0, ActivePower::Set(0.0), 20);
+    assert_eq!(ten.command("control", order).await, CommandStatus::Done);
+    stand.until_unit(107, |u| u["p_w"] == -50e3).await;
+    let id = stand.fault(r#"{"device": "bat5", "kind": "gone"}"#).await;
+    five.until_offline().await;
+    ten.poll().await;
+    let (status, _) = stand.http("DELETE", &format!("/faults/{id}"), "").await;
+    assert_eq!(status, 204);
+    five.until_online().await;
+    let port = stand.port_of("batteries");
+    assert!(fs::exists(&port).unwrap());
+    drop(stand);
+    // The control interface's last connection may hold the station a moment longer.
+    let gone = async {
+        while fs::symlink_metadata(&port).is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let gone = timeout(PATIENCE, gone);
+    gone.await.expect("the port's name is taken away");
 }
 
 #[tokio::test]
@@ -235,6 +266,7 @@ async fn a_taken_port_is_named_with_what_to_do() {
     let listen = sim_rtu::station::Listen {
         ip: stand.ip,
         control_port: 0,
+        lines: "none".into(),
     };
     let error = sim_rtu::station::start(&loaded, listen).await.unwrap_err();
     let text = error.to_string();

@@ -124,6 +124,8 @@ impl Stack {
                 plan.scenario.as_os_str(),
                 "--listen".as_ref(),
                 plan.ip.to_string().as_ref(),
+                "--lines".as_ref(),
+                plan.dir.join("lines").as_os_str(),
             ],
         )?;
         write_site(&plan)?;
@@ -342,8 +344,24 @@ fn write_site(plan: &Plan) -> Result<()> {
         .replace(web, "listen = \"web\"")
         .replace("127.0.0.1:", &format!("{}:", plan.ip))
         .replace("\"web\"", &format!("\"{}:{}\"", plan.web_ip, plan.web_port));
+    let site = on_line(site, plan)?;
     fs::write(plan.dir.join("site.toml"), site)?;
     Ok(())
+}
+
+/// The site with its batteries on a serial line, where the simulator has them too.
+fn on_line(mut site: String, plan: &Plan) -> Result<String> {
+    for (port, unit) in [(15106, 5), (15107, 10)] {
+        let by_tcp = format!("address = \"{}:{port}\"\nunit_id = 1\n", plan.ip);
+        ensure!(
+            site.contains(&by_tcp),
+            "the example's battery at {port} moved"
+        );
+        let by_line = format!("line = \"batteries\"\nunit_id = {unit}\n");
+        site = site.replace(&by_tcp, &by_line);
+    }
+    site.push_str("\n[[line]]\nid = \"batteries\"\nport = \"lines/batteries\"\n");
+    Ok(site)
 }
 
 /// Asks again and again until `done` or the time is over; says which.

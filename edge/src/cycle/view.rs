@@ -136,7 +136,7 @@ pub(super) fn devices(site: &Site, snapshot: &Snapshot) -> Vec<DeviceView> {
             Some(DeviceView {
                 id: device.id.to_string(),
                 profile: device.profile_name.clone(),
-                address: device.address.to_string(),
+                address: device.place.to_string(),
                 state: state.to_owned(),
                 error,
                 since: rfc3339(link.since_us),

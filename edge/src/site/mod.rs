@@ -6,6 +6,7 @@
 mod dnp3;
 pub mod fallback;
 mod iec104;
+mod line;
 mod model;
 mod parse;
 pub mod profile;
@@ -15,7 +16,7 @@ mod timeline;
 
 pub use model::{
     Battery, Bay, BayOf, Device, Dnp3, Dnp3Master, Iec104, Iec104Master, Limits, Load, Market,
-    NodePlace, Outstation, Rtu104, Site, Unit, UnitKind, Wire,
+    NodePlace, Outstation, Place, Rtu104, Site, Unit, UnitKind, Wire,
 };
 pub use parse::{load, parse};
 pub use read::Problem;

@@ -1,6 +1,7 @@
 //! What a site file says, checked. Powers of units are generation-positive, of loads load-positive.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -9,7 +10,7 @@ use std::{
 use protocols::{
     dnp3::{map::PointMap, master::TimeSync},
     iec104::map::ObjectMap,
-    modbus::map::RegisterMap,
+    modbus::{LineConfig, map::RegisterMap},
     point::DeviceId,
 };
 use solver::{
@@ -178,7 +179,7 @@ pub struct Device {
     /// The device model.
     pub profile: Profile,
     /// Where it is.
-    pub address: SocketAddr,
+    pub place: Place,
     /// How it is asked.
     pub wire: Wire,
     /// Time between polls.
@@ -200,6 +201,31 @@ impl Device {
         Promise {
             by_exception: integrity > self.poll,
             ..Promise::of(self.poll, self.timeout)
+        }
+    }
+}
+
+/// Where a device is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At an address.
+    Tcp(SocketAddr),
+    /// Behind a converter at an address, which passes Modbus RTU's frames on.
+    RtuOverTcp(SocketAddr),
+    /// On a serial line, with Modbus RTU.
+    Line {
+        /// The line's name.
+        line: String,
+        /// The line.
+        config: LineConfig,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) | Self::RtuOverTcp(address) => address.fmt(f),
+            Self::Line { line, .. } => write!(f, "line {line}"),
         }
     }
 }

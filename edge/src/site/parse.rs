@@ -89,7 +89,7 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
         network: network.as_ref(),
     };
     let nodes = context.nodes(&root);
-    let devices = context.devices(&root);
+    let devices = context.devices(&root, directory);
     let units = context.units(&root, &devices);
     let loads = context.loads(&root);
     let dnp3 = match root.has("dnp3") {

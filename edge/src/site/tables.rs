@@ -4,18 +4,19 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     ops::RangeInclusive,
+    path::Path,
     time::Duration,
 };
 
-use protocols::point::DeviceId;
+use protocols::{modbus::LineConfig, point::DeviceId};
 use solver::{
     market::{PPM, Price, Storage},
     network::{Id, Network, Side},
 };
 
 use super::{
-    dnp3, iec104,
-    model::{Battery, Bay, BayOf, Device, Load, NodePlace, Unit, UnitKind, Wire},
+    dnp3, iec104, line,
+    model::{Battery, Bay, BayOf, Device, Load, NodePlace, Place, Unit, UnitKind, Wire},
     profile::{self, Access, Profile},
     read::{At, Table},
 };
@@ -87,21 +88,26 @@ impl Context<'_> {
         ordered
     }
 
-    pub(super) fn devices(&self, root: &Table<'_, '_>) -> BTreeMap<String, At<Device>> {
+    pub(super) fn devices(
+        &self,
+        root: &Table<'_, '_>,
+        directory: &Path,
+    ) -> BTreeMap<String, At<Device>> {
+        let lines = line::lines(root, directory);
         let mut devices = BTreeMap::new();
         let mut addresses: BTreeMap<(String, u16), String> = BTreeMap::new();
         for table in root.tables("device") {
-            let Some(device) = self.device(&table) else {
+            let Some(device) = self.device(&table, &lines) else {
                 continue;
             };
             let id = device.id.as_str().to_owned();
-            let link = (device.address.to_string(), device.wire.station());
+            let link = (device.place.to_string(), device.wire.station());
             if let Some(other) = addresses.insert(link, id.clone()) {
                 table.problem(
                     "address",
                     format!(
                         "{} with station {} is device `{other}` already",
-                        device.address,
+                        device.place,
                         device.wire.station()
                     ),
                 );
@@ -121,10 +127,13 @@ impl Context<'_> {
         devices
     }
 
-    fn device(&self, table: &Table<'_, '_>) -> Option<Device> {
+    fn device(
+        &self,
+        table: &Table<'_, '_>,
+        lines: &BTreeMap<String, LineConfig>,
+    ) -> Option<Device> {
         let id = table.name("id");
         let profile_name = table.text("profile");
-        let address = table.address("address");
         let poll = seconds(table, "poll_s", 0.1..=3600.0);
         let timeout = seconds(table, "timeout_s", 0.05..=60.0);
         let profile = profile_name.and_then(|name| match profile::find(name) {
@@ -134,14 +143,24 @@ impl Context<'_> {
                 None
             }
         });
+        let place = line::place(table, profile.as_ref().map(|p| &p.access), lines);
         let wire = wire(table, profile.as_ref(), poll);
+        if matches!(place, Some(Place::Line { .. }))
+            && let Some(Wire::Sunspec { unit_id } | Wire::Modbus { unit_id, .. }) = &wire
+            && !line::UNITS.contains(unit_id)
+        {
+            table.problem(
+                "unit_id",
+                format!("{unit_id} is none on a line: 1 to 247 are"),
+            );
+        }
         let bays = self.bays(table, profile.as_ref());
         table.finish();
         Some(Device {
             id: DeviceId::new(id?),
             profile_name: profile_name?.to_owned(),
             profile: profile?,
-            address: address?,
+            place: place?,
             wire: wire?,
             poll: poll?,
             timeout: timeout?,

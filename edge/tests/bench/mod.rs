@@ -55,7 +55,7 @@ pub(crate) fn silent(state_dir: &Path) -> Site {
         .and_then(|listener| listener.local_addr())
         .unwrap();
     for device in &mut site.devices {
-        device.address = nobody;
+        device.place = site::Place::Tcp(nobody);
     }
     site.market.interval_s = 900;
     site.state_dir = state_dir.to_owned();

@@ -109,6 +109,25 @@ impl Report<'_> {
         }
     }
 
+    fn lines(&mut self) {
+        let mut taken = BTreeSet::new();
+        for (k, der) in self.scenario.der.iter().enumerate() {
+            let Some(line) = &der.line else { continue };
+            let place = format!("der[{k}].line");
+            let named = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if line.name.is_empty() || !line.name.chars().all(named) {
+                let what = "is no name of letters, digits, - and _";
+                self.say(&place, format!("{:?} {what}", line.name));
+            }
+            if !(1..=247).contains(&line.unit) {
+                self.say(&place, format!("unit {} is not in 1..=247", line.unit));
+            }
+            if !taken.insert((&line.name, line.unit)) {
+                self.say(&place, format!("unit {} is there already", line.unit));
+            }
+        }
+    }
+
     fn devices(&mut self) {
         let mut names = BTreeMap::new();
         let mut ports = BTreeMap::new();
@@ -131,6 +150,7 @@ impl Report<'_> {
                 self.say(&place, "port 0 is none a client could know");
             }
         }
+        self.lines();
         let mut units = BTreeSet::new();
         for (k, der) in self.scenario.der.iter().enumerate() {
             let place = format!("der[{k}] {:?}", der.device);

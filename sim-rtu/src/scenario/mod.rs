@@ -13,7 +13,8 @@ use std::{
 use solver::network::{Grid, pgm_json};
 
 pub use model::{
-    Battery, Bay, ClockSpec, DerSpec, LinkAddresses, LoadSpec, RtuSpec, Scenario, TimedFault,
+    Battery, Bay, ClockSpec, DerSpec, LineSpec, LinkAddresses, LoadSpec, RtuSpec, Scenario,
+    TimedFault,
 };
 
 use crate::profiles::Clock;

@@ -68,6 +68,8 @@ pub struct DerSpec {
     pub unit: Id,
     /// TCP port of its server.
     pub port: u16,
+    /// Its other port, as many have one: a serial line.
+    pub line: Option<LineSpec>,
     /// SunSpec models in the order of its register map.
     pub models: Vec<u16>,
     /// Share of the nameplate that sun, wind or fuel gives, by name; not for a battery.
@@ -89,6 +91,16 @@ impl DerSpec {
     pub fn s_rated_va(&self) -> f64 {
         self.p_rated_w.hypot(self.q_rated_var)
     }
+}
+
+/// A place on a serial line.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineSpec {
+    /// The line's name: that of its port in the folder of lines.
+    pub name: String,
+    /// Modbus unit identifier, 1 to 247.
+    pub unit: u8,
 }
 
 /// A battery.

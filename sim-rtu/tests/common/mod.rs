@@ -11,8 +11,11 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::Path,
-    sync::atomic::{AtomicU8, Ordering},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,7 +26,7 @@ use protocols::{
         link::LinkConfig,
         master::{AssociationConfig, client::ClientConfig},
     },
-    modbus::{Link, device, map::RegisterMap, sunspec},
+    modbus::{Line, LineConfig, Link, Way, device, map::RegisterMap, sunspec},
     point::{Action, Command, CommandStatus, DeviceId, Origin, PointId, Update, Value},
 };
 use serde_json::Value as Json;
@@ -49,6 +52,11 @@ pub(crate) struct Stand {
     pub(crate) ip: IpAddr,
 }
 
+/// Folder of a stand's serial lines.
+fn lines(ip: IpAddr) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lines-{ip}"))
+}
+
 /// The shipped noon on an address that no other test of this machine uses now.
 pub(crate) async fn noon() -> Stand {
     static NEXT: AtomicU8 = AtomicU8::new(1);
@@ -64,6 +72,7 @@ pub(crate) async fn noon() -> Stand {
     let listen = Listen {
         ip,
         control_port: 0,
+        lines: lines(ip),
     };
     let running = station::start(&loaded, listen).await.unwrap();
     Stand { running, ip }
@@ -119,12 +128,28 @@ impl Stand {
     }
 
     fn link(&self, port: u16) -> Link {
-        Link {
-            poll_interval: Duration::from_millis(50),
-            retry_min: Duration::from_millis(20),
-            retry_max: Duration::from_millis(100),
-            ..Link::new(SocketAddr::new(self.ip, port).to_string())
-        }
+        quick(Way::Tcp(SocketAddr::new(self.ip, port).to_string()))
+    }
+
+    /// The name of a serial line's port.
+    pub(crate) fn port_of(&self, line: &str) -> PathBuf {
+        lines(self.ip).join(line)
+    }
+
+    /// A serial line.
+    pub(crate) fn line(&self, line: &str) -> Way {
+        let port = self.port_of(line);
+        let config = LineConfig::new(port.to_str().unwrap());
+        Way::Serial(Arc::new(Line::new(config)))
+    }
+
+    /// The appliance's SunSpec client on a device of a line.
+    pub(crate) fn sunspec_on(&self, line: &Way, unit: u8) -> Client {
+        let link = Link {
+            unit,
+            ..quick(line.clone())
+        };
+        Client::start(|ports| sunspec::device::run(sunspec::device::SunspecConfig { link }, ports))
     }
 
     /// The appliance's SunSpec client on a device.
@@ -158,6 +183,15 @@ impl Stand {
             map: Profile::of_the_repository().unwrap().dnp3,
         };
         Client::start(|ports| dnp3::device::run(config, ports))
+    }
+}
+
+fn quick(way: Way) -> Link {
+    Link {
+        poll_interval: Duration::from_millis(50),
+        retry_min: Duration::from_millis(20),
+        retry_max: Duration::from_millis(100),
+        ..Link::by(way)
     }
 }
 

@@ -199,7 +199,7 @@ fn verify(on: &mut Appliance) -> Result<String> {
 
 const SUBSTATION: &str = "\
 [Service]
-ExecStart=/usr/bin/busbar-sim run --scenario /usr/share/busbar-sim/scenarios/noon.toml
+ExecStart=/usr/bin/busbar-sim run --scenario /usr/share/busbar-sim/scenarios/noon.toml --lines /run/busbar-sim
 [Install]
 WantedBy=multi-user.target
 ";
