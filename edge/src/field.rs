@@ -17,6 +17,7 @@ use protocols::{
     iec104,
     modbus::{self, Line, Link, Way},
     point::{Command, CommandStatus, DeviceId},
+    tls::{TlsClient, TlsError},
 };
 use tokio::{
     sync::mpsc,
@@ -164,8 +165,12 @@ fn start(device: &Device, way: Way, ports: Ports) -> JoinHandle<()> {
             tokio::spawn(modbus::device::run(config, ports))
         }
         Wire::Dnp3 { outstation, map } => {
+            let tls = match tls(&outstation) {
+                Ok(tls) => tls,
+                Err(error) => return tokio::spawn(unusable(ports, error)),
+            };
             let config = dnp3::device::Dnp3Config {
-                client: client(device),
+                client: client(device, tls),
                 association: association(device, &outstation, &map),
                 map,
             };
@@ -201,8 +206,25 @@ fn link(device: &Device, way: Way, unit: u8) -> Link {
     }
 }
 
-fn client(device: &Device) -> ClientConfig {
+/// The site's check has read the files; they may have changed since.
+fn tls(outstation: &Outstation) -> Result<Option<TlsClient>, TlsError> {
+    let tls = outstation.tls.as_ref();
+    tls.map(|(files, name)| files.client(name)).transpose()
+}
+
+/// A device that cannot be asked: says so, and waits for the end.
+async fn unusable(ports: Ports, error: TlsError) {
+    let offline = DeviceEvent::State(DeviceState::Offline {
+        error: error.to_string(),
+        retry_in: Duration::MAX,
+    });
+    let _ = ports.events.send((ports.device.clone(), offline)).await;
+    ports.stop.cancelled().await;
+}
+
+fn client(device: &Device, tls: Option<TlsClient>) -> ClientConfig {
     ClientConfig {
+        tls,
         connect_timeout: device.timeout,
         ..ClientConfig::new(device.place.to_string())
     }

@@ -135,6 +135,8 @@ impl<S: Session> Shared<S> {
         let mut input = vec![0; 4096];
         let mut output = Vec::new();
         let mut sent = Instant::now();
+        // A stream may keep what it has taken until it is flushed: TLS does.
+        let mut flushed = true;
         loop {
             let (events, due) = self.collect(&mut output);
             let over = events.iter().any(S::ends_connection);
@@ -146,10 +148,11 @@ impl<S: Session> Shared<S> {
                 return Ok(());
             }
             let session_due = due.map(|due| self.start + due);
-            let write_due = (!output.is_empty()).then_some(sent + WRITE_TIMEOUT);
-            if output.is_empty() {
+            let to_send = !output.is_empty() || !flushed;
+            if !to_send {
                 sent = Instant::now();
             }
+            let write_due = to_send.then_some(sent + WRITE_TIMEOUT);
             let wait = async {
                 match [session_due, write_due].into_iter().flatten().min() {
                     Some(due) => sleep_until(due).await,
@@ -164,7 +167,8 @@ impl<S: Session> Shared<S> {
                     }
                     self.with(|session, now| session.handle_input(&input[..count], now));
                 }
-                written = writer.write(&output), if !output.is_empty() => {
+                written = push(&mut writer, &output), if to_send => {
+                    flushed = output.is_empty();
                     output.drain(..written?);
                     sent = Instant::now();
                 }
@@ -189,7 +193,16 @@ impl<S: Session> Shared<S> {
     }
 }
 
-pub(crate) fn now(start: Instant, clock: Clock) -> Now {
+pub(crate) /// Writes a part of the octets, or flushes where there are none; how many were taken. Cancelling loses
+/// nothing.
+async fn push(writer: &mut (impl AsyncWrite + Unpin), octets: &[u8]) -> io::Result<usize> {
+    if octets.is_empty() {
+        return writer.flush().await.map(|()| 0);
+    }
+    writer.write(octets).await
+}
+
+fn now(start: Instant, clock: Clock) -> Now {
     Now {
         mono: start.elapsed(),
         unix_ms: u64::try_from(clock() / 1000).unwrap_or(0),

@@ -7,3 +7,4 @@ mod driver;
 pub mod iec104;
 pub mod modbus;
 pub mod point;
+pub mod tls;

@@ -1,6 +1,6 @@
 """DNP3 as others speak it: opendnp3 (yadnp3), for tests/peers_dnp3.
 
-dnp3_peers.py master PORT LOCAL REMOTE          opendnp3's master
+dnp3_peers.py master PORT LOCAL REMOTE [HOST [CERTIFICATE KEY AUTHORITIES]]   opendnp3's master
 dnp3_peers.py outstation LOCAL REMOTE [PORT [EVENTS]]   opendnp3's outstation, five points a kind
 
 Reads one JSON array a line from standard input, a command and its arguments, and writes what
@@ -99,17 +99,22 @@ def commanded(result):
 
 
 class Master:
-    def __init__(self, port, local, remote, host="127.0.0.1"):
+    def __init__(self, port, local, remote, host="127.0.0.1", *tls):
         self.manager = dnp3.DNP3Manager(1)
         seconds = dnp3.TimeDuration.Seconds
-        self.channel = self.manager.AddTCPClient(
+        arguments = [
             "master",
             dnp3.LogLevels.none(),
             dnp3.ChannelRetry(dnp3.TimeDuration.Milliseconds(200), seconds(1)),
             [dnp3.IPEndpoint(host, int(port))],
             "127.0.0.1",
-            None,
-        )
+        ]
+        if tls:
+            certificate, key, authorities = tls
+            config = dnp3.TLSConfig(authorities, certificate, key)
+            self.channel = self.manager.AddTLSClient(*arguments, config, None)
+        else:
+            self.channel = self.manager.AddTCPClient(*arguments, None)
         config = dnp3.MasterStackConfig()
         config.link.LocalAddr = int(local)
         config.link.RemoteAddr = int(remote)

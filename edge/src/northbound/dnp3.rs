@@ -51,10 +51,15 @@ impl Station {
             .iter()
             .map(|master| OutstationConfig {
                 from: Some(master.ip),
+                certificate: master.certificate,
                 ..OutstationConfig::new(LinkConfig::new(config.address, master.address))
             })
             .collect();
-        let bounds = ServerConfig::default();
+        let tls = config.tls.as_ref().map(|files| files.server());
+        let bounds = ServerConfig {
+            tls: tls.transpose().map_err(io::Error::other)?,
+            ..ServerConfig::default()
+        };
         let (server, events) =
             OutstationServer::bind(config.listen, &masters, &list, bounds).await?;
         Ok(Self {

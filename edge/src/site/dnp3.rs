@@ -2,7 +2,10 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use protocols::dnp3::{link::MAX_ADDRESS, master::TimeSync};
+use protocols::{
+    dnp3::{link::MAX_ADDRESS, master::TimeSync},
+    tls::{Fingerprint, TlsFiles},
+};
 
 use super::{
     model::{Dnp3, Dnp3Master, Outstation},
@@ -19,7 +22,13 @@ pub(super) fn read(table: &Table<'_, '_>) -> Option<Dnp3> {
     let listen = table.address("listen");
     let address = address(table, "address");
     let hold = hold(table);
-    let masters: Vec<Option<Dnp3Master>> = table.tables("master").iter().map(master).collect();
+    let tls = tls(table);
+    if let Some(Err(error)) = tls.as_ref().map(TlsFiles::server) {
+        table.problem("tls", error.to_string());
+    }
+    let secure = table.has("tls");
+    let masters = table.tables("master");
+    let masters: Vec<Option<Dnp3Master>> = masters.iter().map(|m| master(m, secure)).collect();
     table.finish();
     if masters.is_empty() || masters.len() > MAX_MASTERS {
         table.problem("master", format!("must be 1 to {MAX_MASTERS} masters"));
@@ -40,6 +49,7 @@ pub(super) fn read(table: &Table<'_, '_>) -> Option<Dnp3> {
         listen: listen?,
         address: address?,
         hold: hold?,
+        tls,
         masters,
     })
 }
@@ -55,7 +65,7 @@ pub(super) fn hold(table: &Table<'_, '_>) -> Option<Duration> {
     }
 }
 
-fn master(table: &Table<'_, '_>) -> Option<Dnp3Master> {
+fn master(table: &Table<'_, '_>, secure: bool) -> Option<Dnp3Master> {
     let name = table.name("name").map(str::to_owned);
     let address = address(table, "address");
     let ip = table.text("ip").and_then(|text| {
@@ -66,13 +76,62 @@ fn master(table: &Table<'_, '_>) -> Option<Dnp3Master> {
         ip
     });
     let commands = table.boolean("commands");
+    // Without TLS it would be a promise that nothing keeps: the key is unknown then.
+    let certificate = match secure {
+        true => Some(certificate(table)?),
+        false => None,
+    };
     table.finish();
     Some(Dnp3Master {
         name: name?,
         address: address?,
         ip: ip?,
         commands: commands?,
+        certificate,
     })
+}
+
+fn certificate(table: &Table<'_, '_>) -> Option<Fingerprint> {
+    match table.text("certificate_sha256")?.parse() {
+        Ok(fingerprint) => Some(fingerprint),
+        Err(error) => {
+            table.problem("certificate_sha256", error);
+            None
+        }
+    }
+}
+
+/// The files of a `tls` table, if there is one; relative to the site file.
+fn tls(parent: &Table<'_, '_>) -> Option<TlsFiles> {
+    let table = parent.has("tls").then(|| parent.table("tls")).flatten()?;
+    let files = tls_files(&table);
+    table.finish();
+    files
+}
+
+fn tls_files(table: &Table<'_, '_>) -> Option<TlsFiles> {
+    let file = |key| table.text(key).map(|text| table.source.beside(text));
+    let (certificate, key, authorities) = (file("certificate"), file("key"), file("authorities"));
+    Some(TlsFiles {
+        certificate: certificate?,
+        key: key?,
+        authorities: authorities?,
+    })
+}
+
+/// Our files towards a device, and the name that its certificate is for: `None` if they are wrong.
+fn device_tls(parent: &Table<'_, '_>) -> Option<Option<(TlsFiles, String)>> {
+    if !parent.has("tls") {
+        return Some(None);
+    }
+    let table = parent.table("tls")?;
+    let (files, name) = (tls_files(&table), table.text("name"));
+    table.finish();
+    let (files, name) = (files?, name?);
+    if let Err(error) = files.client(name) {
+        parent.problem("tls", error.to_string());
+    }
+    Some(Some((files, name.to_owned())))
 }
 
 /// How an outstation is asked, whose events are read with each poll.
@@ -97,6 +156,7 @@ pub(super) fn outstation(table: &Table<'_, '_>, poll: Option<Duration>) -> Optio
         true => table.boolean("ask_times"),
         false => Some(false),
     };
+    let tls = device_tls(table);
     let words = [
         ("lan", TimeSync::Lan),
         ("delay", TimeSync::Delay),
@@ -111,6 +171,7 @@ pub(super) fn outstation(table: &Table<'_, '_>, poll: Option<Duration>) -> Optio
         master: ours?,
         integrity: integrity?,
         unsolicited: unsolicited?,
+        tls: tls?,
         ask_times: ask_times?,
         time_sync: time_sync?,
     })

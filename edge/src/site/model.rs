@@ -12,6 +12,7 @@ use protocols::{
     iec104::map::ObjectMap,
     modbus::{LineConfig, map::RegisterMap},
     point::DeviceId,
+    tls::{Fingerprint, TlsFiles},
 };
 use solver::{
     market::{GridFee, Imbalance, Price, Pricing, Storage},
@@ -76,6 +77,8 @@ pub struct Dnp3 {
     pub address: u16,
     /// A command ends when it is not renewed for so long.
     pub hold: Duration,
+    /// With TLS; every master has a certificate then.
+    pub tls: Option<TlsFiles>,
     /// Who may poll.
     pub masters: Vec<Dnp3Master>,
 }
@@ -91,6 +94,8 @@ pub struct Dnp3Master {
     pub ip: IpAddr,
     /// It may command, not only read.
     pub commands: bool,
+    /// The certificate that it shows.
+    pub certificate: Option<Fingerprint>,
 }
 
 /// How control centres reach the appliance by IEC 60870-5-104.
@@ -272,7 +277,7 @@ pub struct Rtu104 {
 }
 
 /// A DNP3 outstation that the appliance is the master of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outstation {
     /// Its address on the link.
     pub address: u16,
@@ -282,6 +287,8 @@ pub struct Outstation {
     pub integrity: Duration,
     /// It sends events by itself.
     pub unsolicited: bool,
+    /// With TLS: our files, and the name that its certificate is for.
+    pub tls: Option<(TlsFiles, String)>,
     /// Events are asked for with their time.
     pub ask_times: bool,
     /// How its clock is set when it asks for it.

@@ -61,6 +61,12 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// A path that the file gives relative to itself.
+    pub(super) fn beside(&self, path: &str) -> PathBuf {
+        let directory = self.file.parent().unwrap_or(Path::new("."));
+        directory.join(path)
+    }
+
     /// Notes a problem at a byte range.
     pub(super) fn problem(&self, span: Option<Range<usize>>, path: &str, message: String) {
         self.problems.borrow_mut().push(Problem {

@@ -11,3 +11,4 @@ mod master;
 mod outstation;
 mod peer;
 mod tape;
+mod tls;

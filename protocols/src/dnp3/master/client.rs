@@ -10,6 +10,7 @@ use crate::{
     device::Clock,
     dnp3::Now,
     driver::{Session, Shared},
+    tls::{Octets, TlsClient},
 };
 
 /// Where the outstations are.
@@ -17,6 +18,8 @@ use crate::{
 pub struct ClientConfig {
     /// Host and port.
     pub address: String,
+    /// With TLS, so.
+    pub tls: Option<TlsClient>,
     /// How long a connection may take to open.
     pub connect_timeout: Duration,
     /// Between attempts: this at first, twice as long each time, up to [`Self::max_retry`].
@@ -33,6 +36,7 @@ impl ClientConfig {
     pub fn new(address: String) -> Self {
         Self {
             address,
+            tls: None,
             connect_timeout: Duration::from_secs(5),
             min_retry: Duration::from_secs(1),
             max_retry: Duration::from_secs(30),
@@ -135,9 +139,14 @@ async fn run(
     }
 }
 
-async fn connect(config: &ClientConfig) -> io::Result<TcpStream> {
-    let connecting = TcpStream::connect(&config.address);
-    let stream = timeout(config.connect_timeout, connecting).await??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+async fn connect(config: &ClientConfig) -> io::Result<Box<dyn Octets>> {
+    let connecting = async {
+        let stream = TcpStream::connect(&config.address).await?;
+        stream.set_nodelay(true)?;
+        match &config.tls {
+            Some(tls) => tls.connect(stream).await,
+            None => Ok(Box::new(stream) as Box<dyn Octets>),
+        }
+    };
+    timeout(config.connect_timeout, connecting).await?
 }

@@ -4,10 +4,13 @@ use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use thiserror::Error;
 
-use crate::dnp3::{
-    Kind,
-    app::{Layout, MAX_FRAGMENT, Variation, find},
-    link::{LinkConfig, MAX_ADDRESS},
+use crate::{
+    dnp3::{
+        Kind,
+        app::{Layout, MAX_FRAGMENT, Variation, find},
+        link::{LinkConfig, MAX_ADDRESS},
+    },
+    tls::Fingerprint,
 };
 
 /// A class of events.
@@ -106,6 +109,8 @@ pub struct OutstationConfig {
     pub link: LinkConfig,
     /// Where the master connects from, others are turned away; `None`: from anywhere.
     pub from: Option<IpAddr>,
+    /// The certificate that the master shows, where there is TLS; `None`: any that an authority has signed.
+    pub certificate: Option<Fingerprint>,
     /// Octets of a response fragment at most, 249 to 2048.
     pub max_fragment: usize,
     /// How long the master may take to confirm.
@@ -133,6 +138,7 @@ impl OutstationConfig {
         Self {
             link,
             from: None,
+            certificate: None,
             max_fragment: MAX_FRAGMENT,
             confirm_timeout: Duration::from_secs(5),
             select_timeout: Duration::from_secs(10),

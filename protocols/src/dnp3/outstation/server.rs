@@ -22,11 +22,14 @@ use crate::{
     device::Clock,
     dnp3::{Iin, Kind, Now, Sample, app::CommandStatus, link::FrameParser},
     driver::{Session, Shared},
+    tls::{Fingerprint, Octets, TlsServer},
 };
 
 /// Bounds of a server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerConfig {
+    /// With TLS, so.
+    pub tls: Option<TlsServer>,
     /// Connections at a time; more are closed at once.
     pub max_connections: usize,
     /// A connection that has not sent a frame of a known master for so long is closed.
@@ -38,6 +41,7 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
+            tls: None,
             max_connections: 16,
             identify_timeout: Duration::from_secs(10),
             clock: crate::device::system_clock,
@@ -89,7 +93,7 @@ pub struct OutstationServer {
 const MAX_UNIDENTIFIED: usize = 4096;
 
 /// A connection and what was read from it.
-type Incoming = (TcpStream, Vec<u8>);
+type Incoming = (Box<dyn Octets>, Vec<u8>);
 
 /// How a connection finds its session.
 struct Door {
@@ -101,6 +105,7 @@ struct DoorTo {
     /// Outstation's and master's address.
     addresses: (u16, u16),
     from: Option<IpAddr>,
+    certificate: Option<Fingerprint>,
     shared: Arc<Shared<Outstation>>,
     hand: mpsc::Sender<Incoming>,
 }
@@ -131,6 +136,7 @@ impl OutstationServer {
             doors.push(DoorTo {
                 addresses: (master.link.local, master.link.remote),
                 from: master.from,
+                certificate: master.certificate,
                 shared: Arc::clone(&shared),
                 hand,
             });
@@ -267,10 +273,21 @@ async fn accept(listener: TcpListener, door: Arc<Door>, stop: CancellationToken)
 
 impl Door {
     /// Hands a connection to the session of the master that its first frame names.
-    async fn let_in(&self, mut stream: TcpStream) -> io::Result<()> {
+    async fn let_in(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let peer = stream.peer_addr()?.ip().to_canonical();
-        let known: Vec<&DoorTo> = self.sessions.iter().filter(|d| d.lets_in(peer)).collect();
+        let mut known: Vec<&DoorTo> = self.sessions.iter().filter(|d| d.lets_in(peer)).collect();
+        if known.is_empty() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let mut stream: Box<dyn Octets> = match &self.config.tls {
+            None => Box::new(stream),
+            Some(tls) => {
+                let (stream, shown) = tls.accept(stream).await?;
+                known.retain(|door| door.certificate.is_none_or(|wanted| wanted == shown));
+                stream
+            }
+        };
         if known.is_empty() {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
@@ -310,7 +327,7 @@ impl DoorTo {
         self.from.is_none_or(|from| from.to_canonical() == peer)
     }
 
-    async fn hand(&self, stream: TcpStream, first: Vec<u8>) -> io::Result<()> {
+    async fn hand(&self, stream: Box<dyn Octets>, first: Vec<u8>) -> io::Result<()> {
         let handed = self.hand.send((stream, first)).await;
         handed.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
