@@ -174,8 +174,12 @@ fn history_is_bounded_whether_the_site_says_so_or_not() {
     }
 }
 
+/// Files that are not there.
+const TLS: &str =
+    "hold_s = 300\ntls = { certificate = \"a.pem\", key = \"a.key\", authorities = \"ca.pem\" } ";
+
 #[test]
-fn who_may_poll_is_checked() {
+fn who_may_poll_and_who_is_polled_is_checked() {
     let found = |from: &str, to: &str| {
         let mut text = example();
         spoil(&mut text, from, to);
@@ -223,6 +227,37 @@ fn who_may_poll_is_checked() {
             "[estimation]",
             "[[iec104.master]]\nname = \"other\"\nips = [\"127.0.0.1\"]\ncommands = false\n[estimation]",
             "iec104.master: `other`: name or address is another master's too",
+        ),
+        ("hold_s = 300", TLS, "dnp3.tls: "),
+        (
+            "hold_s = 300",
+            TLS,
+            "dnp3.master[0].certificate_sha256: missing",
+        ),
+        (
+            "commands = true\n",
+            "commands = true\ncertificate_sha256 = \"00\"\n",
+            "dnp3.master[0].certificate_sha256: unknown key",
+        ),
+        (
+            "master_address = 1\n",
+            "master_address = 10\n",
+            "device[0].master_address: is the device's own",
+        ),
+        (
+            "master_address = 1\n",
+            "master_address = 1\nintegrity_s = 0.5\n",
+            "device[0].integrity_s: must not be below poll_s",
+        ),
+        (
+            "master_address = 1\n",
+            "master_address = 1\nunit_id = 1\n",
+            "device[0].unit_id: unknown key",
+        ),
+        (
+            "master_address = 1\n",
+            "master_address = 1\ntls = { certificate = \"a\", key = \"b\", authorities = \"c\", name = \"d\" }\n",
+            "device[0].tls: ",
         ),
     ] {
         let found = found(from, to);

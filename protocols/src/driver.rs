@@ -193,7 +193,7 @@ impl<S: Session> Shared<S> {
     }
 }
 
-pub(crate) /// Writes a part of the octets, or flushes where there are none; how many were taken. Cancelling loses
+/// Writes a part of the octets, or flushes where there are none; how many were taken. Cancelling loses
 /// nothing.
 async fn push(writer: &mut (impl AsyncWrite + Unpin), octets: &[u8]) -> io::Result<usize> {
     if octets.is_empty() {
@@ -202,7 +202,7 @@ async fn push(writer: &mut (impl AsyncWrite + Unpin), octets: &[u8]) -> io::Resu
     writer.write(octets).await
 }
 
-fn now(start: Instant, clock: Clock) -> Now {
+pub(crate) fn now(start: Instant, clock: Clock) -> Now {
     Now {
         mono: start.elapsed(),
         unix_ms: u64::try_from(clock() / 1000).unwrap_or(0),

@@ -132,7 +132,11 @@ fn what_is_wrong_with_the_files_is_said() {
         certificate: other.key.clone(),
         ..other.clone()
     };
-    assert!(said(&empty).contains("has no certificate"), "{}", said(&empty));
+    assert!(
+        said(&empty).contains("has no certificate"),
+        "{}",
+        said(&empty)
+    );
     let missing = TlsFiles {
         authorities: f.dir.path().join("nowhere.pem"),
         ..other

@@ -78,8 +78,8 @@ fn master(table: &Table<'_, '_>, secure: bool) -> Option<Dnp3Master> {
     let commands = table.boolean("commands");
     // Without TLS it would be a promise that nothing keeps: the key is unknown then.
     let certificate = match secure {
-        true => Some(certificate(table)?),
-        false => None,
+        true => certificate(table).map(Some),
+        false => Some(None),
     };
     table.finish();
     Some(Dnp3Master {
@@ -87,7 +87,7 @@ fn master(table: &Table<'_, '_>, secure: bool) -> Option<Dnp3Master> {
         address: address?,
         ip: ip?,
         commands: commands?,
-        certificate,
+        certificate: certificate?,
     })
 }
 

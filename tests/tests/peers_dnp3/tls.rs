@@ -22,7 +22,16 @@ fn master(port: u16, files: &TlsFiles) -> Result<Peer> {
     let (port, host) = (port.to_string(), "127.0.0.1");
     let [certificate, key, authorities] =
         [&files.certificate, &files.key, &files.authorities].map(|file| file.display().to_string());
-    Peer::start(&["master", &port, "1", "10", host, &certificate, &key, &authorities])
+    Peer::start(&[
+        "master",
+        &port,
+        "1",
+        "10",
+        host,
+        &certificate,
+        &key,
+        &authorities,
+    ])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +59,10 @@ async fn opendnp3_is_served_under_tls_with_its_own_certificate_only() -> Result<
         let refusal = refused.until(|line| line["open"] == false || line["iin"].is_array());
         let seen = tokio::time::timeout(std::time::Duration::from_secs(3), refusal).await;
         let answered = |line: &serde_json::Value| line["iin"].is_array();
-        ensure!(!matches!(seen, Ok(Ok(ref seen)) if seen.iter().any(answered)), "served");
+        ensure!(
+            !matches!(seen, Ok(Ok(ref seen)) if seen.iter().any(answered)),
+            "served"
+        );
         drop(refused);
     }
     let mut right = master(port, &theirs)?;
