@@ -9,7 +9,7 @@ use std::{
 };
 
 use protocols::tls::TlsFiles;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -41,7 +41,9 @@ impl Fixture {
     fn signed(&self, name: &str, by: &Authority) -> Result<TlsFiles, Box<dyn Error + Send + Sync>> {
         let file = |what: &str| -> PathBuf { self.dir.path().join(format!("{name}.{what}")) };
         let key = KeyPair::generate()?;
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
+        // OpenSSL takes a certificate of its issuer's name for one that has signed itself.
+        params.distinguished_name.push(DnType::CommonName, name);
         fs::write(file("pem"), params.signed_by(&key, by)?.pem())?;
         fs::write(file("key"), key.serialize_pem())?;
         fs::set_permissions(file("key"), fs::Permissions::from_mode(0o600))?;
@@ -55,6 +57,9 @@ impl Fixture {
 
 fn authority(file: &Path) -> Result<Authority, Box<dyn Error + Send + Sync>> {
     let mut params = CertificateParams::new(Vec::new())?;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
     fs::write(file, authority.pem())?;
