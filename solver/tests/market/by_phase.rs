@@ -38,7 +38,7 @@ const SUN: [(Id, Id, Option<PhaseName>, i64, f64); 8] = [
     (508, 6, None, 500_000, 18.0),
 ];
 
-/// Tables of the feeder without appliances.
+/// Tables of the feeder without appliances, its switch 671-692 included: 0.1 microohm.
 fn feeder() -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/ieee/13/input.json");
     let mut input: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
@@ -57,15 +57,19 @@ fn feeder() -> Value {
     data["shunt"] = without(&data["shunt"], &[30]);
     data["source"] = json!([{"id": SOURCE, "node": 2, "status": 1, "u_ref": 1.03, "sk": 2e8,
         "rx_ratio": 0.25, "z01_ratio": 1.0}]);
-    // The switch 671-692 as 100 m of the line to 675: its 0.1 milliohm leaves the interior-point method too
-    // few digits.
-    let lines = data["asym_line"].as_array_mut().unwrap();
+    input
+}
+
+/// The same with so many metres of the line to 675 in place of the switch.
+fn with_line_for_switch(metres: f64) -> Value {
+    let mut input = feeder();
+    let lines = input["data"]["asym_line"].as_array_mut().unwrap();
     let line = lines.iter().find(|row| row["id"] == 25).unwrap().clone();
     let switch = lines.iter_mut().find(|row| row["id"] == 29).unwrap();
     for (name, value) in line.as_object().unwrap() {
         if ["r_", "x_", "c_"].iter().any(|kind| name.starts_with(kind)) {
             // Which is 500 ft.
-            switch[name] = json!(value.as_f64().unwrap() * 100.0 / 152.4);
+            switch[name] = json!(value.as_f64().unwrap() * metres / 152.4);
         }
     }
     input
@@ -176,6 +180,21 @@ fn case() -> Case {
 /// Voltages of live phases, and the power taken from above, W, of awards in a power flow by phase of a
 /// network in which they are loads and generators of its own.
 fn flow(awards: &[(Id, f64, f64)]) -> (Vec<(Id, usize, f64)>, f64) {
+    let (grid, output, import) = solved(awards);
+    let nodes = output.node.iter().zip(&grid.node_id);
+    let u = nodes.flat_map(|(row, &node)| (0..3).map(move |p| (node, p, row.u_pu[p])));
+    (u.filter(|of| of.2.is_finite()).collect(), import)
+}
+
+/// Current of each conductor of a line in it, A, the greater of its ends'.
+fn currents(awards: &[(Id, f64, f64)], line: Id) -> [f64; 3] {
+    let (grid, output, _) = solved(awards);
+    let lines = &grid.network().asym_line;
+    let of = &output.asym_line[lines.iter().position(|of| of.id == line).unwrap()];
+    [0, 1, 2].map(|p| of.i_from[p].max(of.i_to[p]))
+}
+
+fn solved(awards: &[(Id, f64, f64)]) -> (Grid, AsymOutput, f64) {
     let mut input = feeder();
     let mut rows = Vec::new();
     let mut add = |node: Id, phases: &[PhaseName], p: f64, q: f64| {
@@ -203,13 +222,8 @@ fn flow(awards: &[(Id, f64, f64)]) -> (Vec<(Id, usize, f64)>, f64) {
     let mut solver = AsymPowerFlow::new(&grid).unwrap();
     let solution = solver.run(&grid, None, &FlowOptions::default()).unwrap();
     let output = AsymOutput::new(&grid, solver.phases(), &solution);
-    let nodes = output.node.iter().zip(&grid.node_id);
-    let u = nodes.flat_map(|(row, &node)| (0..3).map(move |p| (node, p, row.u_pu[p])));
     let import: f64 = solution.sources[0].iter().map(|s| s.re).sum();
-    (
-        u.filter(|of| of.2.is_finite()).collect(),
-        import / 3.0 * 1e6,
-    )
+    (grid, output, import / 3.0 * 1e6)
 }
 
 fn awards(clearing: &Clearing) -> Vec<(Id, f64, f64)> {
@@ -264,6 +278,73 @@ fn a_phase_voltage_binds_and_holds() {
         "{:?}",
         clearing.ac_check
     );
+}
+
+/// A switch has all but no impedance; what it costs is what is left of the cost as a line in its place gets
+/// shorter, and so are the prices on either side of it.
+#[test]
+fn a_switch_is_a_line_without_length() {
+    let cleared = |input: &Value| clear(&grid(input), &case(), &Options::default()).unwrap();
+    let switch = cleared(&feeder());
+    assert_eq!(switch.status, Status::Optimal);
+    let [one, two] = [1.0, 2.0].map(|metres| cleared(&with_line_for_switch(metres)));
+    let without = 2.0 * one.cost_per_h - two.cost_per_h;
+    assert!(
+        (switch.cost_per_h - without).abs() < 1e-5,
+        "{} {without}",
+        switch.cost_per_h
+    );
+    assert!((one.cost_per_h - switch.cost_per_h).abs() > 1e-5);
+    let at = |node, phase| {
+        let of = |p: &&solver::market::clearing::PhasePrice| (p.node, p.phase) == (node, phase);
+        switch.phase_prices.iter().find(of).unwrap().p_per_mwh
+    };
+    for phase in PhaseName::ALL {
+        assert!((at(5, phase) - at(10, phase)).abs() < 1e-3, "{phase:?}");
+    }
+}
+
+/// A conductor's rating that binds: its current is at it, every other one's is below, and one more ampere is
+/// worth what it saves.
+#[test]
+fn a_rating_of_a_phase_binds_and_is_priced() {
+    // Of the line from 632 to 671, whose phase b carries the most.
+    let (line, rated) = (20, 55.0);
+    let case = || {
+        let mut case = case();
+        // Voltage would bind first.
+        case.limits.u_max_pu = 1.2;
+        case
+    };
+    let rated_at = |amperes: f64| {
+        let mut input = feeder();
+        let lines = input["data"]["asym_line"].as_array_mut().unwrap();
+        lines.iter_mut().find(|row| row["id"] == line).unwrap()["i_n"] = json!(amperes);
+        clear(&grid(&input), &case(), &Options::default()).unwrap()
+    };
+    let free = clear(&grid(&feeder()), &case(), &Options::default()).unwrap();
+    let bound = rated_at(rated);
+    assert_eq!(bound.status, Status::Optimal);
+    let now = currents(&awards(&bound), line);
+    let most = now.iter().copied().fold(0.0, f64::max);
+    let before = currents(&awards(&free), line);
+    println!(
+        "{before:?} {now:?} {} {}",
+        free.cost_per_h, bound.cost_per_h
+    );
+    assert!((most - rated).abs() < 0.01, "{now:?}");
+    assert!(before.iter().any(|i| *i > rated + 1.0), "{before:?}");
+    assert!(bound.cost_per_h > free.cost_per_h + 0.01);
+    let is_own = |limit: Limit| matches!(limit, Limit::Current { branch, .. } if branch == line);
+    let shadows: Vec<_> = bound.binding.iter().filter(|of| is_own(of.limit)).collect();
+    assert!(!shadows.is_empty(), "{:?}", bound.binding);
+    for of in &shadows {
+        let phase = of.phase.unwrap() as usize;
+        assert!((now[phase] - rated).abs() < 0.05, "{of:?} {now:?}");
+    }
+    let worth: f64 = shadows.iter().map(|of| of.shadow_price_per_h).sum();
+    let saved = (rated_at(rated - 0.5).cost_per_h - rated_at(rated + 0.5).cost_per_h) / 1.0;
+    assert!((worth - saved).abs() < 0.02 * saved, "{worth} {saved}");
 }
 
 /// A unit that is taken in part sets the price of its own phase, and phases have prices of their own.

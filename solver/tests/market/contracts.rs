@@ -6,12 +6,12 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use solver::{
     market::{
-        Auction, Bounds, Capability, Contracts, Direction, Distances, GridFee, Imbalance, Meter,
-        MeterQuality, Money, Order, OrderId, Pair, Party, Place, Price, Pricing, Registry,
-        Rulebook, StatementReason, Step, Terms, Unit, bilateral,
+        Ahead, Auction, Bounds, Capability, Contracts, Direction, Distances, GridFee, Imbalance,
+        Kind, Meter, MeterQuality, Money, Order, OrderId, PPM, Pair, Party, Place, Price, Pricing,
+        Registry, Rulebook, StatementReason, Step, Storage, Terms, Unit, bilateral,
         clearing::{
             Award, BranchLimit, Case, Clearing, Controls, Exchange, Fill, Interface, LimitSet,
-            NodePower, NodePrice, Options, Owner, clear,
+            NodePower, NodePrice, Options, Owner, clear, clear_horizon,
         },
         contracts, energy_wh, settle,
     },

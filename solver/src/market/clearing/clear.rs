@@ -12,10 +12,10 @@ use super::{
     discrete,
     limits::On,
     problem::{Block, Problem, SourcePrice},
-    search::{Ended, Physics, Point, Search},
+    search::{Ended, Goal, Physics, Point, Search},
 };
 use crate::{
-    market::{Direction, Kind, Order},
+    market::{Direction, Kind, Order, OrderId},
     network::{Grid, Id, S_BASE_VA},
     powerflow::PowerFlowError,
 };
@@ -48,18 +48,19 @@ const SNAP: f64 = 1e-5;
 /// # Errors
 /// The case contradicts itself or the network, or has no AC power flow to start from.
 pub fn clear(grid: &Grid, case: &Case, options: &Options) -> Result<Clearing, ClearingError> {
-    clear_near(grid, case, options, None)
+    clear_near(grid, case, options, Goal::of(options), None)
 }
 
-/// The same, begun at what came of a case much like it.
+/// The same, begun at what came of a case much like it, and gone as far with as is asked.
 pub(super) fn clear_near(
     grid: &Grid,
     case: &Case,
     options: &Options,
+    goal: Goal,
     near: Option<&Clearing>,
 ) -> Result<Clearing, ClearingError> {
     if case.controls.are_none() {
-        clear_in_place(grid, case, options, near)
+        clear_in_place(grid, case, options, goal, near)
     } else {
         discrete::clear(grid, case, options)
     }
@@ -70,13 +71,18 @@ pub(super) fn clear_in_place(
     grid: &Grid,
     case: &Case,
     options: &Options,
+    goal: Goal,
     near: Option<&Clearing>,
 ) -> Result<Clearing, ClearingError> {
     let mut problem = Problem::new(grid, case)?;
     let mut physics = Physics::new(grid, case)?;
     let started = near.and_then(|near| point_near(&problem, &mut physics, near));
     let mut search = match started {
-        Some((point, prices)) => Search::new(&mut problem, &mut physics, point, prices),
+        Some((point, prices)) => {
+            let mut search = Search::new(&mut problem, &mut physics, point, prices);
+            search.is_priced = true;
+            search
+        }
         None => {
             let idle = starting_point(&problem, &mut physics)?;
             // Energy from the first source everywhere, reactive power for nothing: close enough for
@@ -98,7 +104,7 @@ pub(super) fn clear_in_place(
         }
     };
     let mut tightened: Vec<Tightened> = Vec::new();
-    let mut ended = search.run(options);
+    let mut ended = search.run(options, goal);
     let mut found = finish(&mut search);
     let mut least = f64::INFINITY;
     for _ in 0..ROUNDS {
@@ -117,7 +123,7 @@ pub(super) fn clear_in_place(
         } else {
             tighten(&mut search, &found.checked, &violated, &mut tightened);
         }
-        ended = search.run(options);
+        ended = search.run(options, goal);
         found = finish(&mut search);
     }
     let holds = violated(&search, &found.checked, options).is_empty();
@@ -213,14 +219,8 @@ fn point_near(
     if near.u.len() != problem.equations.row.len() {
         return None;
     }
-    let mut row = vec![Complex64::ZERO; problem.equations.rows];
-    let share = 1.0 / problem.equations.phases as f64;
-    for (node, price) in near.prices.iter().enumerate() {
-        for at in problem.equations.rows_of(node) {
-            row[at] = Complex64::new(price.p_per_mwh, -price.q_per_mvarh) * share;
-        }
-    }
-    let fill = at_prices(problem, &row);
+    let row = problem.prices_of(near);
+    let fill = as_filled(problem, near, at_prices(problem, &row));
     let given: BTreeMap<Id, f64> = near.awards.iter().map(|of| (of.unit, of.q_var)).collect();
     let q = problem.units.iter().map(|unit| {
         let id = problem.case.units[unit.index].id;
@@ -229,6 +229,40 @@ fn point_near(
     });
     let point = physics.point(problem, fill, q.collect(), Some(&near.u));
     Some((point.ok()?, row))
+}
+
+/// Blocks as the orders in them were filled: those of an order best first. Of orders that were not there, as
+/// given.
+fn as_filled(problem: &Problem<'_>, near: &Clearing, mut fill: Vec<f64>) -> Vec<f64> {
+    let known: BTreeMap<OrderId, f64> = near
+        .fills
+        .iter()
+        .map(|of| (of.order, of.quantity_w / S_BASE_VA))
+        .collect();
+    let orders = problem.case.orders.iter();
+    let mut left: Vec<Option<f64>> = orders.map(|of| known.get(&of.id).copied()).collect();
+    let mut best_first: Vec<usize> = (0..problem.blocks.len()).collect();
+    best_first.sort_by(|&a, &b| {
+        problem.blocks[a]
+            .cost()
+            .total_cmp(&problem.blocks[b].cost())
+    });
+    for k in best_first {
+        let block = &problem.blocks[k];
+        if block.steps.iter().any(|&(order, _)| left[order].is_none()) {
+            continue;
+        }
+        fill[k] = 0.0;
+        for &(order, quantity) in &block.steps {
+            let Some(left) = &mut left[order] else {
+                continue;
+            };
+            let taken = left.clamp(0.0, quantity);
+            *left -= taken;
+            fill[k] += taken;
+        }
+    }
+    fill
 }
 
 /// The same price of active power at every node, none of reactive power.
@@ -244,8 +278,7 @@ fn prices_everywhere(problem: &Problem<'_>, price: f64) -> Vec<Complex64> {
 fn at_prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<f64> {
     let undecided = 1e-3 * problem.price_scale;
     let taken = |block: &Block| {
-        let worth = (block.at.price(row) * block.direction()).re;
-        let share = 0.5 * ((worth - block.cost()) / undecided).clamp(-1.0, 1.0) + 0.5;
+        let share = 0.5 * (block.gain(row) / undecided).clamp(-1.0, 1.0) + 0.5;
         share * block.cap
     };
     problem.blocks.iter().map(taken).collect()

@@ -11,6 +11,7 @@ use num_complex::Complex64;
 
 use super::{
     Case, Clearing, ClearingError, Limit, Options, Position, Status, clear::clear_in_place,
+    search::Goal,
 };
 use crate::network::{Element, Grid, Id, S_BASE_VA, Side};
 
@@ -166,7 +167,7 @@ pub(super) fn clear(
 ) -> Result<Clearing, ClearingError> {
     let controls = controls(grid, case)?;
     let here: Vec<i8> = controls.iter().map(|of| of.now).collect();
-    let clearing = clear_in_place(grid, case, options, None);
+    let clearing = clear_in_place(grid, case, options, Goal::of(options), None);
     if let Err(error) = &clearing
         && !matches!(error, ClearingError::NoOperatingPoint { .. })
     {
@@ -225,7 +226,7 @@ impl Moves<'_> {
     /// Clears at some positions; says whether they are the best so far.
     fn attempt(&mut self, positions: Vec<i8>) -> Result<bool, ClearingError> {
         let grid = self.moved(&positions)?;
-        let clearing = clear_in_place(&grid, self.case, self.options, None);
+        let clearing = clear_in_place(&grid, self.case, self.options, Goal::of(self.options), None);
         self.tried += 1;
         self.iterations += clearing.as_ref().map_or(0, |of| of.iterations);
         let tried = Tried {

@@ -13,6 +13,7 @@ use super::{
     clear::clear_near,
     look_ahead::{LookAhead, look_ahead},
     schedule::{Schedule, Store, Task, stores, tasks},
+    search::Goal,
 };
 use crate::{
     market::OrderId,
@@ -26,6 +27,9 @@ pub const MOST_INTERVALS: usize = 96;
 
 /// A round that changes the cost by less, relatively, is the last one.
 const PROGRESS: f64 = 1e-5;
+
+/// What the intervals may be short of their optimum, relative to the cost, where they are first linearised.
+const ROUGHLY: f64 = 1e-4;
 
 /// Programmes over the horizon at most.
 const ROUNDS: u32 = 8;
@@ -134,6 +138,15 @@ struct Cleared {
     cost: f64,
 }
 
+impl Cleared {
+    /// What the intervals cost, whichever way it is paid, currency: the scale of what little is.
+    fn turnover(&self) -> f64 {
+        let intervals = self.cases.iter().zip(&self.intervals);
+        let cost = intervals.map(|(case, of)| hours(case) * of.cost_per_h.abs());
+        cost.sum::<f64>().max(1.0)
+    }
+}
+
 impl<'a> Search<'a> {
     fn new(
         grid: &'a Grid,
@@ -154,10 +167,16 @@ impl<'a> Search<'a> {
     /// Nothing where the budget ends before each interval is cleared once.
     fn run(&mut self) -> Result<Option<Horizon>, ClearingError> {
         let idle = Schedule::idle(&self.stores, &self.tasks, self.cases.len());
-        let Some(mut best) = self.clear(idle, None)? else {
+        let coupled = !self.stores.is_empty() || !self.tasks.is_empty();
+        let exactly = self.options.tolerance;
+        let until = if coupled {
+            ROUGHLY.max(exactly)
+        } else {
+            exactly
+        };
+        let Some(mut best) = self.clear(idle, until, None)? else {
             return Ok(None);
         };
-        let coupled = !self.stores.is_empty() || !self.tasks.is_empty();
         let (mut gap, mut rounds, mut trust, mut out_of_budget) = (0.0, 0, 1.0, false);
         let mut values: Option<Vec<Vec<f64>>> = None;
         while coupled && rounds < ROUNDS {
@@ -171,6 +190,7 @@ impl<'a> Search<'a> {
                 schedule: &best.schedule,
                 trust,
             };
+
             let Some(found) = look_ahead(&at)? else {
                 trust *= 0.25;
                 continue;
@@ -182,10 +202,14 @@ impl<'a> Search<'a> {
             if gap <= enough && best.harm == 0.0 {
                 break;
             }
-            let Some(candidate) = self.clear(schedule, Some(&best))? else {
+            let Some(candidate) = self.clear(schedule, exactly, Some(&best))? else {
                 out_of_budget = true;
                 break;
             };
+            if best.cost - candidate.cost <= ROUGHLY * best.turnover() {
+                // Which of the two is better may be how well the first was cleared.
+                best = self.finish(best)?;
+            }
             let saved = best.cost - candidate.cost;
             let is_better = candidate.harm < best.harm - 1e-9
                 || (candidate.harm <= best.harm && candidate.cost < best.cost - 0.1 * enough);
@@ -200,6 +224,7 @@ impl<'a> Search<'a> {
                 break;
             }
         }
+        best = self.finish(best)?;
         Ok(Some(Horizon {
             gap,
             rounds,
@@ -219,6 +244,7 @@ impl<'a> Search<'a> {
     fn clear(
         &mut self,
         schedule: Schedule,
+        until: f64,
         before: Option<&Cleared>,
     ) -> Result<Option<Cleared>, ClearingError> {
         let (mut cases, mut intervals) = (Vec::new(), Vec::new());
@@ -230,7 +256,8 @@ impl<'a> Search<'a> {
                 None if self.left == 0 => return Ok(None),
                 None => {
                     let near = before.map(|of| &of.intervals[t]).or(intervals.last());
-                    let clearing = clear_near(self.grid, &case, self.options, near)?;
+                    let clearing =
+                        clear_near(self.grid, &case, self.options, goal(t, until), near)?;
                     self.left = self.left.saturating_sub(clearing.iterations);
                     clearing
                 }
@@ -238,17 +265,39 @@ impl<'a> Search<'a> {
             intervals.push(clearing);
             cases.push(case);
         }
-        let harm = intervals.iter().map(harm).sum();
+        Ok(Some(self.cleared(schedule, cases, intervals)))
+    }
+
+    fn cleared(&self, schedule: Schedule, cases: Vec<Case>, intervals: Vec<Clearing>) -> Cleared {
         let hours = self.cases.iter().map(hours);
         let cost: f64 = hours.zip(&intervals).map(|(h, of)| h * of.cost_per_h).sum();
         let own = schedule.cost(&self.stores, &self.tasks, self.cases);
-        Ok(Some(Cleared {
+        Cleared {
+            harm: intervals.iter().map(harm).sum(),
+            cost: cost + own,
             schedule,
             cases,
             intervals,
-            harm,
-            cost: cost + own,
-        }))
+        }
+    }
+
+    /// Clears what was ended before its optimum to its end, as far as the budget goes.
+    fn finish(&mut self, of: Cleared) -> Result<Cleared, ClearingError> {
+        let mut intervals = of.intervals;
+        for (t, (case, clearing)) in of.cases.iter().zip(&mut intervals).enumerate() {
+            if self.left == 0 {
+                break;
+            }
+            if matches!(clearing.status, Status::Feasible { .. }) {
+                let goal = goal(t, self.options.tolerance);
+                let found = clear_near(self.grid, case, self.options, goal, Some(clearing))?;
+                self.left = self.left.saturating_sub(found.iterations);
+                if harm(&found) <= harm(clearing) {
+                    *clearing = found;
+                }
+            }
+        }
+        Ok(self.cleared(of.schedule, of.cases, intervals))
     }
 
     fn result(&self, mut best: Cleared, values: Option<Vec<Vec<f64>>>) -> Horizon {
@@ -286,6 +335,14 @@ impl<'a> Search<'a> {
             rounds: 0,
             out_of_budget: false,
         }
+    }
+}
+
+/// The first interval binds, so that its prices have to be those of its last point.
+fn goal(t: usize, share: f64) -> Goal {
+    Goal {
+        share,
+        is_confirmed: t == 0,
     }
 }
 

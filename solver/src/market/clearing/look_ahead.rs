@@ -1,28 +1,21 @@
 //! The linear programme over a horizon: every interval's orders and exchange, linearised at its AC
 //! clearing, with the stores and windows that couple them.
 //!
-//! An interval's sources and limits answer to power at a node by the adjoint's derivatives;
-//! reactive power stays as it was cleared. Power in MW (pu), energy in MWh, money in currency.
+//! Reactive power stays as it was cleared. Power in MW (pu), energy in MWh, money in currency.
 
-use std::{borrow::Cow, collections::BTreeMap};
-
-use clarabel::solver::SupportedConeT::ZeroConeT;
-use num_complex::Complex64;
+use std::borrow::Cow;
 
 use super::{
     Case, Clearing, ClearingError,
     discrete::positioned,
-    horizon::hours,
-    problem::Problem,
-    programme::{TIE_BREAK, interior_point},
+    linearised::Interval,
+    programme::{TIE_BREAK, TOLERANCE, interior_point},
     rows::{Entry, Rows, csc},
     schedule::{Schedule, Store, Task},
-    sensitivity::Adjoint,
 };
-use crate::{
-    market::{Direction, Kind},
-    network::{Grid, Id, S_BASE_VA},
-};
+use crate::network::Grid;
+use clarabel::{algebra::CscMatrix, solver::SupportedConeT::ZeroConeT};
+use num_complex::Complex64;
 
 /// What is looked ahead from.
 pub(super) struct LookAhead<'a> {
@@ -46,25 +39,6 @@ pub(super) struct Found {
     pub(super) promised: f64,
 }
 
-/// An interval at its clearing.
-struct Interval<'a> {
-    problem: Problem<'a>,
-    hours: f64,
-    /// Of each source: its power and what it answers to load at each balance.
-    sources: Vec<(f64, Vec<Complex64>)>,
-    /// Of each limit near its bound: which, excess over its bound, and its answer, over the norm.
-    limits: Vec<(usize, f64, Vec<Complex64>)>,
-    /// Active power of the orders taken, at each balance. The schedule's is in it too.
-    base: Vec<f64>,
-}
-
-/// Nearness of a limit that is looked at, over its norm.
-const NEAR_VOLTAGE: f64 = -0.01;
-const NEAR_RATING: f64 = -0.2;
-
-/// Answers below this, pu per pu, are those of another feeder behind an ideal source: rounding.
-const LEAST_ANSWER: f64 = 1e-9;
-
 /// The best schedule by the linearised intervals; nothing where the programme fails.
 pub(super) fn look_ahead(at: &LookAhead<'_>) -> Result<Option<Found>, ClearingError> {
     let grids = at.clearings.iter();
@@ -80,131 +54,42 @@ pub(super) fn look_ahead(at: &LookAhead<'_>) -> Result<Option<Found>, ClearingEr
         };
         intervals.push(interval);
     }
-    Ok(Programme::new(at, &intervals).solve())
-}
-
-impl<'a> Interval<'a> {
-    /// Nothing where the point is at the limit of voltage stability.
-    fn new(
-        grid: &'a Grid,
-        case: &'a Case,
-        clearing: &Clearing,
-        scheduled: impl Iterator<Item = (Id, f64)>,
-    ) -> Result<Option<Self>, ClearingError> {
-        let problem = Problem::new(grid, case)?;
-        let u = problem.equations.buses(&clearing.u);
-        let powers: Vec<Complex64> = problem
-            .sources
-            .iter()
-            .map(|of| {
-                let source = case.interface[of.interface].source;
-                let found = clearing.exchange.iter().find(|of| of.source == source);
-                found.map_or(Complex64::ZERO, |of| {
-                    Complex64::new(of.p_w, of.q_var) / S_BASE_VA
-                })
-            })
-            .collect();
-        let Some(mut adjoint) = Adjoint::new(&problem.equations, &u) else {
-            return Ok(None);
+    loop {
+        let programme = Programme::new(at, &intervals);
+        let square = programme.square();
+        let solution = interior_point(&square, &programme.cost, &programme.rows, TOLERANCE);
+        let Some(solution) = solution else {
+            // Held, it may have no solution where it would have one.
+            if intervals.iter_mut().all(|of| !of.held.let_go()) {
+                return Ok(None);
+            }
+            continue;
         };
-        let mut sources = Vec::new();
-        for (k, s) in powers.iter().enumerate() {
-            let gradient = adjoint.of_source(&problem.sources[k]);
-            sources.push((s.re, adjoint.by_load(&gradient)));
+        let prices = programme.prices(&solution.z);
+        let found = programme.read(&solution.x, &solution.z);
+        let corrected = intervals.iter_mut().zip(&prices);
+        let wrong = corrected.map(|(of, row)| of.held.correct(&of.problem, row));
+        if wrong.fold(0, |count, is| count + usize::from(is)) == 0 {
+            return Ok(Some(found));
         }
-        let mut limits = Vec::new();
-        for (k, limit) in problem.limits.iter().enumerate() {
-            let value = limit.value(&problem.equations, &u, &powers);
-            let excess = limit.excess(value, limit.bound);
-            let near = if limit.is_voltage() {
-                NEAR_VOLTAGE
-            } else {
-                NEAR_RATING
-            };
-            if excess > near {
-                let gradient = adjoint.of_limit(limit.on, &problem.sources);
-                let answer = adjoint.by_load(&gradient).into_iter();
-                let answer = answer.map(|d| {
-                    if d.norm() < LEAST_ANSWER {
-                        Complex64::ZERO
-                    } else {
-                        d / limit.norm
-                    }
-                });
-                limits.push((k, excess, answer.collect()));
-            }
-        }
-        drop(adjoint);
-        let mut base = vec![0.0; problem.equations.rows];
-        let by_id: BTreeMap<Id, usize> = case
-            .units
-            .iter()
-            .filter_map(|of| Some((of.id, row(&problem, of.node)?)))
-            .collect();
-        for (node, p) in scheduled {
-            if let Some(row) = row(&problem, node) {
-                base[row] += p;
-            }
-        }
-        for (order, fill) in case.orders.iter().zip(&clearing.fills) {
-            if order.terms.kind == Kind::Energy
-                && let Some(&row) = by_id.get(&order.unit)
-            {
-                let sign = match order.direction {
-                    Direction::Sell => 1.0,
-                    Direction::Buy => -1.0,
-                };
-                base[row] += sign * fill.quantity_w / S_BASE_VA;
-            }
-        }
-        Ok(Some(Self {
-            hours: hours(case),
-            sources,
-            limits,
-            base,
-            problem,
-        }))
-    }
-
-    fn row(&self, node: Id) -> Option<usize> {
-        row(&self.problem, node)
-    }
-
-    /// What an answer makes of the power injected at the clearing.
-    fn at_base(&self, answer: &[Complex64]) -> f64 {
-        let base = self.base.iter().zip(answer);
-        base.map(|(p, answer)| p * answer.re).sum()
-    }
-
-    /// Cost of the active power of a clearing, currency per h.
-    fn energy_cost(&self, clearing: &Clearing) -> f64 {
-        let orders = self.problem.case.orders.iter().zip(&clearing.fills);
-        let reactive = orders.filter(|(order, _)| order.terms.kind == Kind::Reactive);
-        let paid = reactive.map(|(order, fill)| {
-            let mut left = fill.quantity_w;
-            let steps = order.steps.iter().map(|step| {
-                let taken = left.clamp(0.0, step.quantity_w as f64);
-                left -= taken;
-                taken / S_BASE_VA * step.price.per_mwh()
-            });
-            steps.sum::<f64>()
-        });
-        clearing.cost_per_h - paid.sum::<f64>()
     }
 }
 
-/// Balance of a node, if it is energised.
-fn row(problem: &Problem<'_>, node: Id) -> Option<usize> {
-    let node = problem.grid.index_of_node(node)?;
-    problem.equations.rows_of(node).next()
+/// What an answer makes of power at each balance.
+fn answer_to(power: &[f64], answer: &[Complex64]) -> f64 {
+    power.iter().zip(answer).map(|(p, of)| p * of.re).sum()
 }
 
 /// Where each variable is, and the rows as they grow.
 struct Programme<'a, 'b> {
     at: &'b LookAhead<'a>,
     intervals: &'b [Interval<'a>],
-    /// First variable of each interval: its blocks, its sources' powers, its imports, its excesses.
-    first: Vec<usize>,
+    /// Of each interval, each block, unless it is held or of reactive power.
+    blocks: Vec<Vec<Option<usize>>>,
+    /// Of each interval, the first of its sources' powers, its imports, its excesses.
+    sources: Vec<usize>,
+    /// Of each interval, the row of each of its limits.
+    limits: Vec<Vec<usize>>,
     /// First variable of the stores: charged, discharged, energy of each interval, store by store.
     stores: usize,
     /// First variable of the windows.
@@ -217,11 +102,20 @@ struct Programme<'a, 'b> {
 
 impl<'a, 'b> Programme<'a, 'b> {
     fn new(at: &'b LookAhead<'a>, intervals: &'b [Interval<'a>]) -> Self {
-        let mut first = Vec::new();
+        let (mut blocks, mut sources) = (Vec::new(), Vec::new());
         let mut len = 0;
         for of in intervals {
-            first.push(len);
-            len += of.problem.blocks.len() + 2 * of.sources.len() + of.limits.len();
+            let own = of.problem.blocks.iter().zip(&of.held.at);
+            let own = own.map(|(block, held)| {
+                let is_free = held.is_none() && !block.reactive;
+                is_free.then(|| {
+                    len += 1;
+                    len - 1
+                })
+            });
+            blocks.push(own.collect());
+            sources.push(len);
+            len += 2 * of.sources.len() + of.limits.len();
         }
         let stores = len;
         let tasks = stores + 3 * intervals.len() * at.stores.len();
@@ -229,7 +123,9 @@ impl<'a, 'b> Programme<'a, 'b> {
         let mut programme = Self {
             at,
             intervals,
-            first,
+            blocks,
+            sources,
+            limits: Vec::new(),
             stores,
             tasks,
             len,
@@ -263,10 +159,9 @@ impl<'a, 'b> Programme<'a, 'b> {
     /// Variables that inject active power in an interval: which, where, how much each.
     fn injections(&self, t: usize) -> Vec<(usize, usize, f64)> {
         let of = &self.intervals[t];
-        let blocks = of.problem.blocks.iter().enumerate();
+        let blocks = of.problem.blocks.iter().zip(&self.blocks[t]);
         let mut injections: Vec<(usize, usize, f64)> = blocks
-            .filter(|(_, block)| !block.reactive)
-            .map(|(k, block)| (self.first[t] + k, block.at.rows().start, block.sign))
+            .filter_map(|(block, at)| Some(((*at)?, block.at.rows().start, block.sign)))
             .collect();
         for (k, store) in self.at.stores.iter().enumerate() {
             let Some(row) = of.row(store.node) else {
@@ -288,13 +183,14 @@ impl<'a, 'b> Programme<'a, 'b> {
         for t in 0..self.intervals.len() {
             let of = &self.intervals[t];
             let injections = self.injections(t);
+            let looked_at = of.looked_at();
             for (k, (power, answer)) in of.sources.iter().enumerate() {
-                let source = self.first[t] + of.problem.blocks.len() + k;
+                let source = self.sources[t] + k;
                 let coefficients = injections
                     .iter()
                     .map(|&(v, row, sign)| (v, sign * answer[row].re));
                 self.rows.push(
-                    power + of.at_base(answer),
+                    power + answer_to(&looked_at, answer),
                     coefficients.chain([(source, 1.0)]),
                 );
             }
@@ -333,17 +229,15 @@ impl<'a, 'b> Programme<'a, 'b> {
 
     fn interval(&mut self, t: usize) {
         let of = &self.intervals[t];
-        let (problem, hours, first) = (&of.problem, of.hours, self.first[t]);
+        let (problem, hours, sources) = (&of.problem, of.hours, self.sources[t]);
         for (k, block) in problem.blocks.iter().enumerate() {
             // Reactive power stays as it is, and costs nothing here.
-            let cap = if block.reactive { 0.0 } else { block.cap };
-            self.within(first + k, 0.0, cap);
-            if !block.reactive {
-                self.cost[first + k] = hours * block.cost();
-                self.tie(first + k, block.cap, t);
+            if let Some(at) = self.blocks[t][k] {
+                self.within(at, 0.0, block.cap);
+                self.cost[at] = hours * block.cost();
+                self.tie(at, block.cap, t);
             }
         }
-        let sources = first + problem.blocks.len();
         for (k, price) in problem.sources.iter().enumerate() {
             let (source, import) = (sources + k, sources + of.sources.len() + k);
             self.cost[source] = hours * price.export;
@@ -359,6 +253,8 @@ impl<'a, 'b> Programme<'a, 'b> {
         let excesses = sources + 2 * of.sources.len();
         let penalty = 100.0 * problem.price_scale * problem.size();
         let injections = self.injections(t);
+        let looked_at = of.looked_at();
+        let mut limits = Vec::new();
         for (k, (limit, excess, answer)) in of.limits.iter().enumerate() {
             let slack = excesses + k;
             self.cost[slack] = hours * penalty * problem.limits[*limit].weight;
@@ -366,11 +262,12 @@ impl<'a, 'b> Programme<'a, 'b> {
             let coefficients = injections
                 .iter()
                 .map(|&(v, row, sign)| (v, -sign * answer[row].re));
-            self.rows.push_not_negative(
-                -(excess + of.at_base(answer)),
+            limits.push(self.rows.push_not_negative(
+                -(excess + answer_to(&looked_at, answer)),
                 coefficients.chain([(slack, -1.0)]),
-            );
+            ));
         }
+        self.limits.push(limits);
     }
 
     fn store(&mut self, k: usize) {
@@ -421,10 +318,35 @@ impl<'a, 'b> Programme<'a, 'b> {
         self.rows.push_not_negative(task.energy, all);
     }
 
-    fn solve(self) -> Option<Found> {
-        let p = csc(self.len, self.len, &self.square);
-        let solution = interior_point(&p, &self.cost, &self.rows)?;
-        let (x, z) = (&solution.x, &solution.z);
+    fn square(&self) -> CscMatrix<f64> {
+        csc(self.len, self.len, &self.square)
+    }
+
+    /// Price of active power at each balance of each interval.
+    fn prices(&self, z: &[f64]) -> Vec<Vec<Complex64>> {
+        let mut source = 0;
+        let intervals = self.intervals.iter().zip(&self.limits);
+        intervals
+            .map(|(of, limits)| {
+                let mut prices = vec![Complex64::ZERO; of.problem.equations.rows];
+                let mut add = |z: f64, answer: &[Complex64]| {
+                    for (price, answer) in prices.iter_mut().zip(answer) {
+                        price.re += z * answer.re / of.hours;
+                    }
+                };
+                for (_, answer) in &of.sources {
+                    add(-z[source], answer);
+                    source += 1;
+                }
+                for ((_, _, answer), &row) in of.limits.iter().zip(limits) {
+                    add(z[row], answer);
+                }
+                prices
+            })
+            .collect()
+    }
+
+    fn read(&self, x: &[f64], z: &[f64]) -> Found {
         let count = self.intervals.len();
         let power = |k: usize, t: usize| {
             let [charge, discharge, _] = self.of_store(k, t);
@@ -446,12 +368,14 @@ impl<'a, 'b> Programme<'a, 'b> {
         let value_per_mwh = (0..self.at.stores.len())
             .map(|k| (0..count).map(|t| z[sources + k * count + t]).collect())
             .collect();
+        let intervals = self.intervals.iter();
+        let held = intervals.map(|of| of.hours * of.held.cost(&of.problem));
         let objective: f64 = self.cost.iter().zip(x).map(|(q, x)| q * x).sum();
-        Some(Found {
+        Found {
             schedule,
             value_per_mwh,
-            promised: self.now() - objective,
-        })
+            promised: self.now() - objective - held.sum::<f64>(),
+        }
     }
 
     /// The same objective where the intervals are.

@@ -19,8 +19,11 @@ mod curtail;
 mod discrete;
 mod explain;
 mod file;
+mod held;
 mod horizon;
+mod layout;
 mod limits;
+mod linearised;
 mod look_ahead;
 mod physics;
 mod place;
@@ -32,6 +35,7 @@ mod rows;
 mod schedule;
 mod search;
 mod sensitivity;
+mod stiff;
 
 pub use case::{
     BranchLimit, ByPhase, Case, ClearingError, Controls, Interface, LimitSet, NodeLimit, NodePower,

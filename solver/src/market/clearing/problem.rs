@@ -8,11 +8,12 @@ use std::{
 use num_complex::Complex64;
 
 use super::{
-    Case, ClearingError, PhaseName,
+    Case, Clearing, ClearingError, PhaseName,
     case_checks::{bad, check_case, unique},
     limits::{LimitRow, limit_rows},
     physics::Equations,
     place::Place,
+    stiff::Stiff,
 };
 use crate::{
     market::{Direction, Kind, Order, Price},
@@ -49,6 +50,11 @@ impl Block {
         } else {
             self.sign * self.price
         }
+    }
+
+    /// What a unit of it gains at prices at each balance, currency per pu and h.
+    pub(super) fn gain(&self, row: &[Complex64]) -> f64 {
+        (self.at.price(row) * self.direction()).re - self.cost()
     }
 
     /// Power that a unit of it injects.
@@ -104,6 +110,7 @@ pub(super) struct Problem<'a> {
     pub(super) grid: &'a Grid,
     pub(super) case: &'a Case,
     pub(super) equations: Equations,
+    pub(super) stiff: Stiff,
     /// Power outside the market at each balance, pu, generation-positive.
     pub(super) fixed: Vec<Complex64>,
     /// By id, those at energised nodes.
@@ -153,6 +160,7 @@ impl<'a> Problem<'a> {
             price_scale: prices.chain(exchange).map(f64::abs).fold(1.0, f64::max),
             grid,
             case,
+            stiff: Stiff::new(&equations),
             equations,
             fixed,
             units,
@@ -166,6 +174,18 @@ impl<'a> Problem<'a> {
     /// All phases of a node; nothing where none is live.
     pub(super) fn place(&self, node: usize) -> Option<Place> {
         Place::new(&self.equations, node, None)
+    }
+
+    /// A clearing's prices at each balance: of active power, less j times that of reactive power.
+    pub(super) fn prices_of(&self, clearing: &Clearing) -> Vec<Complex64> {
+        let mut row = vec![Complex64::ZERO; self.equations.rows];
+        let share = 1.0 / self.equations.phases as f64;
+        for (node, price) in clearing.prices.iter().enumerate() {
+            for at in self.equations.rows_of(node) {
+                row[at] = Complex64::new(price.p_per_mwh, -price.q_per_mvarh) * share;
+            }
+        }
+        row
     }
 
     /// Power in play, pu: how much a penalty has to outweigh.

@@ -16,6 +16,8 @@ use num_complex::Complex64;
 
 use super::{
     by_phase::Form,
+    held::Held,
+    layout::Layout,
     limits::{LimitRow, On},
     physics::Curvature,
     problem::Problem,
@@ -47,6 +49,10 @@ pub(super) struct At<'a> {
     pub(super) penalty: Option<f64>,
     /// Most change of a voltage's real and imaginary part, pu.
     pub(super) trust: Option<f64>,
+    /// What is not decided here.
+    pub(super) held: &'a Held,
+    /// Of the interior-point method.
+    pub(super) tolerance: f64,
 }
 
 /// The programme's answer.
@@ -76,15 +82,19 @@ pub(super) fn solve(problem: &Problem<'_>, at: At<'_>) -> Option<Answer> {
     bounds(problem, &at, &layout, &mut rows);
     let place = limits(problem, &at, &layout, &mut rows);
     capability_cones(problem, &layout, &mut rows);
-    let (p, curvature) = quadratic(problem, &at, &layout);
+    let (mut p, curvature) = quadratic(problem, &at, &layout);
     let q = linear(problem, &at, &layout);
-    let solution = interior_point(&p, &q, &rows)?;
+    problem.stiff.columns(&mut rows.entries);
+    problem.stiff.square(&mut p);
+    let p = csc(layout.len, layout.len, &p);
+    let mut solution = interior_point(&p, &q, &rows, at.tolerance)?;
+    problem.stiff.voltages(&mut solution.x);
     let (x, z) = (&solution.x, &solution.z);
     Some(layout.read(problem, &at, &place, &curvature, &q, x, z))
 }
 
-/// Tolerance of the interior-point method.
-const TOLERANCE: f64 = 1e-8;
+/// Tolerance of the interior-point method where nothing less will do.
+pub(super) const TOLERANCE: f64 = 1e-8;
 
 /// The minimum of `x p x / 2 + q x` within rows; nothing where the interior-point method fails.
 ///
@@ -94,10 +104,11 @@ pub(super) fn interior_point(
     p: &CscMatrix<f64>,
     q: &[f64],
     rows: &Rows,
+    tolerance: f64,
 ) -> Option<DefaultSolution<f64>> {
     let a = rows.matrix(q.len());
     for refined in [false, true] {
-        let settings = settings(refined);
+        let settings = settings(refined, tolerance);
         let mut solver = DefaultSolver::new(p, q, &a, &rows.b, &rows.cones, settings).ok()?;
         solver.solve();
         let solution = solver.solution;
@@ -118,115 +129,17 @@ pub(super) fn interior_point(
     None
 }
 
-fn settings(refined: bool) -> DefaultSettings<f64> {
+fn settings(refined: bool, tolerance: f64) -> DefaultSettings<f64> {
     DefaultSettings {
         verbose: false,
         max_iter: 100,
         max_threads: 1,
         presolve_enable: false,
-        tol_gap_abs: TOLERANCE,
-        tol_gap_rel: TOLERANCE,
-        tol_feas: TOLERANCE,
+        tol_gap_abs: tolerance,
+        tol_gap_rel: tolerance,
+        tol_feas: tolerance,
         iterative_refinement_enable: refined,
         ..DefaultSettings::default()
-    }
-}
-
-/// Where each variable is.
-struct Layout {
-    block: usize,
-    q: usize,
-    source: usize,
-    import: Vec<Option<usize>>,
-    excess: Vec<Option<usize>>,
-    len: usize,
-}
-
-impl Layout {
-    fn new(problem: &Problem<'_>, at: &At<'_>) -> Self {
-        let block = 2 * problem.equations.variables;
-        let q = block + problem.blocks.len();
-        let source = q + problem.reactive.len();
-        let mut len = source + 2 * problem.equations.sources.len();
-        let mut next = |wanted: bool| {
-            wanted.then(|| {
-                len += 1;
-                len - 1
-            })
-        };
-        let spread = |of: &super::problem::SourcePrice| of.import > of.export;
-        let import = problem.sources.iter().map(|of| next(spread(of))).collect();
-        let soft = at.penalty.is_some();
-        let watched = at.watched.iter();
-        let excess = watched.map(|&watched| next(soft && watched)).collect();
-        Self {
-            block,
-            q,
-            source,
-            import,
-            excess,
-            len,
-        }
-    }
-
-    fn read(
-        &self,
-        problem: &Problem<'_>,
-        at: &At<'_>,
-        place: &[Option<usize>],
-        curvature: &[Entry],
-        q: &[f64],
-        x: &[f64],
-        z: &[f64],
-    ) -> Answer {
-        let row = (0..problem.equations.rows)
-            .map(|k| Complex64::new(z[2 * k], -z[2 * k + 1]))
-            .collect();
-        let mut end = Vec::new();
-        let mut shadow = vec![0.0; problem.limits.len()];
-        for (k, (limit, place)) in problem.limits.iter().zip(place).enumerate() {
-            let Some(first) = *place else { continue };
-            shadow[k] = z[first].max(0.0);
-            if let On::Apparent(terminal) = limit.on {
-                let weight = Complex64::new(-z[first + 1], z[first + 2]) / limit.norm;
-                let ends = problem.equations.terminals[terminal].ends.iter();
-                end.extend(ends.map(|&(link, side)| (link, side, weight)));
-            }
-        }
-        let slack = problem.limits.iter().zip(&self.excess);
-        let harm = slack
-            .filter_map(|(limit, k)| Some(limit.weight * x[(*k)?].max(0.0)))
-            .sum();
-        let priced = self
-            .excess
-            .iter()
-            .flatten()
-            .min()
-            .map_or(self.len, |&first| first);
-        let cost: f64 = q[..priced].iter().zip(x).map(|(q, x)| q * x).sum();
-        let form: f64 = curvature
-            .iter()
-            .map(|e| if e.row == e.column { 0.5 } else { 1.0 } * e.value * x[e.row] * x[e.column])
-            .sum();
-        debug_assert_eq!(at.watched.len(), problem.limits.len());
-        Answer {
-            fill: x[self.block..self.q].to_vec(),
-            q: problem.reactive_of_units(&x[self.q..self.source]),
-            step: x[..self.block]
-                .iter()
-                .fold(0.0, |most, d| d.abs().max(most)),
-            source: (problem.sources.iter())
-                .map(|of| {
-                    let each = of.at.clone().map(|k| self.source + 2 * k);
-                    let sum: Complex64 = each.map(|k| Complex64::new(x[k], x[k + 1])).sum();
-                    sum / problem.equations.phases as f64
-                })
-                .collect(),
-            cost: cost + form,
-            harm,
-            multipliers: Multipliers { row, end },
-            shadow,
-        }
     }
 }
 
@@ -279,8 +192,10 @@ fn current_gradient(
 fn balances(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows) {
     let equations = &problem.equations;
     let leaving = equations.leaving(at.u);
+    let nothing = vec![0.0; problem.units.len()];
+    let given = problem.injected(&at.held.fill(), &nothing);
     for k in 0..equations.rows {
-        let fixed = problem.fixed[k] - leaving[k];
+        let fixed = given[k] - leaving[k];
         rows.push(fixed.re, []);
         rows.push(fixed.im, []);
     }
@@ -299,10 +214,11 @@ fn balances(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows
             }
         }
     }
-    for (k, block) in problem.blocks.iter().enumerate() {
+    for (k, column) in layout.blocks() {
+        let block = &problem.blocks[k];
         for row in block.at.rows() {
             let row = 2 * row + usize::from(block.reactive);
-            add(row, layout.block + k, -block.sign * block.at.share());
+            add(row, column, -block.sign * block.at.share());
         }
     }
     for (k, of) in problem.reactive.iter().enumerate() {
@@ -340,14 +256,14 @@ fn bounds(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows) 
         rows.push_not_negative(high, [(column, 1.0)]);
         rows.push_not_negative(-low, [(column, -1.0)]);
     };
-    for (k, block) in problem.blocks.iter().enumerate() {
-        within(layout.block + k, 0.0, block.cap);
+    for (k, column) in layout.blocks() {
+        within(column, 0.0, problem.blocks[k].cap);
     }
     for (k, of) in problem.reactive.iter().enumerate() {
         within(layout.q + k, -of.most, of.most);
     }
     if let Some(radius) = at.trust {
-        for column in 0..layout.block {
+        for column in 0..layout.voltages {
             within(column, -radius, radius);
         }
     }
@@ -470,10 +386,13 @@ fn capability_cones(problem: &Problem<'_>, layout: &Layout, rows: &mut Rows) {
         let Some(s_max) = unit.s_max else { continue };
         rows.cones.push(SecondOrderConeT(3));
         rows.push(s_max, []);
+        // None of this is held.
         let own = |reactive: bool| {
-            let blocks = problem.blocks.iter().enumerate();
-            let own = blocks.filter(move |(_, of)| of.unit == Some(k) && of.reactive == reactive);
-            own.map(|(b, block)| (layout.block + b, -block.sign))
+            let blocks = layout
+                .blocks()
+                .map(|(b, column)| (&problem.blocks[b], column));
+            let own = blocks.filter(move |(of, _)| of.unit == Some(k) && of.reactive == reactive);
+            own.map(|(block, column)| (column, -block.sign))
         };
         rows.push(0.0, own(false));
         let q = unit.reactive.map(|q| (layout.q + q, -1.0));
@@ -482,7 +401,7 @@ fn capability_cones(problem: &Problem<'_>, layout: &Layout, rows: &mut Rows) {
 }
 
 /// The quadratic form, upper triangle, and that part of it which is the network's curvature.
-fn quadratic(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> (CscMatrix<f64>, Vec<Entry>) {
+fn quadratic(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> (Vec<Entry>, Vec<Entry>) {
     let curvature = curvature(problem, at);
     let mut entries = curvature.clone();
     let tie = TIE_BREAK * problem.price_scale;
@@ -493,13 +412,13 @@ fn quadratic(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> (CscMatrix<
             value,
         })
     };
-    for (k, block) in problem.blocks.iter().enumerate() {
-        diagonal(layout.block + k, tie / block.cap);
+    for (k, column) in layout.blocks() {
+        diagonal(column, tie / problem.blocks[k].cap);
     }
     for (k, of) in problem.reactive.iter().enumerate() {
         diagonal(layout.q + k, tie / of.most);
     }
-    (csc(layout.len, layout.len, &entries), curvature)
+    (entries, curvature)
 }
 
 /// Curvature of the Lagrangian, link by link, as far as it is convex.
@@ -578,8 +497,8 @@ fn push_mutual(entries: &mut Vec<Entry>, a: Option<usize>, b: Option<usize>, m: 
 
 fn linear(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> Vec<f64> {
     let mut q = vec![0.0; layout.len];
-    for (k, block) in problem.blocks.iter().enumerate() {
-        q[layout.block + k] = block.cost();
+    for (k, column) in layout.blocks() {
+        q[column] = problem.blocks[k].cost();
     }
     for (k, of) in problem.sources.iter().enumerate() {
         for (variable, share) in source_power(problem, layout, k, 1.0) {

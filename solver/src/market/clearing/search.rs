@@ -7,6 +7,7 @@ use num_complex::Complex64;
 
 use super::{
     Case, ClearingError, Options,
+    held::Held,
     problem::Problem,
     programme::{self, Answer, At, Multipliers},
 };
@@ -102,6 +103,28 @@ pub(super) fn chunked(of_buses: &[Complex64]) -> Vec<Phases> {
     of_buses.as_chunks::<3>().0.to_vec()
 }
 
+/// How far a search goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Goal {
+    /// Until no programme promises an improvement of more than this share of the cost.
+    pub(super) share: f64,
+    /// Whether a programme has to be solved to say so, whose prices then are those of the last point.
+    /// Otherwise it is enough that the last one was wrong by no more: its curvature is the true one and
+    /// what makes it convex, `E`, so that its error for a step `d` is `d' E d / 2` and the next one's promise
+    /// not above that.
+    pub(super) is_confirmed: bool,
+}
+
+impl Goal {
+    /// To the optimum.
+    pub(super) fn of(options: &Options) -> Self {
+        Self {
+            share: options.tolerance,
+            is_confirmed: true,
+        }
+    }
+}
+
 /// How a search ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Ended {
@@ -134,6 +157,9 @@ pub(super) struct Search<'a, 'b> {
     price_of_harm: f64,
     pub(super) iterations: u32,
     watched: Vec<bool>,
+    held: Held,
+    /// Whether prices were known well enough from the start to hold anything at them.
+    pub(super) is_priced: bool,
 }
 
 /// Smallest radius worth a programme, pu.
@@ -160,6 +186,8 @@ impl<'a, 'b> Search<'a, 'b> {
             price_of_harm: 0.0,
             iterations: 0,
             watched: vec![false; problem.limits.len()],
+            held: Held::nothing(problem),
+            is_priced: false,
             problem,
             physics,
             point,
@@ -202,22 +230,29 @@ impl<'a, 'b> Search<'a, 'b> {
         is_new
     }
 
-    /// Goes on until no programme promises an improvement.
-    pub(super) fn run(&mut self, options: &Options) -> Ended {
+    /// Goes on as far as it is to go.
+    pub(super) fn run(&mut self, options: &Options, goal: Goal) -> Ended {
         let mut trust: Option<f64> = None;
         let mut promised = f64::INFINITY;
         let (u, source) = (self.point.u.clone(), self.point.source.clone());
         self.watch(&u, &source);
         while self.iterations < options.max_iterations {
             self.iterations += 1;
+            self.hold();
             let at = At {
                 u: &self.point.u,
                 multipliers: &self.multipliers,
                 watched: &self.watched,
                 penalty: self.soft.then_some(self.penalty),
                 trust,
+                held: &self.held,
+                tolerance: (0.1 * goal.share).clamp(programme::TOLERANCE, 1e-6),
             };
             let Some(answer) = programme::solve(self.problem, at) else {
+                if self.held.let_go() {
+                    self.is_priced = false;
+                    continue;
+                }
                 if !self.soft {
                     self.soft = true;
                     continue;
@@ -230,11 +265,13 @@ impl<'a, 'b> Search<'a, 'b> {
                 continue;
             };
             self.keep_prices(&answer);
+            let is_wrong = self.held.correct(self.problem, &self.multipliers.row);
             let merit = self.merit(&self.point);
             promised = merit - answer.cost - self.price_of_harm * answer.harm;
             // Where harm cannot be avoided it dwarfs the cost, and so do its last digits.
             let size = self.point.cost.abs() + self.price_of_harm * self.harm(&self.point);
-            let enough = options.tolerance * (size + self.problem.price_scale);
+            let size = size + self.problem.price_scale;
+            let enough = goal.share * size;
             // Worse than to stay: the method has stalled, and its answer says nothing.
             if promised < -enough.max(1e-6 * size) {
                 let radius = trust.map_or(0.05, |radius| 0.25 * radius);
@@ -244,15 +281,20 @@ impl<'a, 'b> Search<'a, 'b> {
                 trust = Some(radius);
                 continue;
             }
-            let last = promised <= enough;
+            let mut last = promised <= enough && !is_wrong;
             let step = answer.step;
             match self.follow(answer, merit, promised) {
-                Followed::Accepted { ratio } => {
+                Followed::Accepted { ratio, is_new } => {
                     if ratio > 0.7 {
                         trust = trust.map(|radius| 2.0 * radius);
                     }
+                    let error = (1.0 - ratio).abs() * promised;
+                    if !goal.is_confirmed && !is_new && !is_wrong && error <= enough {
+                        (last, promised) = (true, error);
+                    }
                 }
                 _ if last => {}
+                _ if is_wrong => continue,
                 Followed::NewLimits => continue,
                 Followed::Rejected => {
                     let radius = 0.5 * trust.map_or(step, |radius| radius.min(step));
@@ -262,11 +304,23 @@ impl<'a, 'b> Search<'a, 'b> {
                     trust = Some(radius);
                 }
             }
-            if last {
+            if last && promised <= options.tolerance * size {
                 return Ended::Converged;
+            }
+            if last {
+                break;
             }
         }
         Ended::Early(promised)
+    }
+
+    /// What need not be decided at the prices known. Where limits may be exceeded, these are not anybody's.
+    fn hold(&mut self) {
+        if self.is_priced && !self.soft {
+            self.held.hold(self.problem, &self.multipliers.row);
+        } else {
+            self.held.let_go();
+        }
     }
 
     fn keep_prices(&mut self, answer: &Answer) {
@@ -297,7 +351,7 @@ impl<'a, 'b> Search<'a, 'b> {
         let ratio = (merit - self.merit(&candidate)) / promised;
         if ratio > 0.05 && promised > 0.0 {
             self.point = candidate;
-            return Followed::Accepted { ratio };
+            return Followed::Accepted { ratio, is_new };
         }
         if is_new {
             Followed::NewLimits
@@ -308,7 +362,7 @@ impl<'a, 'b> Search<'a, 'b> {
 }
 
 enum Followed {
-    Accepted { ratio: f64 },
+    Accepted { ratio: f64, is_new: bool },
     NewLimits,
     Rejected,
 }

@@ -210,6 +210,70 @@ fn a_deal_pays_for_the_bottleneck_that_it_goes_through_or_is_off() {
     }
 }
 
+/// A deal that is off, with a store to be scheduled beside it: what is looked ahead at is the case without the
+/// deal, and every order has its own fill.
+#[test]
+fn a_deal_is_off_with_intervals_ahead_in_view_too() {
+    let (mut auction, grid) = bottleneck(70);
+    let mut store = participant(4, 2);
+    (store.capability.p_min_w, store.capability.p_max_w) = (-500.0, 500.0);
+    auction.case.units.push(store);
+    // Half a kWh, worth most while the plant asks 80: afterwards it asks 60.
+    let mut storage = order(4, 4, Direction::Sell, &[]);
+    storage.terms.kind = Kind::Storage(Storage {
+        energy_wh: 500,
+        energy_min_wh: 0,
+        energy_max_wh: 500,
+        charge_ppm: PPM,
+        discharge_ppm: PPM,
+        wear: Price(0),
+        end_value: Price(0),
+    });
+    auction.case.orders.insert(0, storage);
+    let ahead = Ahead {
+        orders: vec![Vec::new(); 2],
+        expected: vec![order(3, 3, Direction::Sell, &[(5000, 60)])],
+    };
+    auction.ahead = Some(ahead.clone());
+    let rulebook = Rulebook {
+        pricing: Pricing::Nodal,
+        ..Rulebook::default()
+    };
+    let (clearing, looked) = auction.clear(&grid, &rulebook).unwrap();
+    let fills: Vec<_> = clearing
+        .fills
+        .iter()
+        .map(|of| (of.order.0, of.quantity_w.round()))
+        .collect();
+    // 2000 W of load, 1200 W by the line, 500 W from the store.
+    assert_eq!(fills[..3], [(4, 500.0), (100, 0.0), (101, 0.0)]);
+    assert!(
+        fills[3].0 == 3 && (fills[3].1 - 300.0).abs() < 10.0,
+        "{fills:?}"
+    );
+    let mut without = auction.case.clone();
+    without.orders.retain(|of| of.id.0 < 100);
+    let cases = ahead.cases(&without);
+    let expected = clear_horizon(&grid, &cases, &rulebook.clearing).unwrap();
+    let looked = looked.unwrap();
+    assert_eq!(looked.intervals, 3);
+    assert_eq!(
+        (&looked.stores, looked.cost),
+        (&expected.stores, expected.cost)
+    );
+    assert_eq!(clearing.prices, expected.intervals[0].prices);
+    // Carried, it is not off.
+    let (mut carried, grid) = bottleneck(110);
+    carried.case.units = auction.case.units.clone();
+    carried
+        .case
+        .orders
+        .insert(0, auction.case.orders[0].clone());
+    carried.ahead = Some(ahead);
+    let (clearing, _) = carried.clear(&grid, &rulebook).unwrap();
+    assert!(clearing.fills[1].quantity_w > 999.0, "{:?}", clearing.fills);
+}
+
 /// Whatever prices are, nobody trades at a worse one than ordered, and a deal that relieves is paid for it.
 #[test]
 fn a_deal_is_never_worse_than_ordered() {
