@@ -239,7 +239,8 @@ fn a_deal_is_off_with_intervals_ahead_in_view_too() {
         pricing: Pricing::Nodal,
         ..Rulebook::default()
     };
-    let (clearing, looked) = auction.clear(&grid, &rulebook).unwrap();
+    let found = auction.clear(&grid, &rulebook).unwrap();
+    let (clearing, looked) = (found.clearing, found.looked);
     let fills: Vec<_> = clearing
         .fills
         .iter()
@@ -270,7 +271,7 @@ fn a_deal_is_off_with_intervals_ahead_in_view_too() {
         .orders
         .insert(0, auction.case.orders[0].clone());
     carried.ahead = Some(ahead);
-    let (clearing, _) = carried.clear(&grid, &rulebook).unwrap();
+    let clearing = carried.clear(&grid, &rulebook).unwrap().clearing;
     assert!(clearing.fills[1].quantity_w > 999.0, "{:?}", clearing.fills);
 }
 
