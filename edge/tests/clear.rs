@@ -8,8 +8,13 @@ use std::{
 
 use serde_json::{Value, json};
 
+fn shipped(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/market");
+    folder.join(name)
+}
+
 fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/market/feeder.json")
+    shipped("feeder.json")
 }
 
 fn example_json() -> Value {
@@ -68,6 +73,40 @@ fn the_example_is_cleared_and_explained() {
     let asked = busbar(&[case, "--explain", "31", "--json"], None);
     let shown: Value = serde_json::from_slice(&asked.stdout).expect("it is JSON");
     assert_eq!(shown, result, "one result, whether to a file or shown");
+}
+
+/// The shipped case by phase: prices of each phase, a phase's voltage that binds; what is not by phase is
+/// refused by name.
+#[test]
+fn the_example_by_phase_is_cleared() {
+    let by_phase = shipped("by-phase.json");
+    let case = by_phase.to_str().expect("it is text");
+    let output = busbar(&[case, "--json"], None);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let result: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let clearing = &result["clearing"];
+    assert_eq!(clearing["status"]["kind"], "optimal");
+    let bound = clearing["binding"].as_array().expect("it is a list");
+    assert!(
+        bound.iter().any(|of| of["phase"].is_string()),
+        "no limit of a phase binds: {bound:?}"
+    );
+    let prices = clearing["phase_prices"].as_array().expect("it is a list");
+    // 14 nodes, of which some have one or two phases.
+    assert!((25..42).contains(&prices.len()), "{}", prices.len());
+    let table = busbar(&[case], None);
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.contains("limits that bind"), "{table}");
+    let text = std::fs::read_to_string(&by_phase).expect("the example is shipped");
+    let mut with_controls: Value = serde_json::from_str(&text).expect("it is JSON");
+    let mut ahead = with_controls.clone();
+    with_controls["case"]["controls"] = json!({"shunts": [36]});
+    ahead["later"] = json!([ahead["case"]]);
+    for (case, named) in [(with_controls, "controls"), (ahead, "horizon")] {
+        let (status, said) = said(&case);
+        assert_eq!(status, Some(65), "{said}");
+        assert!(said.contains(named) && said.contains("by phase"), "{said}");
+    }
 }
 
 #[test]
