@@ -20,7 +20,7 @@ Example:
 The keys of a scenario are in docs/simulator.md.";
 
 /// A simulated substation: a feeder whose physics is a real power flow, with every device on its
-/// own Modbus TCP port.
+/// own TCP port (Modbus or DNP3), the batteries on a serial line besides.
 ///
 /// Distributed energy resources speak SunSpec and obey nameplate, ramp and lease; remote terminal
 /// units measure with the noise of their class. An HTTP control interface tells the truth that no
