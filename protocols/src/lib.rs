@@ -6,5 +6,6 @@ pub mod dnp3;
 mod driver;
 pub mod iec104;
 pub mod modbus;
+pub mod opcua;
 pub mod point;
 pub mod tls;
