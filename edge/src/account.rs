@@ -1,0 +1,94 @@
+//! The account of an interval between two layers of the market: what was awarded, with what the tenant
+//! closed, what was metered. Both ends make it of their own records; equal hashes say that nothing was lost,
+//! doubled or exchanged on the way.
+
+use protocols::opcua::message::{Award, Closing, Total};
+use serde::Serialize;
+
+use crate::store::Hash;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Account<'d> {
+    /// The tenant, by the name that the layer above knows it by.
+    pub tenant: &'d str,
+    /// Start of the interval, UTC, s since 1970.
+    pub interval: i64,
+    /// The award that the closing rests on; none on another basis.
+    pub award: Option<&'d Award>,
+    /// The tenant's word.
+    pub closing: &'d Closing,
+    /// The latest total.
+    pub total: &'d Total,
+}
+
+impl Account<'_> {
+    /// SHA-256 over its JSON: keys in the order above, no blanks.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        // Integers, texts and lists of them: there is nothing that JSON could not say.
+        Hash::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocols::opcua::message::Basis;
+
+    /// The reference is of Python: `hashlib.sha256(json.dumps(account, separators=(",", ":")).encode())`.
+    #[test]
+    fn is_what_python_makes_of_it() {
+        let award = Award {
+            interval: 1_800_000_000,
+            sequence: 2,
+            offer: 1,
+            exchange_w: -5000,
+            price: 42_000_000,
+            q_var: 100,
+            grid_fee: 1_000_000,
+            import_max_w: 10_000,
+            export_max_w: 20_000,
+            called_w: None,
+            limits: vec!["rated current of branch 7 at its from side".to_owned()],
+        };
+        let closing = Closing {
+            interval: 1_800_000_000,
+            sequence: 1,
+            basis: Basis::Award,
+            award: Some(2),
+            exchange_w: -5000,
+            price: 42_000_000,
+        };
+        let total = Total {
+            interval: 1_800_000_000,
+            sequence: 1,
+            import_wh: 0,
+            export_wh: 1250,
+            replaced: false,
+        };
+        let account = Account {
+            tenant: "north",
+            interval: 1_800_000_000,
+            award: Some(&award),
+            closing: &closing,
+            total: &total,
+        };
+        assert_eq!(
+            account.hash().to_string(),
+            "f987db0b9cbf31f6a0ccf8971f1096445868b099b3741cb7e1a1fbebc7148a83"
+        );
+        let other = Total {
+            export_wh: 1251,
+            ..total
+        };
+        assert_ne!(
+            Account {
+                total: &other,
+                ..account
+            }
+            .hash(),
+            account.hash()
+        );
+    }
+}
