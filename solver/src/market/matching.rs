@@ -103,7 +103,7 @@ fn reactive(case: &Case, clearing: &Clearing, rulebook: &Rulebook) -> Vec<Reacti
 }
 
 /// Loading of each branch in the cleared state, 1 being its rating; nothing where it has none.
-fn loading(grid: &Grid, clearing: &Clearing) -> Vec<f64> {
+pub(super) fn loading(grid: &Grid, clearing: &Clearing) -> Vec<f64> {
     if clearing.u.len() != grid.node_id.len() {
         return Vec::new();
     }

@@ -13,6 +13,7 @@ mod contract;
 mod distance;
 mod fee;
 mod gate;
+pub mod layers;
 mod ledger;
 mod matching;
 mod order;
