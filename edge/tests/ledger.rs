@@ -125,6 +125,7 @@ fn case(draws: &mut Draws, interval: i64, number: u64) -> Case {
             export_price: Price(20_000_000),
             import_max_w: None,
             export_max_w: None,
+            scheduled: None,
         }],
         controls: Controls::default(),
         by_phase: None,
@@ -321,6 +322,7 @@ fn a_network_read_back_clears_as_the_one_whose_switches_were_moved() {
                 export_price: Price(20_000_000),
                 import_max_w: None,
                 export_max_w: None,
+                scheduled: None,
             })
             .collect(),
         controls: Controls::default(),

@@ -173,6 +173,7 @@ fn interface(site: &Site, grid: &Grid) -> Vec<Interface> {
             export_price: site.market.export_price,
             import_max_w: None,
             export_max_w: None,
+            scheduled: None,
         })
         .collect()
 }

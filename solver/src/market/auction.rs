@@ -9,8 +9,8 @@ use super::{
     Called, Calls, Contracts, Kind, Order, OrderId, Pair, Rulebook,
     call::{call_contracts, filled, is_kept},
     clearing::{
-        Award, Case, Clearing, ClearingError, Options, StoreSchedule, WindowSchedule, clear,
-        clear_horizon,
+        Award, Case, Clearing, ClearingError, Interface, Options, StoreSchedule, WindowSchedule,
+        clear, clear_horizon,
     },
     contracts,
 };
@@ -225,20 +225,33 @@ impl Ahead {
                 own.iter()
                     .any(|o| o.unit == unit && o.terms.kind.is_energy())
             };
-            let expected = self.expected.iter().filter(|order| {
+            let usual = self.expected.iter().filter(|order| {
                 !is_scheduled(order)
                     && !scheduled.contains(&order.unit)
                     && !orders_active(order.unit)
             });
-            let expected: Vec<Order> = expected.cloned().collect();
-            own.extend(expected);
+            let usual: Vec<Order> = usual.cloned().collect();
+            own.extend(usual);
             Case {
                 orders: own,
                 start: None,
+                interface: first.interface.iter().map(expected).collect(),
                 ..first.clone()
             }
         });
         std::iter::once(first.clone()).chain(later).collect()
+    }
+}
+
+/// An interface in a later interval, of which nothing is agreed on yet: the grid above is expected to take
+/// and give at the price of this interval's award.
+fn expected(interface: &Interface) -> Interface {
+    let price = interface.scheduled.map(|of| of.price);
+    Interface {
+        import_price: price.unwrap_or(interface.import_price),
+        export_price: price.unwrap_or(interface.export_price),
+        scheduled: None,
+        ..*interface
     }
 }
 

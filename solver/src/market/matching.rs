@@ -8,7 +8,7 @@
 use super::{
     Contract, Contracts, Direction, Kind, Order, Pair, Party, Place, Price, ReactiveContract,
     Rulebook, Unit, amount,
-    clearing::{Case, Clearing, NodePower},
+    clearing::{Case, Clearing, Exchange, Interface, NodePower},
     distance::Distances,
     energy_wh,
     pricing::Prices,
@@ -149,18 +149,38 @@ fn trades(case: &Case, clearing: &Clearing, rulebook: &Rulebook) -> Vec<Trade> {
         trade(Place { party, unit, node }, *p_w, prices.taker(node));
     }
     for (interface, exchange) in case.interface.iter().zip(&clearing.exchange) {
-        let price = match exchange.p_w >= 0.0 {
-            true => interface.import_price,
-            false => interface.export_price,
-        };
-        let place = Place {
-            party: Party::Upstream,
-            unit: None,
-            node: exchange.node,
-        };
-        trade(place, exchange.p_w, price);
+        trades.extend(with_grid_above(interface, exchange, case.duration_s));
     }
     trades
+}
+
+/// What is exchanged with the grid above: what is agreed on at its price, what is beyond it at the
+/// interface's, whichever way it goes. Together they are the exchange, rounded once.
+fn with_grid_above(
+    interface: &Interface,
+    exchange: &Exchange,
+    duration_s: u32,
+) -> impl Iterator<Item = Trade> + use<> {
+    let (agreed_wh, agreed_price) = interface.scheduled.map_or((0, Price(0)), |of| {
+        (energy_wh(of.exchange_w, duration_s), of.price)
+    });
+    let beyond_wh = energy_wh(exchange.p_w, duration_s).saturating_sub(agreed_wh);
+    let price = match beyond_wh >= 0 {
+        true => interface.import_price,
+        false => interface.export_price,
+    };
+    let node = exchange.node;
+    let both = [(agreed_wh, agreed_price), (beyond_wh, price)].into_iter();
+    both.filter(|&(wh, _)| wh != 0)
+        .map(move |(left_wh, price)| Trade {
+            place: Place {
+                party: Party::Upstream,
+                unit: None,
+                node,
+            },
+            left_wh,
+            price,
+        })
 }
 
 fn place_of(unit: &Unit) -> Place {
@@ -212,10 +232,15 @@ impl Book<'_> {
             trades[buyer].left_wh += energy_wh;
             let (s, b) = (&trades[seller], &trades[buyer]);
             let (from, to) = (s.place.node, b.place.node);
-            let fee = self
-                .rulebook
-                .grid_fee
-                .of(&mut self.distances, from, to, &self.loading);
+            let upstream = |trade: &Trade| trade.place.party == Party::Upstream;
+            // What was agreed on with the grid above and is not taken goes nowhere.
+            let fee = match upstream(s) && upstream(b) && from == to {
+                true => Price(0),
+                false => {
+                    let tariff = &self.rulebook.grid_fee;
+                    tariff.of(&mut self.distances, from, to, &self.loading)
+                }
+            };
             let prices = (s.price, b.price);
             let contract = contract(&s.place, &b.place, energy_wh, prices, fee);
             self.contracts.push(Contract {

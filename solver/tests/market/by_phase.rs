@@ -167,6 +167,7 @@ fn case() -> Case {
             export_price: price(EXPORT),
             import_max_w: None,
             export_max_w: None,
+            scheduled: None,
         }],
         controls: Controls::default(),
         by_phase: Some(ByPhase {

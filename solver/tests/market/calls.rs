@@ -117,6 +117,7 @@ fn case((p_min_w, p_max_w): (f64, f64), orders: Vec<Order>) -> Case {
             export_price: price(50),
             import_max_w: None,
             export_max_w: None,
+            scheduled: None,
         }],
         controls: Controls::default(),
         by_phase: None,

@@ -168,6 +168,7 @@ fn empty_case() -> Case {
             export_price: Price(20_000_000),
             import_max_w: None,
             export_max_w: None,
+            scheduled: None,
         }],
         start: None,
         controls: Controls::default(),

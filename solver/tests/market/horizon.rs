@@ -57,6 +57,7 @@ fn hours(prices: &[f64]) -> Vec<Case> {
             export_price: price(of),
             import_max_w: None,
             export_max_w: None,
+            scheduled: None,
         }],
         controls: Controls::default(),
         by_phase: None,

@@ -20,6 +20,7 @@ mod price;
 mod properties;
 mod random;
 mod reactive;
+mod scheduled;
 mod schema;
 mod settlement;
 mod splitting;

@@ -93,6 +93,7 @@ fn case(rng: &mut StdRng, network: &Network) -> Case {
             export_price: Price(rng.random_range(0..=50) * 1_000_000),
             import_max_w: None,
             export_max_w: None,
+            scheduled: None,
         }],
         controls: Controls::default(),
         by_phase: None,

@@ -53,6 +53,34 @@ pub struct Interface {
     /// Most power given, W; none: not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export_max_w: Option<f64>,
+    /// What is agreed on with the grid above; `import_price` and `export_price` then are of what is taken
+    /// or given beyond it, the limits of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<Scheduled>,
+}
+
+/// An exchange that is agreed on with the grid above, as its award of a layer above is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scheduled {
+    /// Exchange, W; positive where the grid above delivers.
+    pub exchange_w: f64,
+    /// Its price.
+    pub price: Price,
+    /// Reactive exchange that is to go with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reactive: Option<ScheduledReactive>,
+}
+
+/// A reactive exchange that the grid above counts on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduledReactive {
+    /// Exchange, var; positive where the grid above delivers.
+    pub q_var: f64,
+    /// What a deviation, either way, counts in the clearing and its cost, per Mvarh; not negative. Nobody
+    /// is settled by it.
+    pub weight: Price,
 }
 
 /// Voltage limits of one node.

@@ -86,6 +86,15 @@ pub(super) fn check_case(grid: &Grid, case: &Case) -> Result<(), ClearingError> 
         {
             not_negative(|| format!("exchange limit of source {source}"), limit)?;
         }
+        if let Some(of) = interface.scheduled {
+            let what = || format!("scheduled exchange of source {source}");
+            finite(what, of.exchange_w)?;
+            if let Some(of) = of.reactive {
+                let what = |kind| format!("{kind} reactive exchange of source {source}");
+                finite(|| what("scheduled"), of.q_var)?;
+                not_negative(|| what("weight of"), of.weight.per_mwh())?;
+            }
+        }
     }
     for unit in &case.units {
         check_unit(unit)?;

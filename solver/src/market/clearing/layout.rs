@@ -19,6 +19,8 @@ pub(super) struct Layout {
     pub(super) q: usize,
     pub(super) source: usize,
     pub(super) import: Vec<Option<usize>>,
+    /// Deviation of each source's reactive power from what is agreed on.
+    pub(super) deviation: Vec<Option<usize>>,
     pub(super) excess: Vec<Option<usize>>,
     pub(super) len: usize,
 }
@@ -35,6 +37,8 @@ impl Layout {
         let mut next = |wanted: bool| place(&mut len, wanted);
         let spread = |of: &SourcePrice| of.import > of.export;
         let import = problem.sources.iter().map(|of| next(spread(of))).collect();
+        let deviation = problem.sources.iter();
+        let deviation = deviation.map(|of| next(of.reactive.is_some())).collect();
         let soft = at.penalty.is_some();
         let watched = at.watched.iter();
         let excess = watched.map(|&watched| next(soft && watched)).collect();
@@ -44,6 +48,7 @@ impl Layout {
             q,
             source,
             import,
+            deviation,
             excess,
             len,
         }
@@ -94,6 +99,7 @@ impl Layout {
             .iter()
             .map(|e| if e.row == e.column { 0.5 } else { 1.0 } * e.value * x[e.row] * x[e.column])
             .sum();
+        let constant: f64 = problem.sources.iter().map(SourcePrice::constant).sum();
         debug_assert_eq!(at.watched.len(), problem.limits.len());
         let fill = self.block.iter().zip(at.held.fill());
         Answer {
@@ -109,7 +115,7 @@ impl Layout {
                     sum / problem.equations.phases as f64
                 })
                 .collect(),
-            cost: cost + form + at.held.cost(problem),
+            cost: cost + form + at.held.cost(problem) + constant,
             harm,
             multipliers: Multipliers { row, end },
             shadow,

@@ -96,7 +96,11 @@ impl<'a> Interval<'a> {
             });
             steps.sum::<f64>()
         });
-        clearing.cost_per_h - paid.sum::<f64>()
+        let sources = self.problem.sources.iter();
+        let deviations = sources
+            .zip(source_powers(&self.problem, clearing))
+            .map(|(of, s)| of.cost_of_reactive(s.im));
+        clearing.cost_per_h - paid.sum::<f64>() - deviations.sum::<f64>()
     }
 }
 

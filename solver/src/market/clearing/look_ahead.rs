@@ -9,6 +9,7 @@ use super::{
     Case, Clearing, ClearingError,
     discrete::positioned,
     linearised::Interval,
+    problem::SourcePrice,
     programme::{TIE_BREAK, TOLERANCE, interior_point},
     rows::{Entry, Rows, csc},
     schedule::{Schedule, Store, Task},
@@ -244,7 +245,7 @@ impl<'a, 'b> Programme<'a, 'b> {
             self.cost[import] = hours * (price.import - price.export);
             self.rows.push_not_negative(0.0, [(import, -1.0)]);
             self.rows
-                .push_not_negative(0.0, [(import, -1.0), (source, 1.0)]);
+                .push_not_negative(price.scheduled, [(import, -1.0), (source, 1.0)]);
             if price.import == price.export {
                 // It is worth nothing, so it would be anything.
                 self.tie(import, 1.0, t);
@@ -369,7 +370,10 @@ impl<'a, 'b> Programme<'a, 'b> {
             .map(|k| (0..count).map(|t| z[sources + k * count + t]).collect())
             .collect();
         let intervals = self.intervals.iter();
-        let held = intervals.map(|of| of.hours * of.held.cost(&of.problem));
+        let held = intervals.map(|of| {
+            let sources = of.problem.sources.iter().map(SourcePrice::constant);
+            of.hours * (of.held.cost(&of.problem) + sources.sum::<f64>())
+        });
         let objective: f64 = self.cost.iter().zip(x).map(|(q, x)| q * x).sum();
         Found {
             schedule,

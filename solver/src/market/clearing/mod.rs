@@ -39,7 +39,7 @@ mod stiff;
 
 pub use case::{
     BranchLimit, ByPhase, Case, ClearingError, Controls, Interface, LimitSet, NodeLimit, NodePower,
-    Options, Owner, PhaseName, PhasePower, UnitPhase,
+    Options, Owner, PhaseName, PhasePower, Scheduled, ScheduledReactive, UnitPhase,
 };
 pub use clear::clear;
 pub use explain::{

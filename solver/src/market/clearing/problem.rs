@@ -8,7 +8,7 @@ use std::{
 use num_complex::Complex64;
 
 use super::{
-    Case, Clearing, ClearingError, PhaseName,
+    Case, Clearing, ClearingError, Interface, PhaseName,
     case_checks::{bad, check_case, unique},
     limits::{LimitRow, limit_rows},
     physics::Equations,
@@ -102,6 +102,47 @@ pub(super) struct SourcePrice {
     pub(super) import: f64,
     /// Currency per MWh.
     pub(super) export: f64,
+    /// Exchange that is agreed on, pu; the prices are of what is beyond it.
+    pub(super) scheduled: f64,
+    /// What that costs, currency per h.
+    pub(super) scheduled_cost: f64,
+    /// Reactive exchange to keep to, pu, and what a deviation counts, currency per pu and h.
+    pub(super) reactive: Option<(f64, f64)>,
+}
+
+impl SourcePrice {
+    fn new(interface: usize, at: Range<usize>, of: &Interface) -> Self {
+        let agreed = of.scheduled.as_ref();
+        let scheduled = agreed.map_or(0.0, |of| of.exchange_w / S_BASE_VA);
+        let reactive = agreed.and_then(|of| of.reactive);
+        Self {
+            interface,
+            at,
+            import: of.import_price.per_mwh(),
+            export: of.export_price.per_mwh(),
+            scheduled,
+            scheduled_cost: agreed.map_or(0.0, |of| of.price.per_mwh() * scheduled),
+            reactive: reactive.map(|of| (of.q_var / S_BASE_VA, of.weight.per_mwh())),
+        }
+    }
+
+    /// Cost of a power, currency per h.
+    fn cost(&self, s: Complex64) -> f64 {
+        let beyond = s.re - self.scheduled;
+        let energy = beyond.max(0.0) * self.import + beyond.min(0.0) * self.export;
+        self.scheduled_cost + energy + self.cost_of_reactive(s.im)
+    }
+
+    /// What the deviation from the reactive power agreed on counts, currency per h.
+    pub(super) fn cost_of_reactive(&self, q: f64) -> f64 {
+        self.reactive
+            .map_or(0.0, |(at, weight)| weight * (q - at).abs())
+    }
+
+    /// What of the cost the programme's variables do not say: that is linear from nothing exchanged on.
+    pub(super) fn constant(&self) -> f64 {
+        self.scheduled_cost - self.export * self.scheduled
+    }
 }
 
 /// See the module.
@@ -156,8 +197,13 @@ impl<'a> Problem<'a> {
         let limits = limit_rows(grid, case, &equations, &sources)?;
         let prices = blocks.iter().map(|block| block.price);
         let exchange = sources.iter().flat_map(|at| [at.import, at.export]);
+        let weights = sources.iter().filter_map(|at| Some(at.reactive?.1));
         Ok(Self {
-            price_scale: prices.chain(exchange).map(f64::abs).fold(1.0, f64::max),
+            price_scale: prices
+                .chain(exchange)
+                .chain(weights)
+                .map(f64::abs)
+                .fold(1.0, f64::max),
             grid,
             case,
             stiff: Stiff::new(&equations),
@@ -229,7 +275,7 @@ impl<'a> Problem<'a> {
             .sources
             .iter()
             .zip(source)
-            .map(|(of, s)| s.re.max(0.0) * of.import + s.re.min(0.0) * of.export)
+            .map(|(of, s)| of.cost(*s))
             .sum();
         orders + exchange
     }
@@ -471,7 +517,8 @@ fn source_prices(
         let interface = case.interface.iter().position(|of| of.source == source_id);
         let interface = interface.ok_or(ClearingError::NoInterface { source_id })?;
         let of = &case.interface[interface];
-        let (import, export) = (of.import_price.per_mwh(), of.export_price.per_mwh());
+        let price = SourcePrice::new(interface, k..k + equations.phases, of);
+        let (import, export) = (price.import, price.export);
         if export > import {
             return Err(ClearingError::Arbitrage {
                 source_id,
@@ -489,12 +536,7 @@ fn source_prices(
                 node,
             });
         }
-        prices.push(SourcePrice {
-            interface,
-            at: k..k + equations.phases,
-            import,
-            export,
-        });
+        prices.push(price);
     }
     if prices.is_empty() {
         return Err(ClearingError::NoSource);

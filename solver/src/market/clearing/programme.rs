@@ -238,7 +238,8 @@ fn balances(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows
     }
 }
 
-/// Variables and coefficients of the active power of a source, all phases together.
+/// Variables and coefficients of the active power of a source, all phases together; those of its reactive power
+/// follow each.
 fn source_power(
     problem: &Problem<'_>,
     layout: &Layout,
@@ -271,7 +272,17 @@ fn bounds(problem: &Problem<'_>, at: &At<'_>, layout: &Layout, rows: &mut Rows) 
         let Some(import) = *import else { continue };
         rows.push_not_negative(0.0, [(import, -1.0)]);
         let power = source_power(problem, layout, k, 1.0);
-        rows.push_not_negative(0.0, power.chain([(import, -1.0)]));
+        let scheduled = problem.sources[k].scheduled;
+        rows.push_not_negative(scheduled, power.chain([(import, -1.0)]));
+    }
+    for (k, (of, deviation)) in problem.sources.iter().zip(&layout.deviation).enumerate() {
+        let (Some((agreed, _)), Some(deviation)) = (of.reactive, *deviation) else {
+            continue;
+        };
+        for sign in [1.0, -1.0] {
+            let power = source_power(problem, layout, k, sign).map(|(p, share)| (p + 1, share));
+            rows.push_not_negative(sign * agreed, power.chain([(deviation, -1.0)]));
+        }
     }
     for &excess in layout.excess.iter().flatten() {
         rows.push_not_negative(0.0, [(excess, -1.0)]);
@@ -506,6 +517,9 @@ fn linear(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> Vec<f64> {
         }
         if let Some(import) = layout.import[k] {
             q[import] = of.import - of.export;
+        }
+        if let (Some(deviation), Some((_, weight))) = (layout.deviation[k], of.reactive) {
+            q[deviation] = weight;
         }
     }
     for (limit, excess) in problem.limits.iter().zip(&layout.excess) {
