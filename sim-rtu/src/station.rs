@@ -1,4 +1,4 @@
-//! The shell around the substation: a Modbus TCP or DNP3 server per device, the control interface, and the
+//! The shell around the substation: a Modbus TCP, DNP3 or IEC 104 server per device, the control interface, and the
 //! clock that drives the steps.
 
 use std::{
@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     control,
-    devices::dnp3::{Dnp3Server, Order},
+    devices::{Order, Readings, dnp3::Dnp3Server, iec104::Iec104Server},
     lines::{SerialLine, Units},
-    scenario::{LinkAddresses, Loaded},
+    scenario::{Loaded, Speaks},
     substation::{BuildError, Substation, Truth},
 };
 
@@ -105,6 +105,13 @@ impl Registers for Wire {
     }
 }
 
+impl Wire {
+    fn order(&self, order: Order<'_>) -> bool {
+        let now_s = self.core.now_s();
+        self.core.lock().order(self.device, order, now_s)
+    }
+}
+
 /// A device's server.
 #[derive(Debug)]
 struct Served {
@@ -116,6 +123,7 @@ struct Served {
 enum Server {
     Modbus(RegisterServer),
     Dnp3(Dnp3Server),
+    Iec104(Iec104Server),
 }
 
 impl Server {
@@ -123,26 +131,33 @@ impl Server {
         core: &Arc<Core>,
         device: usize,
         address: SocketAddr,
-        dnp3: Option<LinkAddresses>,
+        speaks: Speaks,
     ) -> io::Result<Self> {
         let core = Arc::clone(core);
-        let Some(link) = dnp3 else {
-            let wire = Arc::new(Wire { core, device });
-            let server = RegisterServer::bind(address, wire, ServerConfig::default());
-            return server.await.map(Self::Modbus);
-        };
-        let order = move |order: Order<'_>| {
-            let now_s = core.now_s();
-            core.lock().order(device, order, now_s)
-        };
-        let server = Dnp3Server::bind(address, link, order);
-        server.await.map(Self::Dnp3)
+        let wire = Wire { core, device };
+        match speaks {
+            Speaks::Modbus => {
+                let wire = Arc::new(wire);
+                let server = RegisterServer::bind(address, wire, ServerConfig::default());
+                server.await.map(Self::Modbus)
+            }
+            Speaks::Dnp3(link) => {
+                let server = Dnp3Server::bind(address, link, move |order| wire.order(order));
+                server.await.map(Self::Dnp3)
+            }
+            Speaks::Iec104(common_address) => {
+                let order = move |order: Order<'_>| wire.order(order);
+                let server = Iec104Server::bind(address, common_address, order);
+                server.await.map(Self::Iec104)
+            }
+        }
     }
 
     fn address(&self) -> SocketAddr {
         match self {
             Self::Modbus(server) => server.address(),
             Self::Dnp3(server) => server.address(),
+            Self::Iec104(server) => server.address(),
         }
     }
 
@@ -150,6 +165,16 @@ impl Server {
         match self {
             Self::Modbus(server) => server.set_fault(fault),
             Self::Dnp3(server) => server.set_fault(fault),
+            Self::Iec104(server) => server.set_fault(fault),
+        }
+    }
+
+    fn show(&self, readings: &Readings, unix_ms: i64) {
+        match self {
+            // It reads what it is asked for.
+            Self::Modbus(_) => {}
+            Self::Dnp3(server) => server.show(readings, unix_ms),
+            Self::Iec104(server) => server.show(readings, unix_ms),
         }
     }
 }
@@ -190,13 +215,13 @@ pub async fn start(loaded: &Loaded, listen: Listen) -> Result<Running, StartErro
         started: Instant::now(),
     });
     let ders = loaded.scenario.der.iter();
-    let ders = ders.map(|d| (&d.device, d.port, None));
+    let ders = ders.map(|d| (&d.device, d.port, Speaks::Modbus));
     let rtus = loaded.scenario.rtu.iter();
-    let rtus = rtus.map(|r| (&r.device, r.port, r.dnp3));
+    let rtus = rtus.map(|r| (&r.device, r.port, r.speaks()));
     let mut servers = Vec::new();
-    for (index, (device, port, dnp3)) in ders.chain(rtus).enumerate() {
+    for (index, (device, port, speaks)) in ders.chain(rtus).enumerate() {
         let address = SocketAddr::new(listen.ip, port);
-        let server = Server::bind(&core, index, address, dnp3).await;
+        let server = Server::bind(&core, index, address, speaks).await;
         let server = server.map_err(|error| StartError::Bind {
             what: format!("device {device}"),
             address,
@@ -300,10 +325,8 @@ impl Station {
     fn show(&self, unix_ms: i64) {
         let substation = self.core.lock();
         for (index, served) in self.servers.iter().enumerate() {
-            if let (Server::Dnp3(server), Some(readings)) =
-                (&served.server, substation.readings(index))
-            {
-                server.show(readings, unix_ms);
+            if let Some(readings) = substation.readings(index) {
+                served.server.show(readings, unix_ms);
             }
         }
     }

@@ -125,14 +125,32 @@ async fn an_rtu_over_dnp3_is_read_and_its_tap_changer_moved() {
 }
 
 #[tokio::test]
+async fn an_rtu_over_iec_104_is_read_and_refuses_what_it_has_not() {
+    let stand = noon().await;
+    let mut rtu = stand.feeder_rtu();
+    rtu.until_value("bay1_u", |u| (u / 20e3 - 1.0).abs() < 0.1)
+        .await;
+    rtu.until_value("bay1_closed", |closed| closed == 1.0).await;
+    rtu.until_value("bay1_energy_in", |energy| energy >= 0.0)
+        .await;
+    // No bay of this RTU has a tap changer.
+    let up = Action::Write(Value::Analog(1.0));
+    let refused = rtu.command("bay1_tap", up).await;
+    assert!(matches!(refused, CommandStatus::Rejected(_)), "{refused:?}");
+}
+
+#[tokio::test]
 async fn faults_of_the_wire_are_seen_by_a_client_and_end() {
     let stand = noon().await;
-    for (device, mut client) in [
-        ("pv3", stand.sunspec(15_093)),
-        ("rtu-main", stand.main_rtu()),
+    // IEC 104 gives up after t1, 15 s.
+    for (device, mut client, slow_s) in [
+        ("pv3", stand.sunspec(15_093), 3),
+        ("rtu-main", stand.main_rtu(), 3),
+        ("rtu10", stand.feeder_rtu(), 20),
     ] {
         client.until_online().await;
-        for kind in [r#""gone""#, r#""garbage""#, r#""slow", "value": 3.0"#] {
+        let slow = format!(r#""slow", "value": {slow_s}"#);
+        for kind in [r#""gone""#, r#""garbage""#, &slow] {
             let body = format!(r#"{{"device": "{device}", "kind": {kind}}}"#);
             let id = stand.fault(&body).await;
             let why = client.until_offline().await;

@@ -1,7 +1,9 @@
 """IEC 60870-5-104 as others speak it: lib60870 (c104), for tests/peers_iec104.
 
 iec104_peers.py master HOST PORT plain|timed    lib60870's controlling station, which knows points of
-    address 1 to 9 of common address 3, of types without time or with
+    address 1 to 9 of common address 3, of types without time or with; more are learnt as they come
+iec104_peers.py master HOST PORT STATION    the same, which knows the points of STATION, {"address": common
+    address, "points": {type: [addresses]}}, and no others
 iec104_peers.py station [PORT]        lib60870's controlled station, common address 3
 
 Reads one JSON array a line from standard input, a command and its arguments, and writes what
@@ -120,12 +122,18 @@ class Master:
         self.connection.on_unexpected_message(callable=self.unexpected)
         self.client.on_station_initialized(callable=self.initialised)
         self.client.on_new_station(callable=self.new_station)
-        self.client.on_new_point(callable=self.new_point)
-        station = self.connection.add_station(common_address=3)
-        names = (TIMED if types == "timed" else PLAIN)
-        for ioa, name in enumerate(names + names[:1], 1):
-            point = station.add_point(io_address=ioa, type=getattr(c104.Type, name))
-            point.on_receive(callable=self.received)
+        if types in ("plain", "timed"):
+            self.client.on_new_point(callable=self.new_point)
+            names = TIMED if types == "timed" else PLAIN
+            known, address = [(name, [ioa]) for ioa, name in enumerate(names + names[:1], 1)], 3
+        else:
+            given = json.loads(types)
+            known, address = given["points"].items(), given["address"]
+        station = self.connection.add_station(common_address=address)
+        for name, addresses in known:
+            for ioa in addresses:
+                point = station.add_point(io_address=ioa, type=getattr(c104.Type, name))
+                point.on_receive(callable=self.received)
         self.client.start()
 
     def raw(self, connection: c104.Connection, data: bytes) -> None:

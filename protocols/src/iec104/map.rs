@@ -166,9 +166,35 @@ impl PointSpec {
             raw => raw,
         }
     }
+
+    /// What carries a value: the other way round.
+    #[must_use]
+    pub fn carried(&self, value: Value) -> Value {
+        match value {
+            Value::Analog(value) => Value::Analog((value - self.offset) / self.scale),
+            Value::Counter(count) if self.scale != 1.0 => {
+                Value::Counter((count as f64 / self.scale).round() as u64)
+            }
+            value => value,
+        }
+    }
 }
 
 impl CommandSpec {
+    /// What a command of the point asks for: the other way round than [`Self::command`].
+    #[must_use]
+    pub fn value(&self, command: CommandValue) -> Value {
+        let number = |raw: f64| Value::Analog(raw * self.scale + self.offset);
+        match command {
+            CommandValue::Single(on) | CommandValue::Double(on) | CommandValue::Step(on) => {
+                Value::Binary(on)
+            }
+            CommandValue::Normalized(raw) => number(raw),
+            CommandValue::Scaled(raw) => number(raw.into()),
+            CommandValue::Float(raw) => number(raw.into()),
+        }
+    }
+
     /// The command that writes `value`.
     ///
     /// # Errors
@@ -253,6 +279,11 @@ mod tests {
         assert_eq!(map.points[1].value(Value::Counter(7)), Value::Counter(70));
         let set = map.commands[0].command(Value::Analog(2_400.0)).unwrap();
         assert_eq!((set.ioa, set.value), (300, CommandValue::Scaled(2)));
+        assert_eq!(map.commands[0].value(set.value), Value::Analog(2_000.0));
+        for (point, value) in [(0, Value::Analog(-2995.0)), (1, Value::Counter(70))] {
+            let point = &map.points[point];
+            assert_eq!(point.value(point.carried(value)), value);
+        }
         assert!(map.commands[0].command(Value::Analog(33e6)).is_err());
         assert!(map.commands[0].command(Value::Binary(true)).is_err());
         let off = map.commands[1]

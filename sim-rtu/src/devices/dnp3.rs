@@ -3,7 +3,6 @@
 //! numbers are read.
 
 use std::{
-    collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -22,44 +21,20 @@ use protocols::{
         },
     },
     modbus::server::Fault,
-    point::{TimeQuality, Timestamp, Value},
+    point::{TimeQuality, Timestamp},
 };
-use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::relay::Relay;
-use crate::{meters::Accuracy, scenario::LinkAddresses};
+use super::{Order, Readings, layout, relay::Relay};
+use crate::scenario::LinkAddresses;
 
-const PROFILE: &str = include_str!("../../../edge/profiles/dnp3-rtu.toml");
-
-/// The device model's file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Profile {
-    /// What it is, for people.
-    pub description: String,
-    /// Accuracy of the meters, by quantity.
-    pub accuracy: BTreeMap<String, Accuracy>,
-    /// Points.
-    pub dnp3: PointMap,
+/// Points of the device model `dnp3-rtu`.
+///
+/// # Errors
+/// The file in the repository is not what it should be.
+pub fn map() -> Result<PointMap, toml::de::Error> {
+    layout(include_str!("../../../edge/profiles/dnp3-rtu.toml"), "dnp3")
 }
-
-impl Profile {
-    /// The device model `dnp3-rtu`.
-    ///
-    /// # Errors
-    /// The file in the repository is not what it should be.
-    pub fn of_the_repository() -> Result<Self, toml::de::Error> {
-        toml::from_str(PROFILE)
-    }
-}
-
-/// What an RTU shows, by the points' names.
-pub type Readings = BTreeMap<String, Value>;
-
-/// What a master asks of the RTU: a point, the value that it shall get, and whether only to say if it
-/// would.
-pub type Order<'a> = (&'a str, f64, bool);
 
 /// A server of an RTU.
 #[derive(Debug)]
@@ -79,7 +54,7 @@ impl Dnp3Server {
         link: LinkAddresses,
         order: impl Fn(Order<'_>) -> bool + Send + 'static,
     ) -> io::Result<Self> {
-        let map = Profile::of_the_repository().map_err(io::Error::other)?.dnp3;
+        let map = map().map_err(io::Error::other)?;
         let mut points = Vec::new();
         for point in &map.points {
             let class = (point.kind == Kind::Binary).then_some(Class::One);

@@ -1,12 +1,25 @@
 //! The kinds of devices on the wires: distributed energy resources that speak SunSpec, and remote terminal
-//! units of the models `generic-rtu` (Modbus) and `dnp3-rtu`. Registers and points only: what is in them
+//! units of the models `generic-rtu` (Modbus), `dnp3-rtu` and `iec104-rtu`. Registers and points only: what is in them
 //! comes from meters and physics, and what clients write goes to the device models.
 
 pub mod controls;
 pub mod dnp3;
+pub mod iec104;
 pub mod relay;
 pub mod rtu;
 pub mod sunspec;
+
+use std::collections::BTreeMap;
+
+use protocols::point::Value;
+use serde::{de::DeserializeOwned, de::Error as _};
+
+/// What an RTU shows, by the points' names.
+pub type Readings = BTreeMap<String, Value>;
+
+/// What a master asks of an RTU: a point, the value that it shall get, and whether only to say if it
+/// would.
+pub type Order<'a> = (&'a str, f64, bool);
 
 /// Readings of a DER that a fault can name.
 pub const DER_POINTS: [&str; 6] = ["p", "q", "u", "i", "f", "soc"];
@@ -19,4 +32,13 @@ pub const BAY_QUANTITIES: [&str; 4] = ["u", "p", "q", "i"];
 pub fn rtu_points(bays: impl Iterator<Item = u8>) -> Vec<String> {
     bays.flat_map(|bay| BAY_QUANTITIES.map(|quantity| format!("bay{bay}_{quantity}")))
         .collect()
+}
+
+/// The layout in a device model's file: the table of this name.
+fn layout<T: DeserializeOwned>(file: &str, name: &str) -> Result<T, toml::de::Error> {
+    let mut tables: toml::Table = toml::from_str(file)?;
+    let layout = tables.remove(name);
+    layout
+        .ok_or_else(|| toml::de::Error::custom(format!("there is no table {name}")))?
+        .try_into()
 }

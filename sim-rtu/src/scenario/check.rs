@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocols::dnp3::link::MAX_ADDRESS;
+use protocols::{dnp3::link::MAX_ADDRESS, iec104::BROADCAST};
 use solver::network::{ApplianceKind, BranchKind, Grid, Id};
 
 use super::model::{Battery, Bay, DerSpec, RtuSpec, Scenario};
@@ -233,6 +233,12 @@ impl Report<'_> {
                 let what = format!("dnp3: two different addresses up to {MAX_ADDRESS}");
                 self.say(place, what);
             }
+        }
+        if rtu.common_address.is_some_and(|a| a == 0 || a == BROADCAST) {
+            self.say(place, "common_address is 1 to 65534");
+        }
+        if rtu.dnp3.is_some() && rtu.common_address.is_some() {
+            self.say(place, "either dnp3 or common_address");
         }
         let mut numbers = BTreeSet::new();
         for bay in &rtu.bays {

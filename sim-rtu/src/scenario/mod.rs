@@ -13,7 +13,7 @@ use std::{
 use solver::network::{Grid, pgm_json};
 
 pub use model::{
-    Battery, Bay, ClockSpec, DerSpec, LineSpec, LinkAddresses, LoadSpec, RtuSpec, Scenario,
+    Battery, Bay, ClockSpec, DerSpec, LineSpec, LinkAddresses, LoadSpec, RtuSpec, Scenario, Speaks,
     TimedFault,
 };
 

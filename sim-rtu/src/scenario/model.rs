@@ -117,7 +117,7 @@ pub struct Battery {
     pub autonomous_p_w: f64,
 }
 
-/// A remote terminal unit of the model `generic-rtu`, or `dnp3-rtu`.
+/// A remote terminal unit of the model `generic-rtu`, `dnp3-rtu` or `iec104-rtu`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RtuSpec {
@@ -125,10 +125,33 @@ pub struct RtuSpec {
     pub device: String,
     /// TCP port of its server.
     pub port: u16,
-    /// It speaks DNP3; none: Modbus.
+    /// It speaks DNP3.
     pub dnp3: Option<LinkAddresses>,
+    /// It speaks IEC 60870-5-104, as the station of this common address. Neither: Modbus.
+    pub common_address: Option<u16>,
     /// What it measures.
     pub bays: Vec<Bay>,
+}
+
+/// What a device's server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// Modbus TCP.
+    Modbus,
+    /// DNP3.
+    Dnp3(LinkAddresses),
+    /// IEC 60870-5-104, with its common address.
+    Iec104(u16),
+}
+
+impl RtuSpec {
+    /// What it speaks.
+    #[must_use]
+    pub fn speaks(&self) -> Speaks {
+        let iec104 = self.common_address.map(Speaks::Iec104);
+        let other = self.dnp3.map(Speaks::Dnp3).or(iec104);
+        other.unwrap_or(Speaks::Modbus)
+    }
 }
 
 /// Addresses on a DNP3 link.

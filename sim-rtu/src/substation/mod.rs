@@ -18,7 +18,7 @@ use solver::{
 };
 
 use crate::{
-    devices::dnp3::{Order, Readings},
+    devices::{Order, Readings},
     faults::{FaultError, Faults, Request},
     noise::Noise,
     physics::Physics,

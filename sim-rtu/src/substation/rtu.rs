@@ -10,8 +10,7 @@ use solver::network::{Grid, Id, S_BASE_VA, Side};
 use super::der::current_a;
 use crate::{
     devices::{
-        BAY_QUANTITIES,
-        dnp3::Readings,
+        BAY_QUANTITIES, Readings,
         rtu::{Profile, Registers},
     },
     faults::Faults,

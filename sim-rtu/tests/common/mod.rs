@@ -26,13 +26,16 @@ use protocols::{
         link::LinkConfig,
         master::{AssociationConfig, client::ClientConfig},
     },
+    iec104::{
+        self,
+        master::{MasterConfig, client::ClientConfig as Iec104Address},
+    },
     modbus::{Line, LineConfig, Link, Way, device, map::RegisterMap, sunspec},
     point::{Action, Command, CommandStatus, DeviceId, Origin, PointId, Update, Value},
 };
 use serde_json::Value as Json;
 use sim_rtu::{
-    devices::dnp3::Profile,
-    scenario,
+    devices, scenario,
     station::{self, Listen, Running},
 };
 use tokio::{
@@ -180,9 +183,29 @@ impl Stand {
                 integrity_every: Some(poll),
                 ..AssociationConfig::new(LinkConfig::new(1, 10))
             },
-            map: Profile::of_the_repository().unwrap().dnp3,
+            map: devices::dnp3::map().unwrap(),
         };
         Client::start(|ports| dnp3::device::run(config, ports))
+    }
+
+    /// The appliance's IEC 104 master on the feeder RTU.
+    pub(crate) fn feeder_rtu(&self) -> Client {
+        let poll = Duration::from_millis(100);
+        let address = SocketAddr::new(self.ip, 15_210).to_string();
+        let config = iec104::device::Iec104Config {
+            client: Iec104Address {
+                min_retry: poll,
+                max_retry: poll,
+                ..Iec104Address::new(address)
+            },
+            master: MasterConfig {
+                answer_timeout: Duration::from_secs(1),
+                interrogate_every: Some(poll),
+                ..MasterConfig::new(10)
+            },
+            map: devices::iec104::map().unwrap(),
+        };
+        Client::start(|ports| iec104::device::run(config, ports))
     }
 }
 

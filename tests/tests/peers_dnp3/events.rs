@@ -1,6 +1,7 @@
 //! A breaker operation from end to end: opendnp3's outstation is an RTU of the appliance's, opendnp3's
-//! master the control centre above, and a second control centre may only read. Each operation is seen
-//! once, in order, with the RTU's time.
+//! master the control centre above, a second control centre may only read, and lib60870's master is a
+//! third, by IEC 60870-5-104. Each operation is seen once, in order, with the RTU's time, by all of them and
+//! the historian.
 
 use std::{fs, process::Command, time::Duration};
 
@@ -80,6 +81,49 @@ fn positions(seen: &[Json], breaker: u64) -> Vec<(String, u64)> {
         .collect()
 }
 
+/// Positions of a breaker that came to lib60870's master by themselves, of objects of M_DP_TB_1: address,
+/// value with quality, time (milliseconds of the minute, minute, hour and more).
+fn positions_104(seen: &[Json], breaker: u64) -> Vec<(u64, u64, u64)> {
+    let frames = seen.iter().filter(|line| line["frame"] == "M_DP_TB_1");
+    let octets = frames.filter_map(|frame| frame["objects"].as_array());
+    let octets: Vec<Vec<u64>> = octets
+        .map(|octets| octets.iter().filter_map(Json::as_u64).collect())
+        .collect();
+    let objects = octets.iter().flat_map(|octets| octets.chunks_exact(11));
+    let ours = objects.filter(|o| o[0] + 256 * o[1] + 65_536 * o[2] == 200_000 + breaker);
+    ours.map(|o| (o[3], o[4] + 256 * o[5], o[6])).collect()
+}
+
+/// The same of what is expected, in UTC.
+fn as_104((position, unix_ms): &(String, u64)) -> (u64, u64, u64) {
+    let value = match position.as_str() {
+        "DETERMINED_ON" => 2,
+        _ => 1,
+    };
+    (value, unix_ms % 60_000, unix_ms / 60_000 % 60)
+}
+
+async fn until_seen_104(master: &mut Peer, breaker: u64, expected: &[(String, u64)]) -> Result<()> {
+    let expected: Vec<_> = expected.iter().map(as_104).collect();
+    let mut seen = Vec::new();
+    // The position at the beginning is an event for who was not there yet.
+    let new = |seen: &[Json]| {
+        let all = positions_104(seen, breaker);
+        let first = all.iter().position(|position| *position == expected[0]);
+        first.map_or(Vec::new(), |first| all[first..].to_vec())
+    };
+    while new(&seen).len() < expected.len() {
+        seen.push(master.next().await?);
+    }
+    seen.extend(master.finished().await?);
+    ensure!(
+        new(&seen) == expected,
+        "{:?}",
+        positions_104(&seen, breaker)
+    );
+    Ok(())
+}
+
 async fn until_seen(master: &mut Peer, breaker: u64, expected: &[(String, u64)]) -> Result<()> {
     let mut seen = Vec::new();
     while positions(&seen, breaker).len() < expected.len() {
@@ -121,6 +165,9 @@ async fn a_breaker_that_operates_twice_within_a_step_is_seen_twice() -> Result<(
         masters.push(master);
     }
 
+    let mut third = Peer::run("iec104_peers.py", &["master", &host, "2404", "timed"])?;
+    third.until(|line| line["state"] == "OPEN").await?;
+
     // One message of the RTU: open, and 37 ms later closed again.
     let twice = [
         contacts(false, begin_ms + 5_000),
@@ -135,6 +182,8 @@ async fn a_breaker_that_operates_twice_within_a_step_is_seen_twice() -> Result<(
     for master in &mut masters {
         until_seen(master, breaker, &expected).await?;
     }
+    until_seen_104(&mut third, breaker, &expected).await?;
+    third.stop().await?;
 
     // Who may only read is refused.
     let limit = json!(["operate", "direct", 16, "f32", 1e6]);

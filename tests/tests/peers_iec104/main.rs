@@ -1,6 +1,7 @@
 //! IEC 60870-5-104 against lib60870 (`tests/peers/iec104_peers.py`): our station and its master, our
 //! master and its station, tshark looking on, and the appliance as a control centre sees it.
 
+mod appliance;
 mod capture;
 mod master;
 #[path = "../peers_dnp3/peer.rs"]
