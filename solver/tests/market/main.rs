@@ -20,6 +20,7 @@ mod price;
 mod properties;
 mod random;
 mod reactive;
+mod residual;
 mod scheduled;
 mod schema;
 mod settlement;

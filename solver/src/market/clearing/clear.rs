@@ -51,6 +51,16 @@ pub fn clear(grid: &Grid, case: &Case, options: &Options) -> Result<Clearing, Cl
     clear_near(grid, case, options, Goal::of(options), None)
 }
 
+/// The same to the optimum, begun at what came of a case much like it.
+pub(in crate::market) fn clear_from(
+    grid: &Grid,
+    case: &Case,
+    options: &Options,
+    near: Option<&Clearing>,
+) -> Result<Clearing, ClearingError> {
+    clear_near(grid, case, options, Goal::of(options), near)
+}
+
 /// The same, begun at what came of a case much like it, and gone as far with as is asked.
 pub(super) fn clear_near(
     grid: &Grid,

@@ -42,6 +42,7 @@ pub use case::{
     Options, Owner, PhaseName, PhasePower, Scheduled, ScheduledReactive, UnitPhase,
 };
 pub use clear::clear;
+pub(super) use clear::clear_from;
 pub use explain::{
     Explanation, LimitExplained, Names, OrderExplained, Relief, StepExplained, Verdict, explain,
 };

@@ -5,5 +5,8 @@
 //! mathematics.
 
 mod area;
+mod curve;
+mod residual;
 
 pub use area::{Area, AreaError, Corner, Tenant, TenantAward};
+pub use residual::{Residual, ResidualCorner, ResidualOptions, residual};
