@@ -64,7 +64,9 @@ pub enum TlsError {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    fn of(certificate: &CertificateDer<'_>) -> Self {
+    /// Of a certificate, DER.
+    #[must_use]
+    pub fn of_der(certificate: &[u8]) -> Self {
         let mut octets = [0; 32];
         octets.copy_from_slice(digest(&SHA256, certificate).as_ref());
         Self(octets)
@@ -80,7 +82,7 @@ impl Fingerprint {
             file: file.to_owned(),
             reason: "has no certificate".to_owned(),
         })?;
-        Ok(Self::of(first))
+        Ok(Self::of_der(first))
     }
 }
 
@@ -191,7 +193,7 @@ impl TlsServer {
         let (_, session) = stream.get_ref();
         let shown = session.peer_certificates().and_then(<[_]>::first);
         // The verifier takes nobody without.
-        let fingerprint = Fingerprint::of(shown.ok_or(io::ErrorKind::PermissionDenied)?);
+        let fingerprint = Fingerprint::of_der(shown.ok_or(io::ErrorKind::PermissionDenied)?);
         Ok((Box::new(stream), fingerprint))
     }
 }

@@ -3,7 +3,10 @@
 //! wider area or of the wholesale market; all of them pass the same documents.
 
 pub mod client;
+mod codec;
 pub mod message;
+pub mod model;
+pub mod pki;
 pub mod server;
 
 use std::path::PathBuf;

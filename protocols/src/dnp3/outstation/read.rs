@@ -157,7 +157,7 @@ impl Outstation {
         if self.reading.len() >= MAX_SELECTIONS {
             return Iin::PARAMETER_ERROR;
         }
-        let all = selection.next == 0 && selection.stop == u16::MAX.into();
+        let all = selection.next == 0 && selection.stop == u32::from(u16::MAX);
         let (some, whole) = self.database.covers(&selection);
         if some {
             self.reading.push_back(selection);

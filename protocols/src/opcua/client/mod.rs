@@ -1,14 +1,19 @@
 //! The lower layer's end: a task that keeps a session with the layer above, gives what comes down, and
 //! passes up what it is asked to.
+//!
+//! Whatever goes wrong on a session, it is given up and another one is opened: what the library does to
+//! repair a session leaves it without publications (async-opcua 0.19).
 
-use std::{fmt, sync::Arc};
+mod link;
+mod task;
 
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+pub use task::MarketClient;
+
+use std::fmt;
 
 use super::{
-    Pki, StartError,
-    message::{Down, Receipt, Refused, Up},
+    Pki,
+    message::{Down, Refused},
 };
 
 /// What a client is.
@@ -70,49 +75,4 @@ pub enum SubmitError {
     /// Nothing is known of what became of it: send it again.
     #[error("not delivered: {0}")]
     Link(String),
-}
-
-/// A link upwards. Clones are the same link.
-#[derive(Clone, Debug)]
-pub struct MarketClient {
-    config: Arc<ClientConfig>,
-}
-
-impl MarketClient {
-    /// Starts one; it lives until `stop` is cancelled. That the server is not there is no error: it is
-    /// tried until it is.
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    pub fn start(
-        config: ClientConfig,
-        events: mpsc::Sender<Event>,
-        stop: CancellationToken,
-    ) -> Result<Self, StartError> {
-        let _ = (events, stop);
-        let config = Arc::new(config);
-        Ok(Self { config })
-    }
-
-    /// Passes a document up; returns when it is on record there. Can be sent as often as it takes.
-    ///
-    /// # Errors
-    /// See [`SubmitError`]. At most ten seconds pass.
-    pub async fn submit(&self, document: &Up) -> Result<Receipt, SubmitError> {
-        let reason = format!(
-            "{}: document of {}",
-            self.config.endpoint,
-            document.interval()
-        );
-        Err(SubmitError::Link(reason))
-    }
-
-    /// Tells that an award is on record here.
-    ///
-    /// # Errors
-    /// [`SubmitError::Link`].
-    pub async fn acknowledge(&self, interval: i64, sequence: u32) -> Result<(), SubmitError> {
-        let reason = format!("{}: {interval}/{sequence}", self.config.endpoint);
-        Err(SubmitError::Link(reason))
-    }
 }

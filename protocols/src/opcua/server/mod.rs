@@ -1,13 +1,24 @@
 //! The upper layer's end: a server with a tenant's part of the address space for each tenant.
+//!
+//! In front is the [`door`], then the library's secure channel and session, then the [`guard`] with user
+//! and password, then the [`nodes`] of the tenant, which look at its certificate.
+
+mod audit;
+mod door;
+mod guard;
+mod nodes;
+mod space;
+mod start;
+
+pub use start::MarketServer;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
 
 use super::{
-    Pki, StartError,
-    message::{Down, Receipt, Refused, Up},
+    Pki,
+    message::{Receipt, Refused, Up},
 };
 use crate::tls::Fingerprint;
 
@@ -49,8 +60,8 @@ pub struct Tenant {
     pub name: String,
     /// The user that it comes as; nobody else's.
     pub user: String,
-    /// Its certificate.
-    pub certificate: Fingerprint,
+    /// Its certificates: while one is renewed, the old and the new.
+    pub certificates: Vec<Fingerprint>,
 }
 
 /// What a tenant asks.
@@ -113,44 +124,6 @@ pub enum Audit {
         /// How many.
         count: u64,
     },
-}
-
-/// A server that runs until its token is cancelled.
-#[derive(Debug)]
-pub struct MarketServer {
-    address: SocketAddr,
-}
-
-impl MarketServer {
-    /// Starts one. `requests` and `audit`: where what tenants ask, and who comes and goes, is told.
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    pub async fn start(
-        config: ServerConfig,
-        requests: mpsc::Sender<Request>,
-        audit: mpsc::Sender<Audit>,
-        stop: CancellationToken,
-    ) -> Result<Self, StartError> {
-        let _ = (requests, audit, stop);
-        Err(StartError::Listen {
-            address: config.listen.to_string(),
-            reason: "this end is still being built".to_owned(),
-        })
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Gives a tenant a document: now, if it is connected, and whenever it comes back, as long as it is
-    /// one of the latest [`HELD`] intervals'. The same one again changes nothing. A tenant that is not
-    /// known is passed over.
-    pub fn publish(&self, tenant: &str, document: &Down) {
-        let _ = (tenant, document);
-    }
 }
 
 /// Of how many intervals the awards can be had.

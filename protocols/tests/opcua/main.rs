@@ -1,0 +1,9 @@
+//! The two ends of the link between markets with each other, over real sockets: what passes, who is turned
+//! away, and that nothing is missed when either end goes and comes back.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod apart;
+mod ends;
+mod passes;
+mod refused;
