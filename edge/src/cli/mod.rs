@@ -11,6 +11,7 @@ mod events;
 mod explain;
 mod invoice;
 mod ledger;
+mod pki;
 mod points;
 mod ports;
 mod powerflow;
@@ -119,6 +120,11 @@ enum Verb {
     /// Put a backup back, once all of it is checked. Exit status 65 if it is damaged; then, and where
     /// something is there already, nothing is changed.
     Restore(backup::RestoreArguments),
+    /// The certificates of the link between markets: make one, say whose are trusted.
+    Pki {
+        #[command(subcommand)]
+        verb: pki::PkiVerb,
+    },
     /// Print the OpenAPI document of the HTTP interface.
     Openapi,
 }
@@ -152,6 +158,7 @@ pub fn main() -> ExitCode {
         Verb::Events { state, last } => events::events(&state, last),
         Verb::Backup(arguments) => backup::backup(&arguments),
         Verb::Restore(arguments) => backup::restore(&arguments),
+        Verb::Pki { verb } => pki::pki(verb),
         Verb::Openapi => openapi(),
     };
     result.unwrap_or_else(|error| {
