@@ -14,10 +14,10 @@ use protocols::{
         map::PointMap,
         master::{AssociationConfig, client::ClientConfig},
     },
-    iec104,
+    iec104, iec61850,
     modbus::{self, Line, Link, Way},
     point::{Command, CommandStatus, DeviceId},
-    tls::{TlsClient, TlsError},
+    tls::{TlsClient, TlsError, TlsFiles},
 };
 use tokio::{
     sync::mpsc,
@@ -165,7 +165,7 @@ fn start(device: &Device, way: Way, ports: Ports) -> JoinHandle<()> {
             tokio::spawn(modbus::device::run(config, ports))
         }
         Wire::Dnp3 { outstation, map } => {
-            let tls = match tls(&outstation) {
+            let tls = match tls(outstation.tls.as_ref()) {
                 Ok(tls) => tls,
                 Err(error) => return tokio::spawn(unusable(ports, error)),
             };
@@ -192,6 +192,22 @@ fn start(device: &Device, way: Way, ports: Ports) -> JoinHandle<()> {
             };
             tokio::spawn(iec104::device::run(config, ports))
         }
+        Wire::Iec61850 { ied, map } => {
+            let tls = match tls(ied.tls.as_ref()) {
+                Ok(tls) => tls,
+                Err(error) => return tokio::spawn(unusable(ports, error)),
+            };
+            let place = iec61850::device::Place {
+                address: device.place.to_string(),
+                tls,
+                timeout: device.timeout,
+            };
+            let config = iec61850::device::Iec61850Config {
+                poll: device.poll,
+                ..iec61850::device::Iec61850Config::new(place, ied.name, map)
+            };
+            tokio::spawn(iec61850::device::run(config, ports))
+        }
     }
 }
 
@@ -207,8 +223,7 @@ fn link(device: &Device, way: Way, unit: u8) -> Link {
 }
 
 /// The site's check has read the files; they may have changed since.
-fn tls(outstation: &Outstation) -> Result<Option<TlsClient>, TlsError> {
-    let tls = outstation.tls.as_ref();
+fn tls(tls: Option<&(TlsFiles, String)>) -> Result<Option<TlsClient>, TlsError> {
     tls.map(|(files, name)| files.client(name)).transpose()
 }
 

@@ -5,6 +5,7 @@ pub mod device;
 pub mod dnp3;
 mod driver;
 pub mod iec104;
+pub mod iec61850;
 pub mod modbus;
 pub mod opcua;
 pub mod point;

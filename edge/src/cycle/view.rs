@@ -176,6 +176,12 @@ pub(super) fn point_units(site: &Site) -> BTreeMap<PointId, String> {
                     units.insert(id, point.unit.clone());
                 }
             }
+            Access::Iec61850(map) => {
+                for point in &map.points {
+                    let id = PointId::new(&device.id, &point.name);
+                    units.insert(id, point.unit.clone());
+                }
+            }
             Access::Sunspec => {
                 for (name, unit) in SUNSPEC_UNITS {
                     units.insert(PointId::new(&device.id, name), (*unit).to_owned());

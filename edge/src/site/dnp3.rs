@@ -120,7 +120,7 @@ fn tls_files(table: &Table<'_, '_>) -> Option<TlsFiles> {
 }
 
 /// Our files towards a device, and the name that its certificate is for: `None` if they are wrong.
-fn device_tls(parent: &Table<'_, '_>) -> Option<Option<(TlsFiles, String)>> {
+pub(super) fn device_tls(parent: &Table<'_, '_>) -> Option<Option<(TlsFiles, String)>> {
     if !parent.has("tls") {
         return Some(None);
     }

@@ -81,7 +81,10 @@ pub(super) fn place(
     access: Option<&Access>,
     lines: &BTreeMap<String, LineConfig>,
 ) -> Option<Place> {
-    if matches!(access, Some(Access::Dnp3(_) | Access::Iec104(_))) {
+    if matches!(
+        access,
+        Some(Access::Dnp3(_) | Access::Iec104(_) | Access::Iec61850(_))
+    ) {
         return table.address("address").map(Place::Tcp);
     }
     if !table.has("line") {

@@ -6,6 +6,7 @@
 mod dnp3;
 pub mod fallback;
 mod iec104;
+mod iec61850;
 mod line;
 mod model;
 mod parse;

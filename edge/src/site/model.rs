@@ -10,6 +10,7 @@ use std::{
 use protocols::{
     dnp3::{map::PointMap, master::TimeSync},
     iec104::map::ObjectMap,
+    iec61850,
     modbus::{LineConfig, map::RegisterMap},
     point::DeviceId,
     tls::{Fingerprint, TlsFiles},
@@ -201,7 +202,10 @@ impl Device {
     pub fn promise(&self) -> Promise {
         let integrity = match &self.wire {
             Wire::Dnp3 { outstation, .. } => outstation.integrity,
-            Wire::Sunspec { .. } | Wire::Modbus { .. } | Wire::Iec104 { .. } => self.poll,
+            Wire::Sunspec { .. }
+            | Wire::Modbus { .. }
+            | Wire::Iec104 { .. }
+            | Wire::Iec61850 { .. } => self.poll,
         };
         Promise {
             by_exception: integrity > self.poll,
@@ -265,6 +269,22 @@ pub enum Wire {
         /// Its objects.
         map: ObjectMap,
     },
+    /// IEC 61850 (MMS): reports, and reads of what they do not carry.
+    Iec61850 {
+        /// Which IED it is.
+        ied: Ied,
+        /// Its attributes.
+        map: iec61850::ObjectMap,
+    },
+}
+
+/// An IED that the appliance is a client of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ied {
+    /// Its name, which those of its logical devices begin with.
+    pub name: String,
+    /// With TLS: our files, and the name that its certificate is for.
+    pub tls: Option<(TlsFiles, String)>,
 }
 
 /// A station of IEC 60870-5-104 that the appliance is the master of.
@@ -303,6 +323,8 @@ impl Wire {
             Self::Sunspec { unit_id } | Self::Modbus { unit_id, .. } => (*unit_id).into(),
             Self::Dnp3 { outstation, .. } => outstation.address,
             Self::Iec104 { rtu, .. } => rtu.address,
+            // There is one IED at an address.
+            Self::Iec61850 { .. } => 0,
         }
     }
 }

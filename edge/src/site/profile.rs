@@ -2,10 +2,11 @@
 //!
 //! A profile says how exact the device's measurements are (`[accuracy]`) and, for plain Modbus
 //! devices, which register means what (`[registers]`, a [`RegisterMap`]), or for DNP3 outstations which
-//! index (`[dnp3]`, a [`PointMap`]) or address (`[iec104]`, an [`ObjectMap`]). `protocol = "sunspec"` marks devices that describe their registers
+//! index (`[dnp3]`, a [`PointMap`]) or address (`[iec104]`, an [`ObjectMap`]), or for IEDs which attribute
+//! (`[iec61850]`, an [`iec61850::ObjectMap`]). `protocol = "sunspec"` marks devices that describe their registers
 //! themselves.
 
-use protocols::{dnp3::map::PointMap, iec104::map::ObjectMap, modbus::map::RegisterMap};
+use protocols::{dnp3::map::PointMap, iec104::map::ObjectMap, iec61850, modbus::map::RegisterMap};
 use serde::Deserialize;
 
 #[derive(rust_embed::RustEmbed)]
@@ -34,6 +35,8 @@ pub enum Access {
     Dnp3(PointMap),
     /// IEC 60870-5-104 objects as listed.
     Iec104(ObjectMap),
+    /// IEC 61850 attributes as listed, and those that the site file adds.
+    Iec61850(iec61850::ObjectMap),
 }
 
 /// Accuracy of each kind of measurement.
@@ -82,6 +85,7 @@ struct File {
     registers: Option<RegisterMap>,
     dnp3: Option<PointMap>,
     iec104: Option<ObjectMap>,
+    iec61850: Option<iec61850::ObjectMap>,
 }
 
 #[derive(Deserialize)]
@@ -105,6 +109,7 @@ impl Profile {
             Access::Modbus(map) => map.points.iter().any(|p| p.name == name),
             Access::Dnp3(map) => map.points.iter().any(|p| p.name == name),
             Access::Iec104(map) => map.points.iter().any(|p| p.name == name),
+            Access::Iec61850(map) => map.points.iter().any(|p| p.name == name),
         }
     }
 
@@ -114,21 +119,25 @@ impl Profile {
     /// What is wrong with it, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|e| e.to_string())?;
-        let access = match (file.protocol, file.registers, file.dnp3, file.iec104) {
-            (Some(Protocol::Sunspec), None, None, None) => Access::Sunspec,
-            (None, Some(map), None, None) => Access::Modbus(map),
-            (None, None, Some(map), None) => Access::Dnp3(map),
-            (None, None, None, Some(map)) => Access::Iec104(map),
-            _ => {
-                let one = "needs one of `protocol`, `[registers]`, `[dnp3]` and `[iec104]`";
-                return Err(one.to_owned());
-            }
+        let accesses = [
+            file.protocol.map(|Protocol::Sunspec| Access::Sunspec),
+            file.registers.map(Access::Modbus),
+            file.dnp3.map(Access::Dnp3),
+            file.iec104.map(Access::Iec104),
+            file.iec61850.map(Access::Iec61850),
+        ];
+        let mut accesses = accesses.into_iter().flatten();
+        let (Some(access), None) = (accesses.next(), accesses.next()) else {
+            let one =
+                "needs one of `protocol`, `[registers]`, `[dnp3]`, `[iec104]` and `[iec61850]`";
+            return Err(one.to_owned());
         };
         let problems = match &access {
             Access::Sunspec => Vec::new(),
             Access::Modbus(map) => map.problems(),
             Access::Dnp3(map) => map.problems(),
             Access::Iec104(map) => map.problems(),
+            Access::Iec61850(map) => map.problems(),
         };
         if !problems.is_empty() {
             return Err(problems.join("; "));

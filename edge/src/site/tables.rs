@@ -8,14 +8,14 @@ use std::{
     time::Duration,
 };
 
-use protocols::{modbus::LineConfig, point::DeviceId};
+use protocols::{iec61850::ObjectMap, modbus::LineConfig, point::DeviceId};
 use solver::{
     market::{PPM, Price, Storage},
     network::{Id, Network, Side},
 };
 
 use super::{
-    dnp3, iec104, line,
+    dnp3, iec104, iec61850, line,
     model::{Battery, Bay, BayOf, Device, Load, NodePlace, Place, Unit, UnitKind, Wire},
     profile::{self, Access, Profile},
     read::{At, Table},
@@ -136,7 +136,7 @@ impl Context<'_> {
         let profile_name = table.text("profile");
         let poll = seconds(table, "poll_s", 0.1..=3600.0);
         let timeout = seconds(table, "timeout_s", 0.05..=60.0);
-        let profile = profile_name.and_then(|name| match profile::find(name) {
+        let mut profile = profile_name.and_then(|name| match profile::find(name) {
             Ok(profile) => Some(profile),
             Err(error) => {
                 table.problem("profile", error);
@@ -153,6 +153,9 @@ impl Context<'_> {
                 "unit_id",
                 format!("{unit_id} is none on a line: 1 to 247 are"),
             );
+        }
+        if let (Some(profile), Some(Wire::Iec61850 { map, .. })) = (&mut profile, &wire) {
+            profile.access = Access::Iec61850(map.clone());
         }
         let bays = self.bays(table, profile.as_ref());
         table.finish();
@@ -474,9 +477,13 @@ fn wire(table: &Table<'_, '_>, profile: Option<&Profile>, poll: Option<Duration>
             dnp3::outstation(table, poll).map(|outstation| Wire::Dnp3 { outstation, map })
         }
         Some(Access::Iec104(map)) => iec104::rtu(table).map(|rtu| Wire::Iec104 { rtu, map }),
+        Some(Access::Iec61850(map)) => {
+            iec61850::ied(table, map).map(|(ied, map)| Wire::Iec61850 { ied, map })
+        }
         // The protocol is not known: what is there is looked at, so that nothing is said to be unknown.
         None if table.has("link_address") => dnp3::outstation(table, poll).and(None),
         None if table.has("common_address") => iec104::rtu(table).and(None),
+        None if table.has("ied") => iec61850::ied(table, ObjectMap::default()).and(None),
         None => unit_id().and(None),
     }
 }
