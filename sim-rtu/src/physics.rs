@@ -4,7 +4,7 @@
 
 use num_complex::Complex64;
 use solver::{
-    network::{Grid, Id, UpdateError},
+    network::{Grid, Id, Side, UpdateError},
     powerflow::{BranchFlow, Flows, Options, PowerFlow, PowerFlowError, flows},
 };
 
@@ -61,10 +61,7 @@ impl Physics {
     /// # Errors
     /// No such transformer, or a position outside its taps.
     pub fn order_tap(&mut self, id: Id, target: i8, now_s: f64) -> Result<(), UpdateError> {
-        // Setting it and setting it back is how the grid's own check is asked.
-        let position = self.tap(id).unwrap_or_default();
-        self.grid.set_tap(id, target)?;
-        self.grid.set_tap(id, position)?;
+        self.check_tap(id, target)?;
         self.moves.retain(|tap| tap.transformer != id);
         self.moves.push(TapMove {
             transformer: id,
@@ -72,6 +69,41 @@ impl Physics {
             next_at_s: now_s + TAP_STEP_S,
         });
         Ok(())
+    }
+
+    /// Whether a tap changer has this position.
+    ///
+    /// # Errors
+    /// As [`Self::order_tap`].
+    pub fn check_tap(&mut self, id: Id, target: i8) -> Result<(), UpdateError> {
+        // Setting it and setting it back is how the grid's own check is asked.
+        let position = self.tap(id).unwrap_or_default();
+        self.grid.set_tap(id, target)?;
+        self.grid.set_tap(id, position)
+    }
+
+    /// Whether the breaker at one side of branch number `branch` is closed.
+    #[must_use]
+    pub fn is_closed(&self, branch: usize, side: Side) -> bool {
+        let ends = &self.grid.branches[branch];
+        match side {
+            Side::From => ends.from_closed,
+            Side::To => ends.to_closed,
+        }
+    }
+
+    /// Opens or closes the breaker at one side of branch number `branch`.
+    ///
+    /// # Errors
+    /// The grid refuses it.
+    pub fn switch(&mut self, branch: usize, side: Side, closed: bool) -> Result<(), UpdateError> {
+        let ends = &self.grid.branches[branch];
+        let (id, mut from, mut to) = (ends.id, ends.from_closed, ends.to_closed);
+        match side {
+            Side::From => from = closed,
+            Side::To => to = closed,
+        }
+        self.grid.set_branch_status(id, from, to)
     }
 
     /// Position of a transformer's tap changer.

@@ -1,4 +1,4 @@
-//! The shell around the substation: a Modbus TCP, DNP3 or IEC 104 server per device, the control interface, and the
+//! The shell around the substation: a Modbus TCP, DNP3, IEC 104 or IEC 61850 server per device, the control interface, and the
 //! clock that drives the steps.
 
 use std::{
@@ -10,8 +10,9 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use protocols::modbus::server::{
-    ExceptionCode, Fault, RegisterServer, Registers, ServerConfig, Table,
+use protocols::{
+    iec61850::server::Refusal,
+    modbus::server::{ExceptionCode, Fault, RegisterServer, Registers, ServerConfig, Table},
 };
 use tokio::{
     net::TcpListener,
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     control,
-    devices::{Order, Readings, dnp3::Dnp3Server, iec104::Iec104Server},
+    devices::{Order, Readings, dnp3::Dnp3Server, iec104::Iec104Server, iec61850::BayServer},
     lines::{SerialLine, Units},
     scenario::{Loaded, Speaks},
     substation::{BuildError, Substation, Truth},
@@ -106,7 +107,7 @@ impl Registers for Wire {
 }
 
 impl Wire {
-    fn order(&self, order: Order<'_>) -> bool {
+    fn order(&self, order: Order<'_>) -> Result<(), Refusal> {
         let now_s = self.core.now_s();
         self.core.lock().order(self.device, order, now_s)
     }
@@ -124,6 +125,7 @@ enum Server {
     Modbus(RegisterServer),
     Dnp3(Dnp3Server),
     Iec104(Iec104Server),
+    Iec61850(BayServer),
 }
 
 impl Server {
@@ -142,13 +144,18 @@ impl Server {
                 server.await.map(Self::Modbus)
             }
             Speaks::Dnp3(link) => {
-                let server = Dnp3Server::bind(address, link, move |order| wire.order(order));
+                let server =
+                    Dnp3Server::bind(address, link, move |order| wire.order(order).is_ok());
                 server.await.map(Self::Dnp3)
             }
             Speaks::Iec104(common_address) => {
-                let order = move |order: Order<'_>| wire.order(order);
+                let order = move |order: Order<'_>| wire.order(order).is_ok();
                 let server = Iec104Server::bind(address, common_address, order);
                 server.await.map(Self::Iec104)
+            }
+            Speaks::Iec61850(ied) => {
+                let server = BayServer::bind(address, &ied, move |order| wire.order(order));
+                server.await.map(Self::Iec61850)
             }
         }
     }
@@ -158,6 +165,7 @@ impl Server {
             Self::Modbus(server) => server.address(),
             Self::Dnp3(server) => server.address(),
             Self::Iec104(server) => server.address(),
+            Self::Iec61850(server) => server.address(),
         }
     }
 
@@ -166,6 +174,7 @@ impl Server {
             Self::Modbus(server) => server.set_fault(fault),
             Self::Dnp3(server) => server.set_fault(fault),
             Self::Iec104(server) => server.set_fault(fault),
+            Self::Iec61850(server) => server.set_fault(fault),
         }
     }
 
@@ -175,6 +184,7 @@ impl Server {
             Self::Modbus(_) => {}
             Self::Dnp3(server) => server.show(readings, unix_ms),
             Self::Iec104(server) => server.show(readings, unix_ms),
+            Self::Iec61850(server) => server.show(readings, unix_ms),
         }
     }
 }

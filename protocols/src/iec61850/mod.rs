@@ -12,6 +12,7 @@ mod directory;
 pub mod map;
 pub mod reference;
 mod reports;
+pub mod server;
 mod store;
 mod value;
 

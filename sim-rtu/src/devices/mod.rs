@@ -1,10 +1,11 @@
 //! The kinds of devices on the wires: distributed energy resources that speak SunSpec, and remote terminal
-//! units of the models `generic-rtu` (Modbus), `dnp3-rtu` and `iec104-rtu`. Registers and points only: what is in them
+//! units of the models `generic-rtu` (Modbus), `dnp3-rtu`, `iec104-rtu` and `iec61850-bay`. Registers and points only: what is in them
 //! comes from meters and physics, and what clients write goes to the device models.
 
 pub mod controls;
 pub mod dnp3;
 pub mod iec104;
+pub mod iec61850;
 pub mod relay;
 pub mod rtu;
 pub mod sunspec;

@@ -240,6 +240,17 @@ impl Report<'_> {
         if rtu.dnp3.is_some() && rtu.common_address.is_some() {
             self.say(place, "either dnp3 or common_address");
         }
+        if let Some(ied) = &rtu.iec61850 {
+            let fit = |c: char| c.is_ascii_alphanumeric();
+            if ied.is_empty() || ied.len() > 60 || !ied.chars().all(fit) {
+                self.say(place, "iec61850: a name of at most 60 letters and digits");
+            }
+            let other = rtu.dnp3.is_some() || rtu.common_address.is_some();
+            if other || rtu.bays.len() != 1 || rtu.bays[0].bay != 1 {
+                let what = "a bay controller has bay 1 alone, and neither dnp3 nor common_address";
+                self.say(place, what);
+            }
+        }
         let mut numbers = BTreeSet::new();
         for bay in &rtu.bays {
             let place = format!("{place}.bays {}", bay.bay);

@@ -117,7 +117,7 @@ pub struct Battery {
     pub autonomous_p_w: f64,
 }
 
-/// A remote terminal unit of the model `generic-rtu`, `dnp3-rtu` or `iec104-rtu`.
+/// A remote terminal unit of the model `generic-rtu`, `dnp3-rtu`, `iec104-rtu` or `iec61850-bay`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RtuSpec {
@@ -127,14 +127,16 @@ pub struct RtuSpec {
     pub port: u16,
     /// It speaks DNP3.
     pub dnp3: Option<LinkAddresses>,
-    /// It speaks IEC 60870-5-104, as the station of this common address. Neither: Modbus.
+    /// It speaks IEC 60870-5-104, as the station of this common address.
     pub common_address: Option<u16>,
+    /// It is a bay controller, of this IED name, and speaks IEC 61850. None of the three: Modbus.
+    pub iec61850: Option<String>,
     /// What it measures.
     pub bays: Vec<Bay>,
 }
 
 /// What a device's server speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Speaks {
     /// Modbus TCP.
     Modbus,
@@ -142,6 +144,8 @@ pub enum Speaks {
     Dnp3(LinkAddresses),
     /// IEC 60870-5-104, with its common address.
     Iec104(u16),
+    /// IEC 61850, with the IED's name.
+    Iec61850(String),
 }
 
 impl RtuSpec {
@@ -150,7 +154,8 @@ impl RtuSpec {
     pub fn speaks(&self) -> Speaks {
         let iec104 = self.common_address.map(Speaks::Iec104);
         let other = self.dnp3.map(Speaks::Dnp3).or(iec104);
-        other.unwrap_or(Speaks::Modbus)
+        let iec61850 = self.iec61850.clone().map(Speaks::Iec61850);
+        other.or(iec61850).unwrap_or(Speaks::Modbus)
     }
 }
 

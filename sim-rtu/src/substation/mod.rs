@@ -7,9 +7,12 @@ mod truth;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use protocols::modbus::{
-    server::{self, ExceptionCode, Table},
-    sunspec::SunspecError,
+use protocols::{
+    iec61850::server::Refusal,
+    modbus::{
+        server::{self, ExceptionCode, Table},
+        sunspec::SunspecError,
+    },
 };
 use serde::Deserialize;
 use solver::{
@@ -315,20 +318,40 @@ impl Substation {
         }
     }
 
-    /// Does what a master asks of an RTU's point, or only looks whether it could; whether it can be done.
-    pub fn order(&mut self, device: usize, (point, value, check): Order<'_>, now_s: f64) -> bool {
+    /// Does what a master asks of an RTU's point, or only looks whether it could.
+    ///
+    /// # Errors
+    /// Why it cannot be done.
+    pub fn order(
+        &mut self,
+        device: usize,
+        (point, value, check): Order<'_>,
+        now_s: f64,
+    ) -> Result<(), Refusal> {
         let Some(Device::Rtu(rtu)) = self.devices.get(device) else {
-            return false;
+            return Err(Refusal::NotSupported);
         };
-        let Some(transformer) = rtu.transformer(point) else {
-            return false;
-        };
+        if let Some((branch, side)) = rtu.breaker(point) {
+            let closed = value != 0.0;
+            if self.physics.is_closed(branch, side) == closed {
+                return Err(Refusal::PositionReached);
+            }
+            if !check {
+                note(self.physics.switch(branch, side, closed));
+            }
+            return Ok(());
+        }
+        let transformer = rtu.transformer(point).ok_or(Refusal::NotSupported)?;
         let position = value.round();
         if !(f64::from(i8::MIN)..=f64::from(i8::MAX)).contains(&position) {
-            return false;
+            return Err(Refusal::StepLimit);
         }
-        let position = position as i8;
-        check || self.physics.order_tap(transformer, position, now_s).is_ok()
+        let (physics, position) = (&mut self.physics, position as i8);
+        let done = match check {
+            true => physics.check_tap(transformer, position),
+            false => physics.order_tap(transformer, position, now_s),
+        };
+        done.map_err(|_| Refusal::StepLimit)
     }
 
     /// How a device's server shall misbehave now.

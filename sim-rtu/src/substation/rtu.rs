@@ -127,6 +127,16 @@ impl RtuDevice {
         bay?.tap
     }
 
+    /// Breaker that the point of this name operates: branch number and side.
+    pub(super) fn breaker(&self, point: &str) -> Option<(usize, Side)> {
+        let mut bays = self.bays.iter();
+        let bay = bays.find(|bay| point == format!("bay{}_breaker", bay.number))?;
+        match bay.measures {
+            Measures::Branch { branch, side } => Some((branch, side)),
+            Measures::Loads(_) => None,
+        }
+    }
+
     fn tap_of(&self, number: u8) -> Option<Id> {
         let bay = self.bays.iter().find(|bay| bay.number == number)?;
         bay.tap

@@ -30,6 +30,7 @@ use protocols::{
         self,
         master::{MasterConfig, client::ClientConfig as Iec104Address},
     },
+    iec61850,
     modbus::{Line, LineConfig, Link, Way, device, map::RegisterMap, sunspec},
     point::{Action, Command, CommandStatus, DeviceId, Origin, PointId, Update, Value},
 };
@@ -207,6 +208,24 @@ impl Stand {
         };
         Client::start(|ports| iec104::device::run(config, ports))
     }
+
+    /// The appliance's IEC 61850 client on a bay controller.
+    pub(crate) fn bay(&self, port: u16, ied: &str) -> Client {
+        let place = iec61850::device::Place {
+            address: SocketAddr::new(self.ip, port).to_string(),
+            tls: None,
+            timeout: Duration::from_secs(1),
+        };
+        let map = devices::iec61850::map().unwrap();
+        let quick = Duration::from_millis(100);
+        let config = iec61850::device::Iec61850Config {
+            poll: 2 * quick,
+            min_retry: quick,
+            max_retry: quick,
+            ..iec61850::device::Iec61850Config::new(place, ied.to_owned(), map)
+        };
+        Client::start(|ports| iec61850::device::run(config, ports))
+    }
 }
 
 fn quick(way: Way) -> Link {
@@ -223,6 +242,8 @@ pub(crate) struct Client {
     events: mpsc::Receiver<(DeviceId, DeviceEvent)>,
     commands: mpsc::Sender<Command>,
     last: HashMap<String, Update>,
+    /// Everything that came, in order.
+    pub(crate) seen: Vec<Update>,
     _stop: DropGuard,
 }
 
@@ -244,6 +265,7 @@ impl Client {
             events,
             commands,
             last: HashMap::new(),
+            seen: Vec::new(),
             _stop: stop.drop_guard(),
         }
     }
@@ -254,6 +276,7 @@ impl Client {
                 let (_, event) = self.events.recv().await.unwrap();
                 if let DeviceEvent::Updates(updates) = &event {
                     for update in updates {
+                        self.seen.push(update.clone());
                         let name = update.point.name().to_owned();
                         self.last.insert(name, update.clone());
                     }
