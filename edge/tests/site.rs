@@ -35,7 +35,7 @@ fn the_example_is_right() {
     let site = site::load(&file).unwrap();
     assert_eq!(
         (site.devices.len(), site.units.len(), site.loads.len()),
-        (22, 15, 18)
+        (24, 15, 18)
     );
     let states = site::fallback::states(&site).unwrap();
     for state in states {
@@ -88,13 +88,13 @@ fn every_problem_is_named_with_its_place() {
         (
             "branch = 15, side",
             "branch = 999, side",
-            "bays[4].branch",
+            "bays[2].branch",
             "no line or transformer 999",
         ),
         (
             "loads = [31, 41]",
             "loads = [31, 39]",
-            "bays[6].loads[1]",
+            "bays[4].loads[1]",
             "another node",
         ),
         (
@@ -387,6 +387,81 @@ timeout_s = 2
 }
 
 #[test]
+fn an_ied_has_the_points_of_its_profile_and_of_its_table() {
+    let mut text = example();
+    text.push_str(
+        r#"
+[[device]]
+id = "ied"
+profile = "iec61850"
+address = "127.0.0.1:10102"
+ied = "F1"
+poll_s = 1
+timeout_s = 2
+reports = ["LD0/LLN0.BR.brcb01"]
+points = [
+  { name = "bay1_p", ref = "LD0/MMXU1.TotW.mag.f[MX]", scale = 1000, unit = "W" },
+  { name = "bay1_closed", ref = "LD0/XCBR1.Pos.stVal[ST]", kind = "closed" },
+]
+commands = [{ name = "bay1_breaker", ref = "LD0/CSWI1.Pos", interlock_check = true }]
+bays = [{ bay = 1, branch = 18, side = "from" }]
+"#,
+    );
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    let site = site::parse(&file, &text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let wire = |id: &str| {
+        let mut devices = site.devices.iter();
+        let device = devices.find(|d| d.id.as_str() == id).unwrap();
+        match &device.wire {
+            site::Wire::Iec61850 { ied, map } => (ied.name.clone(), map.clone()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (name, map) = wire("ied");
+    assert_eq!(name, "F1");
+    let counts = (map.reports.len(), map.points.len(), map.commands.len());
+    assert_eq!(counts, (1, 2, 1));
+    assert_eq!(map.points[0].scale, 1000.0);
+    let (name, map) = wire("bay-t2");
+    assert_eq!(name, "BAYT2");
+    assert_eq!((map.points.len(), map.commands.len()), (9, 2));
+
+    for (good, bad, expected) in [
+        ("ied = \"F1\"\n", "", "ied: missing"),
+        ("TotW.mag.f[MX]", "TotW.mag.f", "names no attribute"),
+        ("TotW.mag.f[MX]", "TotW.mag.f[XX]", "points[0].ref: `XX`"),
+        (
+            "kind = \"closed\"",
+            "kind = \"shut\"",
+            "points[1].kind: `shut`",
+        ),
+        ("LLN0.BR.brcb01", "LLN0.XX.brcb01", "no control block"),
+        (
+            "interlock_check",
+            "interlok_check",
+            "did you mean `interlock_check`?",
+        ),
+        (
+            "ied = \"F1\"\n",
+            "ied = \"F1\"\nunit_id = 1\n",
+            "unit_id: unknown key",
+        ),
+        ("name = \"bay1_p\"", "name = \"p\"", "no point bay1_p"),
+    ] {
+        let mut wrong = text.clone();
+        // Only the new device's table.
+        let at = wrong.find("id = \"ied\"").unwrap();
+        let mut table = wrong.split_off(at);
+        spoil(&mut table, good, bad);
+        let found = problems(&(wrong + &table));
+        assert!(
+            found.iter().any(|p| p.contains(expected)),
+            "{expected}: {found:#?}"
+        );
+    }
+}
+
+#[test]
 fn lines_and_what_is_on_them_are_checked() {
     let by_tcp = "address = \"127.0.0.1:15107\"\nunit_id = 1\n";
     let line = "\n[[line]]\nid = \"bus\"\nport = \"ttyS0\"\n";
@@ -406,19 +481,19 @@ fn lines_and_what_is_on_them_are_checked() {
         (
             "line = \"buss\"\nunit_id = 7\n",
             "",
-            "device[21].line",
+            "device[23].line",
             "no usable line `buss`",
         ),
         (
             "line = \"bus\"\nunit_id = 0\n",
             "",
-            "device[21].unit_id",
+            "device[23].unit_id",
             "1 to 247",
         ),
         (
             "line = \"bus\"\naddress = \"127.0.0.1:502\"\nunit_id = 7\n",
             "",
-            "device[21].address",
+            "device[23].address",
             "not both",
         ),
         (by_tcp, "baud = 299\n", "line[0].baud", "from 300"),

@@ -16,6 +16,7 @@ mod points;
 mod ports;
 mod powerflow;
 mod run;
+mod scan;
 mod status;
 
 use std::{
@@ -104,6 +105,11 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Look what is there, and propose tables for the site file.
+    Scan {
+        #[command(subcommand)]
+        verb: scan::ScanVerb,
+    },
     /// List what the historian of a stopped appliance has of switching: every change of a binary or
     /// double-point value in order, with its source's time, one JSON object a line, the last one last.
     Events {
@@ -143,6 +149,7 @@ pub fn main() -> ExitCode {
         Verb::Check { site } => check::check(&site),
         Verb::Status(arguments) => status::status(&arguments),
         Verb::Ports { site } => ports::ports(&site),
+        Verb::Scan { verb } => scan::scan(verb),
         Verb::Points { site, json } => points::points(&site, json),
         Verb::Powerflow(arguments) => powerflow::powerflow(&arguments),
         Verb::Estimate(arguments) => estimate::estimate(&arguments),

@@ -10,6 +10,7 @@ mod control;
 pub mod device;
 mod directory;
 pub mod map;
+pub mod proposal;
 pub mod reference;
 mod reports;
 pub mod server;

@@ -30,7 +30,7 @@ fn the_shipped_scenarios_are_right() {
     for name in ["noon.toml", "day.toml"] {
         let loaded = load(&shipped(name)).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(loaded.scenario.der.len(), 15);
-        assert_eq!(loaded.scenario.rtu.len(), 7);
+        assert_eq!(loaded.scenario.rtu.len(), 9);
         for der in &loaded.scenario.der {
             assert_eq!(der.port, 15_000 + der.unit as u16);
         }
