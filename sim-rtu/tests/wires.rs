@@ -233,7 +233,7 @@ async fn the_control_interface_tells_the_truth_and_refuses_nonsense() {
         .await;
     assert_eq!(none["rows"].as_array().unwrap().len(), 0);
     let (_, devices) = stand.http("GET", "/devices", "").await;
-    assert_eq!(devices.as_array().unwrap().len(), 22);
+    assert_eq!(devices.as_array().unwrap().len(), 24);
 
     let (status, _) = stand
         .http("POST", "/loads", r#"{"id": 36, "p_w": 1e6}"#)
