@@ -29,7 +29,7 @@ fn a_dead_and_a_slow_device_delay_no_other() -> Result<()> {
     let mut stack = Stack::start(Plan::for_test("slow-devices", "noon")?)?;
     stack.start_edge()?;
     let client = stack.login()?;
-    let all = || polls(&client).is_ok_and(|p| p.len() >= 22 && p.values().all(|v| v.0 > 3));
+    let all = || polls(&client).is_ok_and(|p| p.len() >= 24 && p.values().all(|v| v.0 > 3));
     ensure!(
         wait(Duration::from_secs(30), all),
         "not every device is polled: {:?}",

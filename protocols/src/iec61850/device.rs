@@ -6,8 +6,7 @@ use std::{
     time::Duration,
 };
 
-use iec61850_client::AccessResult;
-use iec61850_client::mms_compat::mms_data_to_mms_value;
+use iec61850_client::{AccessResult, TypeSpecification, mms_compat::mms_data_to_mms_value};
 use iec61850_model::{FC, MmsValue};
 use tokio::{
     sync::mpsc,
@@ -267,23 +266,10 @@ impl<'i> Reader<'i> {
         }
     }
 
-    /// Asks the IED what the objects are made of that hold points.
+    /// Asks the IED who it is, and what the objects are made of that hold points.
     async fn learn(&mut self) -> Result<(), Lost> {
-        let (ied, place) = (self.ied, &self.ied.config.place);
-        match place.ask(self.association.get_server_identity()).await {
-            Ok(identity) => {
-                let description = Description {
-                    manufacturer: identity.vendor,
-                    model: identity.model,
-                    version: identity.revision,
-                    ..Description::default()
-                };
-                // Nobody listening is noticed with the next state.
-                let _ = ied.tell(DeviceEvent::Described(description)).await;
-            }
-            Err(Failure::Refused(_)) => {}
-            Err(Failure::Lost(lost)) => return Err(lost),
-        }
+        self.describe().await?;
+        let ied = self.ied;
         let mut directory = Directory::default();
         let mut missing = Vec::new();
         for (number, spec) in ied.config.map.points.iter().enumerate() {
@@ -296,37 +282,60 @@ impl<'i> Reader<'i> {
             let Some(object) = object_path(&path).map(str::to_owned) else {
                 continue;
             };
-            let name = format!("{domain}/{}", spec.reference.object());
             if !directory.knows(&object) {
-                let asked = self.association.get_variable_specification(&name, fc);
-                match place.ask(asked).await {
-                    Ok(of) => {
-                        directory.know(object.clone(), of);
-                        self.objects.push((name, fc, object.clone(), Vec::new()));
-                    }
-                    Err(Failure::Refused(_)) => {}
-                    Err(Failure::Lost(lost)) => return Err(lost),
+                let name = format!("{domain}/{}", spec.reference.object());
+                if let Some(of) = self.type_of(&name, fc).await? {
+                    directory.know(object.clone(), of);
+                    self.objects.push((name, fc, object.clone(), Vec::new()));
                 }
             }
             match directory.place(number, spec, &path) {
                 Ok(()) => {
-                    let object = self.objects.iter_mut().find(|known| known.2 == object);
-                    object.into_iter().for_each(|known| known.3.push(number));
+                    let known = self.objects.iter_mut().find(|known| known.2 == object);
+                    known.into_iter().for_each(|known| known.3.push(number));
                 }
                 Err(why) => missing.push(why),
             }
         }
-        if !missing.is_empty() {
-            tracing::warn!(device = %ied.device, missing = missing.join("; "), "points that the IED has not");
+        let nothing = missing.len() == ied.config.map.points.len();
+        let missing = missing.join("; ");
+        if nothing {
+            return Err(Lost(format!("it has none of the points: {missing}")));
         }
-        if missing.len() == ied.config.map.points.len() {
-            return Err(Lost(format!(
-                "it has none of the points: {}",
-                missing.join("; ")
-            )));
+        if !missing.is_empty() {
+            tracing::warn!(device = %ied.device, missing, "points that the IED has not");
         }
         ied.lock().directory = Arc::new(directory);
         Ok(())
+    }
+
+    async fn describe(&self) -> Result<(), Lost> {
+        let asked = self.association.get_server_identity();
+        match self.ied.config.place.ask(asked).await {
+            Ok(identity) => {
+                let description = Description {
+                    manufacturer: identity.vendor,
+                    model: identity.model,
+                    version: identity.revision,
+                    ..Description::default()
+                };
+                // That nobody listens is noticed with the next state.
+                let _ = self.ied.tell(DeviceEvent::Described(description)).await;
+                Ok(())
+            }
+            Err(Failure::Refused(_)) => Ok(()),
+            Err(Failure::Lost(lost)) => Err(lost),
+        }
+    }
+
+    /// The type of a data object; `None`: the IED has none of this name.
+    async fn type_of(&self, name: &str, fc: FC) -> Result<Option<TypeSpecification>, Lost> {
+        let asked = self.association.get_variable_specification(name, fc);
+        match self.ied.config.place.ask(asked).await {
+            Ok(of) => Ok(Some(of)),
+            Err(Failure::Refused(_)) => Ok(None),
+            Err(Failure::Lost(lost)) => Err(lost),
+        }
     }
 
     async fn run(mut self, commands: &mut mpsc::Receiver<Command>) -> End {

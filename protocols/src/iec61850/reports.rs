@@ -108,65 +108,15 @@ impl<'i> Listener<'i> {
     }
 
     async fn enable(&mut self, reference: &Reference) -> Result<(), Failure> {
-        let (ied, poll) = (self.ied, self.ied.config.poll);
-        let place = &ied.config.place;
+        let ied = self.ied;
         let name = ied.block_reference(reference);
-        let association = Arc::clone(&self.association);
-        let mut block = place.ask(association.get_rcb_values(&name)).await?;
-        let set = block
-            .data_set_reference()
-            .unwrap_or_default()
-            .replace('$', ".");
-        if set.is_empty() {
-            return Err(Failure::Refused("it has no data set".into()));
-        }
-        let directory = place.ask(association.get_data_set_directory(&set)).await?;
-        let members = directory.members.iter();
-        let members: Vec<String> = members
-            .filter_map(|m| ied.path_of(&m.reference, m.fc))
-            .collect();
-        if members.len() != directory.members.len() {
-            return Err(Failure::Refused("its data set cannot be read".into()));
-        }
-        let buffered = block.is_buffered();
-        if !buffered {
-            block.set_resv(true);
-            self.try_set(&block, RcbWriteMask::RESV).await?;
-        }
-        let mut triggers =
-            TriggerOptions::DATA_CHANGED | TriggerOptions::QUALITY_CHANGED | TriggerOptions::GI;
-        let mut interrogate = buffered;
-        if !buffered {
-            triggers |= TriggerOptions::INTEGRITY;
-        }
-        // Only what differs: setting empties a buffer (7-2, 17.2.2).
-        if block.trg_ops() != triggers {
-            let were = block.trg_ops();
-            block.set_trg_ops(triggers);
-            if !self.try_set(&block, RcbWriteMask::TRG_OPS).await? {
-                block.set_trg_ops(were);
-            }
-        }
-        if !block.trg_ops().contains(TriggerOptions::GI) {
-            return Err(Failure::Refused("it cannot be interrogated".into()));
-        }
-        if block.opt_flds() != fields(buffered) {
-            block.set_opt_flds(fields(buffered));
-            self.try_set(&block, RcbWriteMask::OPT_FLDS).await?;
-        }
-        if !buffered {
-            block.set_intg_pd_ms(u32::try_from(poll.as_millis()).unwrap_or(u32::MAX));
-            interrogate = !block.trg_ops().contains(TriggerOptions::INTEGRITY)
-                || !self.try_set(&block, RcbWriteMask::INTG_PD).await?;
-        } else {
+        let (mut block, members) = self.look_at(&name).await?;
+        let interrogate = self.set_up(&mut block).await?;
+        if block.is_buffered() {
             self.resume(&mut block, reference).await?;
         }
-        let id = block
-            .rpt_id()
-            .filter(|id| !id.is_empty())
-            .unwrap_or(&name)
-            .to_owned();
-        let id = id.replace('.', "$");
+        let id = block.rpt_id().filter(|id| !id.is_empty());
+        let id = id.unwrap_or(&name).replace('.', "$");
         if self.blocks.iter().any(|block| block.id == id) {
             return Err(Failure::Refused(format!("another has the id {id} too")));
         }
@@ -184,6 +134,57 @@ impl<'i> Listener<'i> {
             heard: Instant::now(),
         });
         Ok(())
+    }
+
+    /// A block as it is, and the paths of its data set's members.
+    async fn look_at(&self, name: &str) -> Result<(RcbHandle, Vec<String>), Failure> {
+        let (ied, place) = (self.ied, &self.ied.config.place);
+        let block = place.ask(self.association.get_rcb_values(name)).await?;
+        let set = block.data_set_reference().unwrap_or_default();
+        if set.is_empty() {
+            return Err(Failure::Refused("it has no data set".into()));
+        }
+        let set = set.replace('$', ".");
+        let directory = place.ask(self.association.get_data_set_directory(&set));
+        let directory = directory.await?.members;
+        let members = directory.iter();
+        let members: Option<Vec<String>> =
+            members.map(|m| ied.path_of(&m.reference, m.fc)).collect();
+        let unread = || Failure::Refused("its data set cannot be read".into());
+        Ok((block, members.ok_or_else(unread)?))
+    }
+
+    /// Has a block send what it shall, when it shall, and whether it must be interrogated with each poll. Sets
+    /// only what differs: setting empties a buffer (7-2, 17.2.2).
+    async fn set_up(&self, block: &mut RcbHandle) -> Result<bool, Failure> {
+        let buffered = block.is_buffered();
+        let mut triggers =
+            TriggerOptions::DATA_CHANGED | TriggerOptions::QUALITY_CHANGED | TriggerOptions::GI;
+        if !buffered {
+            triggers |= TriggerOptions::INTEGRITY;
+            block.set_resv(true);
+            self.try_set(block, RcbWriteMask::RESV).await?;
+        }
+        let were = block.trg_ops();
+        if were != triggers {
+            block.set_trg_ops(triggers);
+            if !self.try_set(block, RcbWriteMask::TRG_OPS).await? {
+                block.set_trg_ops(were);
+            }
+        }
+        if !block.trg_ops().contains(TriggerOptions::GI) {
+            return Err(Failure::Refused("it cannot be interrogated".into()));
+        }
+        if block.opt_flds() != fields(buffered) {
+            block.set_opt_flds(fields(buffered));
+            self.try_set(block, RcbWriteMask::OPT_FLDS).await?;
+        }
+        if buffered || !block.trg_ops().contains(TriggerOptions::INTEGRITY) {
+            return Ok(true);
+        }
+        let poll = u32::try_from(self.ied.config.poll.as_millis());
+        block.set_intg_pd_ms(poll.unwrap_or(u32::MAX));
+        Ok(!self.try_set(block, RcbWriteMask::INTG_PD).await?)
     }
 
     /// Tells a buffered block where to go on.

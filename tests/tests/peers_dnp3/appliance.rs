@@ -153,6 +153,6 @@ fn reads(seen: &[Json], client: &Client) -> Result<()> {
     let devices = online
         .iter()
         .filter(|i| i[0].as_u64() >= Some(1000) && i[1] == true);
-    ensure!(devices.count() == 22, "{online:?}");
+    ensure!(devices.count() == 24, "{online:?}");
     Ok(())
 }

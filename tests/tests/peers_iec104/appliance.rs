@@ -26,7 +26,7 @@ const ANALOGS: u64 = 300_000;
 const BINARIES: u64 = 100_000;
 const HELD: u64 = 400_000;
 /// Devices and units of the site.
-const DEVICES: u64 = 22;
+const DEVICES: u64 = 24;
 const UNITS: u64 = 15;
 /// Address of the wind farm's set point of active power, and of what takes it over.
 const LIMIT: u64 = 700_000 + 2 * WIND.1;

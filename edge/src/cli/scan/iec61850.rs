@@ -15,7 +15,7 @@ use super::super::{EX_DATAERR, say, say_error};
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
-pub(super) struct Iec61850Arguments {
+pub(in crate::cli) struct Iec61850Arguments {
     /// The IED: an address, with a port unless it is 102.
     #[arg(
         value_name = "HOST",
