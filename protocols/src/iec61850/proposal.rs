@@ -131,9 +131,10 @@ fn names_of_model(model: &IedModel) -> Names {
 }
 
 fn blocks<'n>(node: &'n LogicalNode, ln: &'n str) -> impl Iterator<Item = String> + 'n {
-    node.rcbs.iter().map(move |block| {
+    node.rcbs.iter().flat_map(move |block| {
         let fc = if block.is_buffered { "BR" } else { "RP" };
-        format!("{ln}${fc}${}", block.name)
+        let instances = block.instance_names().into_iter();
+        instances.map(move |name| format!("{ln}${fc}${name}"))
     })
 }
 
