@@ -4,6 +4,7 @@
 //! [`store`], shown by [`web`] from what [`run`] publishes. Beside it, [`feed`]: every change that a device
 //! reports, for those who must not miss one.
 
+pub mod above;
 pub mod account;
 pub mod agents;
 pub mod cli;

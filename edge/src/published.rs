@@ -3,9 +3,11 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use protocols::opcua::message::Up;
 use solver::{market::LedgerEntry, network::Id};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::above;
 use crate::cycle::{Refusal, ScadaCommand};
 use crate::feed::Feed;
 use crate::metering;
@@ -13,8 +15,8 @@ use crate::participants::{Change, Register};
 use crate::store::{Hold, Ledger};
 use crate::table::Snapshot;
 use crate::web::api::{
-    AlarmView, DeviceView, DispatchView, ExplanationView, IntervalView, NetworkState, NetworkView,
-    NewOrder, OrderView, PointView, Problem, ReceiptView, Status,
+    AboveView, AlarmView, DeviceView, DispatchView, ExplanationView, IntervalView, NetworkState,
+    NetworkView, NewOrder, OrderView, PointView, Problem, ReceiptView, Status,
 };
 
 /// Who asks for something that goes on record.
@@ -67,6 +69,17 @@ pub struct Published {
     pub snapshot: Arc<Snapshot>,
     /// Units that a control centre holds.
     pub holds: Arc<BTreeMap<Id, Hold>>,
+    /// The market above; none: the site has none.
+    pub above: Option<Upwards>,
+}
+
+/// The market above, as it is on record.
+#[derive(Clone, Debug)]
+pub struct Upwards {
+    /// As shown.
+    pub view: Arc<AboveView>,
+    /// What is to be sent, in this order.
+    pub outbox: Arc<Vec<Up>>,
 }
 
 /// What may be asked of the loop. Each is answered once it is durable.
@@ -138,6 +151,13 @@ pub enum Request {
         check: bool,
         /// Done, or why not.
         answer: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Take what the wire to the market above tells.
+    Above {
+        /// It.
+        event: above::Event,
+        /// It is on record, as far as it belongs there.
+        answer: oneshot::Sender<()>,
     },
     /// Note that a person has seen an alarm.
     AcknowledgeAlarm {

@@ -7,18 +7,20 @@
 
 use std::collections::BTreeMap;
 
+use protocols::opcua::message::Award;
 use serde::Serialize;
 use serde_json::Value;
 use solver::{
     market::{
         Auction, AuctionResult, Contracts, LedgerEntry, LookedAhead, Meter, Rulebook,
-        clearing::{Award, Clearing},
+        clearing::{Award as UnitAward, Clearing},
         settle,
     },
     network::{Grid, pgm_json},
 };
 
 use crate::{
+    above::Entry,
     metering::Standing,
     store::{Hash, Record},
 };
@@ -31,7 +33,7 @@ pub struct Difference {
     pub number: u64,
     /// Start of the interval, UTC, s since 1970.
     pub interval: i64,
-    /// `clearing`, `look ahead`, `without calls`, `contracts`, `settlement` or `correction`.
+    /// `closing`, `clearing`, `look ahead`, `without calls`, `contracts`, `settlement` or `correction`.
     pub what: &'static str,
     /// Where, what is on record, and what was computed now.
     pub text: String,
@@ -63,6 +65,7 @@ struct Gate {
     auction: Auction,
     rulebook: Option<Rulebook>,
     network: String,
+    awards: Vec<Award>,
     cleared: Option<AuctionResult>,
     contracts: Option<Contracts>,
     meters: Option<Vec<Meter>>,
@@ -93,6 +96,39 @@ impl Replay {
                 self.networks.insert(digest.to_string(), json);
             }
             Record::Market(entry) => self.entry(number, entry),
+            Record::Above(entry) => self.above(number, entry),
+            _ => {}
+        }
+    }
+
+    /// What an interval was closed with above is part of what it was cleared from; the award behind it has
+    /// to say the same.
+    fn above(&mut self, number: u64, entry: Entry) {
+        match entry {
+            Entry::Awarded { award, .. } => {
+                if let Some(gate) = self.gates.get_mut(&award.interval) {
+                    gate.awards.push(award);
+                }
+            }
+            Entry::Closed {
+                closing, interface, ..
+            } => {
+                let Some(gate) = self.gates.get_mut(&closing.interval) else {
+                    return;
+                };
+                if !interface.is_empty() {
+                    gate.auction.case.interface = interface;
+                }
+                let Some(sequence) = closing.award else {
+                    return;
+                };
+                let award = gate.awards.iter().find(|of| of.sequence == sequence);
+                let said = award.map(|of| (of.called_w.unwrap_or(of.exchange_w), of.price));
+                if said != Some((closing.exchange_w, closing.price)) {
+                    let text = format!("award {sequence} on record says otherwise: {said:?}");
+                    self.differ(number, closing.interval, "closing", text);
+                }
+            }
             _ => {}
         }
     }
@@ -117,6 +153,7 @@ impl Replay {
                     },
                     rulebook: rulebook.map(|rulebook| *rulebook),
                     network,
+                    awards: Vec::new(),
                     cleared: None,
                     contracts: None,
                     meters: None,
@@ -284,7 +321,7 @@ impl Replay {
 struct Parts<'a> {
     clearing: Result<&'a Clearing, &'a String>,
     looked: Option<&'a LookedAhead>,
-    without_calls: Option<&'a Vec<Award>>,
+    without_calls: Option<&'a Vec<UnitAward>>,
 }
 
 impl<'a> Parts<'a> {

@@ -154,6 +154,9 @@ fn resume(directory: &Path, cycle: &mut Cycle, started_us: i64) -> anyhow::Resul
     };
     ledger.append(&[started], started_us, true)?;
     // However old they are; the latest of them are among the recent ones too.
+    for record in ledger.unsent()? {
+        cycle.restore(&record);
+    }
     for record in ledger.register()? {
         cycle.restore(&record);
     }
@@ -406,6 +409,14 @@ impl Loop {
             } => {
                 let answered = self.command(command, check).await?;
                 let _ = answer.send(answered);
+            }
+            Request::Above { event, answer } => {
+                if let Some(record) = self.cycle.hear(event, now_us()) {
+                    self.append(vec![record.clone()]).await?;
+                    self.cycle.restore(&record);
+                }
+                // Nobody waits any more when the wire is stopping.
+                let _ = answer.send(());
             }
             Request::AcknowledgeAlarm { id, user, answer } => {
                 let _ = answer.send(self.cycle.acknowledge(id, &user));

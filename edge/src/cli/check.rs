@@ -3,7 +3,10 @@
 use std::{path::Path, process::ExitCode};
 
 use super::{EX_CONFIG, say, say_error};
-use crate::site::{self, Problem, Site, fallback};
+use crate::{
+    northbound::above::password,
+    site::{self, Problem, Site, fallback},
+};
 
 /// Loads a site or says everything that is wrong with it.
 pub(super) fn load(file: &Path) -> Result<Site, ExitCode> {
@@ -48,6 +51,12 @@ pub(super) fn check(file: &Path) -> anyhow::Result<ExitCode> {
         for violation in state.violations {
             say(&format!("warning: {}: {violation}", state.assumption));
         }
+    }
+    if let Some(above) = &site.above
+        && let Err(error) = password(&above.password_file)
+    {
+        say_error(&format!("above.password_file: {error}"));
+        return Ok(ExitCode::from(EX_CONFIG));
     }
     say(&format!(
         "{}: ok, {} devices, {} units, {} loads",

@@ -19,6 +19,7 @@ use super::{
     say, say_error,
 };
 use crate::{
+    above,
     cycle::Explained,
     store::{Ledger, LedgerError, Record},
 };
@@ -110,6 +111,13 @@ fn find(ledger: &Ledger, wanted: i64) -> Result<Option<Found>, LedgerError> {
                     calls: calls.map(|calls| *calls),
                 };
                 gate = Some((auction, network));
+            }
+            Record::Above(above::Entry::Closed {
+                closing, interface, ..
+            }) if closing.interval == wanted && !interface.is_empty() => {
+                if let Some((auction, _)) = &mut gate {
+                    auction.case.interface = interface;
+                }
             }
             Record::Market(LedgerEntry::Cleared {
                 interval,

@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{check::load, say};
 use crate::{
-    northbound::{dnp3, iec104},
+    northbound::{above, dnp3, iec104},
     run,
     site::Site,
     store::users::UserStore,
@@ -154,7 +154,17 @@ async fn serve(site: Site) -> anyhow::Result<()> {
         ),
         None => None,
     };
+    let wire = match &site.above {
+        Some(above) => Some(
+            above::Wire::start(&site.name, above, &stop)
+                .with_context(|| format!("the market above, {}", above.endpoint))?,
+        ),
+        None => None,
+    };
     let running = run::start(site, stop.clone())?;
+    if let Some(wire) = wire {
+        tokio::spawn(wire.serve(running.handle.clone(), stop.clone()));
+    }
     if let Some(station) = dnp3 {
         tokio::spawn(station.serve(running.handle.clone(), stop.clone()));
     }

@@ -3,17 +3,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use protocols::opcua::message::{Basis, Closing};
 use solver::{
     market::{
         Auction, Call, Contracts, Direction, Kind, LedgerEntry, LookedAhead, Order, OrderId, Phase,
         Product, Rulebook, Settlement, Window,
-        clearing::{Award, Case, Clearing},
+        clearing::{Award, Case, Clearing, Interface},
         energy_wh,
     },
     network::Id,
 };
 
-use crate::{store::Record, web::api::IntervalView};
+use crate::{above::Entry, store::Record, web::api::IntervalView};
 
 /// How many intervals that have ended are kept to be looked at.
 pub(crate) const RECENT: i64 = 90;
@@ -149,6 +150,8 @@ pub(super) struct Interval {
     pub(super) outcome: Outcome,
     pub(super) delivery: Delivery,
     gate: Option<Gate>,
+    /// On what its exchange with the market above rests, if there is one.
+    pub(super) basis: Option<Basis>,
     pub(super) contracts: Option<Contracts>,
     pub(super) settlement: Option<Settlement>,
     /// What meters that say something else since have changed of it, oldest first.
@@ -164,6 +167,7 @@ impl Interval {
             outcome: Outcome::Pending,
             delivery: Delivery::Due,
             gate: None,
+            basis: None,
             contracts: None,
             settlement: None,
             corrections: Vec::new(),
@@ -293,7 +297,11 @@ impl Book {
                 }
                 self.place(order.clone(), PlacedBy::Api);
             }
-            Record::Commanded { .. }
+            Record::Above(Entry::Closed {
+                closing, interface, ..
+            }) => self.close_above(closing, interface),
+            Record::Above(_)
+            | Record::Commanded { .. }
             | Record::Started { .. }
             | Record::Network { .. }
             | Record::Registered { .. }
@@ -377,6 +385,19 @@ impl Book {
                 interval.settlement = Some(settlement.clone());
                 interval.view = None;
             }
+        }
+    }
+
+    /// An interval is cleared with the exchange's terms that it was closed with above, not those that its
+    /// gate closed with.
+    fn close_above(&mut self, closing: &Closing, interface: &[Interface]) {
+        let Some(known) = self.intervals.get_mut(&closing.interval) else {
+            return;
+        };
+        known.view = None;
+        known.basis = Some(closing.basis);
+        if let Some(gate) = known.gate.as_mut().filter(|_| !interface.is_empty()) {
+            gate.auction.case.interface = interface.to_vec();
         }
     }
 

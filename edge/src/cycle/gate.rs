@@ -70,6 +70,7 @@ impl Cycle {
             },
             records,
         );
+        self.give_up_above(start, now_us, records);
     }
 
     pub(super) fn record(&mut self, entry: LedgerEntry, records: &mut Vec<Record>) {
@@ -82,6 +83,9 @@ impl Cycle {
         let now_us = snapshot.now_us;
         // What is on record as closed is cleared as it was closed, whatever is known since.
         if self.book.closed(start).is_none() && !self.close_gate(start, snapshot, records) {
+            return;
+        }
+        if !self.close_above(start, now_us, records) {
             return;
         }
         let Some(gate) = self.book.closed(start).cloned() else {

@@ -91,6 +91,16 @@ impl Track {
     }
 }
 
+/// A register and when it was read.
+fn counter(snapshot: &Snapshot, point: &PointId) -> Option<(i64, f64)> {
+    let point = snapshot.points.get(point)?;
+    let Value::Counter(wh) = point.value else {
+        return None;
+    };
+    let good = point.quality.is_good();
+    good.then_some((point.time.unix_us, wh as f64))
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meters {
@@ -101,27 +111,32 @@ pub(super) struct Meters {
     integrals: BTreeMap<Id, Track>,
     /// Integral of the power from the grid above, by source.
     sources: BTreeMap<Id, Track>,
+    /// Registers of the meter at the connection: taken, and given.
+    connection: Option<(Track, Track)>,
 }
 
 impl Meters {
-    pub(super) fn new(interval_s: u32) -> Self {
+    pub(super) fn new(site: &Site) -> Self {
+        let metered = site.above.as_ref().and_then(|above| above.meter.as_ref());
         Self {
-            keep_us: (4 * i64::from(interval_s) + 60) * US,
+            keep_us: (4 * i64::from(site.market.interval_s) + 60) * US,
+            connection: metered.map(|_| <(Track, Track)>::default()),
             ..Self::default()
         }
     }
 
     /// Takes over what a snapshot's registers and its estimate say.
     pub(super) fn note(&mut self, site: &Site, snapshot: &Snapshot, estimated: Option<&Estimated>) {
+        let above = site.above.as_ref().and_then(|above| above.meter.as_ref());
+        if let (Some(meter), Some((import, export))) = (above, &mut self.connection) {
+            for (point, track) in [(&meter.import, import), (&meter.export, export)] {
+                if let Some((at_us, wh)) = counter(snapshot, point) {
+                    track.register(at_us, wh, self.keep_us);
+                }
+            }
+        }
         for unit in &site.units {
-            let counter = |name| {
-                let point = snapshot.points.get(&PointId::new(&unit.device, name))?;
-                let Value::Counter(wh) = point.value else {
-                    return None;
-                };
-                let good = point.quality.is_good();
-                good.then_some((point.time.unix_us, wh as f64))
-            };
+            let counter = |name| counter(snapshot, &PointId::new(&unit.device, name));
             // Without a register of what it took, a battery's other one says nothing.
             let names: &[&str] = match unit.battery {
                 Some(_) => &["energy", "energy_absorbed"],
@@ -154,6 +169,19 @@ impl Meters {
                 track.integrate(estimated.now_us, p.value, self.keep_us);
             }
         }
+    }
+
+    /// Energy taken from the grid above, less what was given to it, Wh, and whether that is an estimate:
+    /// there is no meter at the connection, or it says nothing. None: nobody knows.
+    pub(super) fn exchanged(&self, (from_us, to_us): (i64, i64)) -> Option<(i64, bool)> {
+        let over = |track: &Track| track.between(from_us, to_us);
+        let metered = self
+            .connection
+            .as_ref()
+            .and_then(|(import, export)| Some((over(import)? - over(export)?, false)));
+        // The market above has one connection.
+        let estimated = self.sources.values().next();
+        metered.or_else(|| Some((estimated.and_then(over)?, true)))
     }
 
     /// What the meters say of an interval, for every party of its case.

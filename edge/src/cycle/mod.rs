@@ -10,6 +10,7 @@
 //! - a device does not answer or does not obey: its unit takes no part in the next interval and
 //!   counts as fixed power at its estimated value.
 
+mod above;
 mod alarms;
 mod book;
 mod clearing;

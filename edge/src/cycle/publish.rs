@@ -7,7 +7,7 @@ use solver::market::Phase;
 use super::{step::Cycle, view};
 use crate::{
     clock::{US, rfc3339, rfc3339_s},
-    published::Published,
+    published::{Published, Upwards},
     table::Snapshot,
     web::api::{Health, IntervalView, Metrics, OrderView, PointView, Status},
 };
@@ -23,6 +23,7 @@ impl Cycle {
             orders: Arc::new(self.orders()),
             alarms: Arc::new(self.alarms.view()),
             holds: Arc::new(self.holds.clone()),
+            above: self.upwards(),
             ..before.clone()
         }
     }
@@ -43,8 +44,17 @@ impl Cycle {
             alarms: Arc::new(self.alarms.view()),
             snapshot: Arc::clone(snapshot),
             holds: Arc::new(self.holds.clone()),
+            above: self.upwards(),
             status: Arc::new(self.status(snapshot, rss_bytes)),
         }
+    }
+
+    fn upwards(&self) -> Option<Upwards> {
+        let (site, above) = (self.site.above.as_ref()?, self.above.as_ref()?);
+        Some(Upwards {
+            view: Arc::new(view::above(site, above)),
+            outbox: Arc::new(self.outbox()),
+        })
     }
 
     fn orders(&self) -> Vec<OrderView> {

@@ -15,6 +15,7 @@ use solver::{
 };
 
 use super::{
+    above::Upwards,
     alarms::{Alarms, Severity},
     book::Book,
     dispatch::{Asked, Dispatch},
@@ -93,6 +94,8 @@ pub struct Cycle {
     /// Units that the control centre holds.
     pub(super) holds: BTreeMap<Id, Hold>,
     pub(super) networks: Networks,
+    /// The market above, if there is one.
+    pub(super) above: Option<Upwards>,
     /// Refused orders that are not on record yet.
     pub(super) refused: Vec<Record>,
     pub(super) estimation_us: VecDeque<i64>,
@@ -137,10 +140,11 @@ impl Cycle {
             feeder,
             book: Book::new(product),
             dispatch: Dispatch::default(),
-            meters: Meters::new(market.interval_s),
+            meters: Meters::new(&site),
             alarms: Alarms::new(now_us),
             holds: BTreeMap::new(),
             networks: Networks::default(),
+            above: site.above.as_ref().map(|of| Upwards::new(of, now_us)),
             refused: Vec::new(),
             estimation_us: VecDeque::new(),
             clearing_us: VecDeque::new(),
@@ -174,7 +178,12 @@ impl Cycle {
                 unit,
                 hold,
             } => self.commanded(*unit, by, hold.as_ref(), *at_us),
-            record => self.book.apply(record),
+            record => {
+                if let Record::Above(entry) = record {
+                    self.apply_above(entry);
+                }
+                self.book.apply(record);
+            }
         }
     }
 
@@ -205,6 +214,7 @@ impl Cycle {
         let site = Arc::clone(&self.site);
         let mut records = std::mem::take(&mut self.refused);
         self.book.turn(now_us);
+        self.forget_above(now_us);
         self.end_holds(now_us);
         self.links(&snapshot);
         self.fallbacks(&snapshot);
@@ -228,9 +238,11 @@ impl Cycle {
         self.dispatch
             .verify(&site, &product, &snapshot, &mut self.alarms);
         self.clear_due(&snapshot, &mut records);
+        self.give_up_overdue(now_us, &mut records);
         self.deliver_due(now_us, &mut records);
         let commands = self.send(&snapshot);
         self.settle_due(now_us, &mut records);
+        self.total_due(now_us, &mut records);
         Output {
             commands,
             records,

@@ -1,5 +1,6 @@
 //! What the cycle knows, as the public API shows it.
 
+mod above;
 mod market;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use solver::{
     network::{Grid, Id},
 };
 
+pub(super) use above::above;
 pub(super) use market::{interval, order};
 
 use super::feeder::{BadPoint, Estimated, Feeder};

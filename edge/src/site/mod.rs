@@ -3,6 +3,7 @@
 //!
 //! [`fallback`] answers by power flow whether the state all devices fall back to is within limits.
 
+mod above;
 mod dnp3;
 pub mod fallback;
 mod iec104;
@@ -16,8 +17,8 @@ mod tables;
 mod timeline;
 
 pub use model::{
-    Battery, Bay, BayOf, Device, Dnp3, Dnp3Master, Iec104, Iec104Master, Limits, Load, Market,
-    NodePlace, Outstation, Place, Rtu104, Site, Unit, UnitKind, Wire,
+    Above, Battery, Bay, BayOf, ConnectionMeter, Device, Dnp3, Dnp3Master, Iec104, Iec104Master,
+    Limits, Load, Market, NodePlace, Outstation, Place, Role, Rtu104, Site, Unit, UnitKind, Wire,
 };
 pub use parse::{load, parse};
 pub use read::Problem;

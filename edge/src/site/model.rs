@@ -12,7 +12,8 @@ use protocols::{
     iec104::map::ObjectMap,
     iec61850,
     modbus::{LineConfig, map::RegisterMap},
-    point::DeviceId,
+    opcua::Pki,
+    point::{DeviceId, PointId},
     tls::{Fingerprint, TlsFiles},
 };
 use solver::{
@@ -21,13 +22,15 @@ use solver::{
 };
 
 use super::profile::Profile;
-use crate::{store::Retention, table::Promise};
+use crate::{above::Terms, store::Retention, table::Promise};
 
 /// A site, complete and consistent with its network.
 #[derive(Clone, Debug)]
 pub struct Site {
     /// Name.
     pub name: String,
+    /// What it is.
+    pub role: Role,
     /// The network.
     pub network: Network,
     /// Where the appliance keeps its files.
@@ -56,6 +59,43 @@ pub struct Site {
     pub dnp3: Option<Dnp3>,
     /// The control centre's access by IEC 60870-5-104; none: there is no such port.
     pub iec104: Option<Iec104>,
+    /// The market above; none: there is none.
+    pub above: Option<Above>,
+}
+
+/// What the appliance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A substation, with a field and a market of its own.
+    Substation,
+}
+
+/// The market above, of which the site is a tenant, by OPC UA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Above {
+    /// `opc.tcp://host:port`.
+    pub endpoint: String,
+    /// The user that it logs in as.
+    pub user: String,
+    /// File with the user's password.
+    pub password_file: PathBuf,
+    /// What the market above calls the site.
+    pub tenant: String,
+    /// Our certificate, and which servers are trusted.
+    pub pki: Pki,
+    /// On what the exchange rests.
+    pub terms: Terms,
+    /// The meter of the connection; none: its energy is estimated.
+    pub meter: Option<ConnectionMeter>,
+}
+
+/// Counters of the energy at the connection, Wh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionMeter {
+    /// Taken from the grid above.
+    pub import: PointId,
+    /// Given to it.
+    pub export: PointId,
 }
 
 impl Site {

@@ -13,8 +13,8 @@ use solver::{
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    dnp3, iec104,
-    model::{Limits, Market, Site},
+    above, dnp3, iec104,
+    model::{Limits, Market, Role, Site},
     read::{Problem, Source, Table},
     tables::{Context, MAX_PRICE, price, seconds},
     timeline,
@@ -62,7 +62,7 @@ pub fn parse(file: &Path, text: &str) -> Result<Site, Vec<Problem>> {
 fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) -> Option<Site> {
     let root = Table::new(source, String::new(), 0..0, document.get_ref());
     let head = root.table("site").map(|t| read_head(&t, directory));
-    let (name, state_dir, network) = head.unwrap_or_default();
+    let (name, role, state_dir, network) = head.unwrap_or_default();
     let web_listen = root.table("web").and_then(|t| {
         let listen = t.address("listen");
         t.finish();
@@ -100,9 +100,31 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
         true => root.table("iec104").map(|t| iec104::read(&t)),
         false => None,
     };
+    let above = match root.has("above") {
+        true => root.table("above").map(|t| {
+            let gate_s = market.as_ref().map(|market| market.gate_s);
+            let above = above::read(&t, gate_s);
+            if let Some(network) = network.as_ref().filter(|network| network.source.len() != 1) {
+                let sources = network.source.len();
+                let text = format!("wants a network with one source, which is where it meets the grid above; this has {sources}");
+                root.problem("above", text);
+            }
+            if let Some(Some(meter)) = above.as_ref().map(|of| of.meter.as_ref()) {
+                for point in [&meter.import, &meter.export] {
+                    let device = point.as_str().split_once('/').map_or("", |(of, _)| of);
+                    if !devices.contains_key(device) {
+                        t.problem("meter", format!("`{point}`: there is no device `{device}`"));
+                    }
+                }
+            }
+            above
+        }),
+        false => None,
+    };
     root.finish();
     Some(Site {
         name: name?,
+        role: role?,
         state_dir: state_dir?,
         network: network?,
         web_listen: web_listen?,
@@ -123,19 +145,32 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
             Some(iec104) => Some(iec104?),
             None => None,
         },
+        above: match above {
+            Some(above) => Some(above?),
+            None => None,
+        },
     })
 }
 
-type Head = (Option<String>, Option<PathBuf>, Option<Network>);
+type Head = (
+    Option<String>,
+    Option<Role>,
+    Option<PathBuf>,
+    Option<Network>,
+);
 
 fn read_head(table: &Table<'_, '_>, directory: &Path) -> Head {
     let name = table.text("name").map(str::to_owned);
+    let role = match table.has("role") {
+        true => table.word("role", &[("substation", Role::Substation)]),
+        false => Some(Role::Substation),
+    };
     let state = table.text("state").map(|text| directory.join(text));
     let network = table
         .text("network")
         .and_then(|text| read_network(table, &directory.join(text)));
     table.finish();
-    (name, state, network)
+    (name, role, state, network)
 }
 
 fn read_network(table: &Table<'_, '_>, file: &Path) -> Option<Network> {

@@ -9,7 +9,7 @@ use edge::{
     cycle::Refusal,
     feed::Feed,
     participants::Register,
-    published::{Handle, Published, Request},
+    published::{Handle, Published, Request, Upwards},
     store::{Ledger, users::UserStore},
     web::{self, api::*},
 };
@@ -191,6 +191,9 @@ async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc
                     93 => Ok(explanation()),
                     _ => problem("not_explained"),
                 });
+            }
+            Request::Above { answer, .. } => {
+                let _ = answer.send(());
             }
             Request::AcknowledgeAlarm { id, user, answer } => {
                 let alarm = published
@@ -490,5 +493,58 @@ fn state() -> Published {
         alarms: Arc::new(vec![alarm(8), alarm(7)]),
         snapshot: Arc::default(),
         holds: Arc::default(),
+        above: Some(Upwards {
+            view: Arc::new(above()),
+            outbox: Arc::default(),
+        }),
+    }
+}
+
+fn above() -> AboveView {
+    let award = AboveAwardView {
+        sequence: 1,
+        exchange_w: -20_000,
+        called_w: None,
+        price_per_mwh: 47.5,
+        grid_fee_per_mwh: 2.0,
+        q_var: 100,
+        import_max_w: 1_000_000,
+        export_max_w: 500_000,
+        limits: vec!["rated current of branch 7 at its from side".to_owned()],
+        unused: None,
+    };
+    let corner = |exchange_w, price_per_mwh| CornerView {
+        exchange_w,
+        price_per_mwh,
+        q_var: 0,
+    };
+    AboveView {
+        endpoint: "opc.tcp://192.0.2.1:4840".to_owned(),
+        tenant: "north".to_owned(),
+        connected: false,
+        since: START.to_owned(),
+        reason: Some("no route".to_owned()),
+        clock_ms: Some(-12),
+        certificate_days: Some(300),
+        fallback: "zero".to_owned(),
+        unsent: 1,
+        intervals: vec![AboveIntervalView {
+            start: START.to_owned(),
+            offer: vec![corner(-50_000, 60.0), corner(10_000, 0.0)],
+            forecast_w: Some(0),
+            q_min_var: Some(-1_000),
+            q_max_var: Some(1_000),
+            awards: vec![award],
+            basis: Some("award".to_owned()),
+            award: Some(1),
+            exchange_w: Some(-20_000),
+            price_per_mwh: Some(47.5),
+            import_wh: None,
+            export_wh: None,
+            replaced: None,
+            refused: Vec::new(),
+            hash: None,
+            agreed: None,
+        }],
     }
 }

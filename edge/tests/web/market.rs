@@ -75,6 +75,7 @@ async fn an_interval_shows_a_program_its_own() {
             fee_micro: 0,
             distance_pu: None,
             bilateral: false,
+            basis: None,
         };
         let row = |account: &str| SettlementView {
             account: account.to_owned(),

@@ -8,6 +8,7 @@ use solver::market::{
     clearing::{Binding, Limit, Status as ClearingStatus},
 };
 
+use super::above::basis;
 use crate::{
     clock::{rfc3339, rfc3339_s},
     cycle::book::{Book, Cleared, Delivery, Interval, Outcome, Placed, PlacedBy},
@@ -157,7 +158,7 @@ pub(in crate::cycle) fn interval(
         ac_check: None,
         ahead: None,
         took_us: None,
-        contracts: of.contracts.as_ref().map(contracts).unwrap_or_default(),
+        contracts: contracts(of),
         reactive: of.contracts.as_ref().map(reactive).unwrap_or_default(),
         calls: of.contracts.as_ref().map(calls).unwrap_or_default(),
         settlement: of.settlement.as_ref().map(settlement).unwrap_or_default(),
@@ -262,7 +263,12 @@ fn binding(binding: &Binding) -> BindingView {
     }
 }
 
-fn contracts(contracts: &Contracts) -> Vec<ContractView> {
+fn contracts(of: &Interval) -> Vec<ContractView> {
+    let above = |c: &Contract| {
+        let parties = [&c.seller.party, &c.buyer.party];
+        let upstream = parties.contains(&&Party::Upstream);
+        of.basis.filter(|_| upstream).map(|of| basis(of).to_owned())
+    };
     let shown = |c: &Contract| ContractView {
         seller: account(&c.seller.party, c.seller.node),
         seller_unit: c.seller.unit,
@@ -278,8 +284,10 @@ fn contracts(contracts: &Contracts) -> Vec<ContractView> {
         fee_micro: c.fee.0,
         distance_pu: c.distance_pu,
         bilateral: c.bilateral,
+        basis: above(c),
     };
-    contracts.contracts.iter().map(shown).collect()
+    let contracts = of.contracts.iter();
+    contracts.flat_map(|of| &of.contracts).map(shown).collect()
 }
 
 fn reactive(contracts: &Contracts) -> Vec<ReactiveView> {

@@ -23,6 +23,12 @@ impl Hash {
         Self(hash)
     }
 
+    /// A digest from its 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        unhex(text).map(Self)
+    }
+
     /// The hash after one more record.
     #[must_use]
     pub fn next(self, number: u64, at_us: i64, record: &[u8]) -> Self {
@@ -50,9 +56,7 @@ impl Serialize for Hash {
 impl<'de> Deserialize<'de> for Hash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        unhex(&text)
-            .map(Self)
-            .ok_or_else(|| D::Error::custom("not 64 lower-case hexadecimal digits"))
+        Self::parse(&text).ok_or_else(|| D::Error::custom("not 64 lower-case hexadecimal digits"))
     }
 }
 

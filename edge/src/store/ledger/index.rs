@@ -21,12 +21,17 @@ use super::{
     Ledger, LedgerError, Record,
     file::{META, Row},
 };
-use crate::metering::Value;
+use crate::{
+    above::{Document, Entry},
+    metering::Value,
+};
 
 /// Numbers of the records of who takes part.
 const REGISTER: TableDefinition<'_, u64, ()> = TableDefinition::new("register");
 /// What an interval was settled from and how: its start and the record's number.
 const INTERVALS: TableDefinition<'_, (i64, u64), u8> = TableDefinition::new("intervals");
+/// Of intervals whose total the market above has not answered: its start and the record's number.
+const UNSENT: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("unsent");
 /// What each party has received in all, micro-currency, by its JSON.
 const ACCOUNTS: TableDefinition<'_, &str, i128> = TableDefinition::new("accounts");
 /// The record that holds what a meter said last of a time: its name, start and length.
@@ -46,6 +51,7 @@ pub(super) struct Index<'t> {
     meta: Table<'t, &'static str, u64>,
     register: Table<'t, u64, ()>,
     intervals: Table<'t, (i64, u64), u8>,
+    unsent: Table<'t, (i64, u64), ()>,
     accounts: Table<'t, &'static str, i128>,
     values: Table<'t, (&'static str, i64, u32), u64>,
     uses: Table<'t, &'static str, i64>,
@@ -57,6 +63,7 @@ impl<'t> Index<'t> {
             meta: transaction.open_table(META)?,
             register: transaction.open_table(REGISTER)?,
             intervals: transaction.open_table(INTERVALS)?,
+            unsent: transaction.open_table(UNSENT)?,
             accounts: transaction.open_table(ACCOUNTS)?,
             values: transaction.open_table(VALUES)?,
             uses: transaction.open_table(USES)?,
@@ -73,6 +80,7 @@ impl<'t> Index<'t> {
             Record::Registered { .. } => {
                 self.register.insert(number, ())?;
             }
+            Record::Above(entry) => self.note_above(number, entry)?,
             Record::MeterValues { values, .. } => {
                 for value in values {
                     let key = (&*value.meter, value.start, value.length_s);
@@ -97,6 +105,28 @@ impl<'t> Index<'t> {
                 _ => {}
             },
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Documents of an interval go up in order: with its total, all of it is answered.
+    fn note_above(&mut self, number: u64, entry: &Entry) -> Result<(), StorageError> {
+        let start = entry.interval();
+        match entry {
+            Entry::Answered {
+                document: Document::Total,
+                ..
+            } => {
+                let all = (start, 0)..=(start, u64::MAX);
+                self.unsent.retain_in(all, |_, ()| false)?;
+            }
+            // One that came late is not part of any account.
+            Entry::Awarded {
+                unused: Some(_), ..
+            } => {}
+            _ => {
+                self.unsent.insert((start, number), ())?;
+            }
         }
         Ok(())
     }
@@ -144,7 +174,7 @@ impl Head {
             "settled",
             "resettled",
         ];
-        ["registered", "meter_values"].contains(&&*self.record)
+        ["registered", "meter_values", "above"].contains(&&*self.record)
             || (self.record == "market" && ENTRIES.contains(&&*self.entry))
     }
 }
@@ -201,6 +231,24 @@ impl Ledger {
         for entry in table.iter().map_err(|e| self.storage(&e))? {
             let (number, _) = entry.map_err(|e| self.storage(&e))?;
             records.push(self.record(&self.row(number.value())?)?);
+        }
+        Ok(records)
+    }
+
+    /// What passed between the market and the one above on intervals whose total that has not answered,
+    /// by interval, oldest first: however old, it is still to be sent.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn unsent(&self) -> Result<Vec<Record>, LedgerError> {
+        let read = self.db.begin_read().map_err(|e| self.storage(&e))?;
+        let table = read.open_table(UNSENT).map_err(|e| self.storage(&e))?;
+        let mut records = Vec::new();
+        for entry in table.iter().map_err(|e| self.storage(&e))? {
+            let (key, ()) = entry
+                .map(|(key, of)| (key.value(), of.value()))
+                .map_err(|e| self.storage(&e))?;
+            records.push(self.record(&self.row(key.1)?)?);
         }
         Ok(records)
     }
@@ -366,6 +414,7 @@ impl Ledger {
         write.delete_table(INTERVALS).unwrap();
         write.delete_table(ACCOUNTS).unwrap();
         write.delete_table(VALUES).unwrap();
+        write.delete_table(UNSENT).unwrap();
         write.delete_table(USES).unwrap();
         {
             let mut meta = write.open_table(META).unwrap();

@@ -7,7 +7,7 @@ use solver::{
 };
 
 use super::{Fault, Hash, PublicKey};
-use crate::{metering, participants::Change};
+use crate::{above, metering, participants::Change};
 
 /// One entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,8 @@ pub enum Record {
         /// What it is held at; none: given back.
         hold: Option<Hold>,
     },
+    /// What passes between the market and the one above.
+    Above(above::Entry),
     /// The appliance started.
     Started {
         /// Its version: results may differ between versions.

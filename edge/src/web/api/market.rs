@@ -174,6 +174,9 @@ pub struct ContractView {
     pub distance_pu: Option<f64>,
     /// Agreed between the two.
     pub bilateral: bool,
+    /// With the grid above: on what the exchange rests that it is part of: `award`, `last_award`, `schedule`
+    /// or `zero`; `null`: there is no market above.
+    pub basis: Option<String>,
 }
 
 /// Reactive power that the network bought of a unit.

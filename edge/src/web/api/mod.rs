@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+mod above;
 mod account;
 mod explain;
 mod market;
@@ -16,6 +17,7 @@ mod network;
 mod operation;
 mod participants;
 
+pub use above::{AboveAwardView, AboveIntervalView, AboveView, CornerView};
 pub use account::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount};
 pub use explain::{ExplanationView, LimitPartView, PricePartsView, ReliefView, StepView};
 pub use market::{

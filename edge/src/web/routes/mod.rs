@@ -27,6 +27,7 @@ use super::{
     problem::{Public, Refusal},
 };
 
+mod above;
 mod account;
 #[expect(
     unused_qualifications,
@@ -97,6 +98,7 @@ pub(crate) fn document() -> OpenApiRouter<App> {
         .routes(routes!(operation::network_state))
         .routes(routes!(operation::acknowledge))
         .routes(routes!(ledger::ledger_key))
+        .routes(routes!(above::above))
         .routes(routes!(market::interval))
         .routes(routes!(market::explanation))
         .routes(routes!(market::amend_order, market::cancel_order))

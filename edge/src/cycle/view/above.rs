@@ -1,0 +1,99 @@
+//! The market above as the public API shows it.
+
+use protocols::opcua::message::{Award, Basis};
+
+use crate::{
+    above::{Fallback, Interval},
+    clock::{rfc3339, rfc3339_s},
+    cycle::above::Upwards,
+    site::Above,
+    web::api::{AboveAwardView, AboveIntervalView, AboveView, CornerView},
+};
+
+pub(in crate::cycle) fn above(site: &Above, of: &Upwards) -> AboveView {
+    let tenant = of.tenant.name();
+    let intervals = of.tenant.intervals().rev();
+    AboveView {
+        endpoint: site.endpoint.clone(),
+        tenant: tenant.to_owned(),
+        connected: of.link.up,
+        since: rfc3339(of.link.since_us),
+        reason: of.link.reason.clone(),
+        clock_ms: of.link.clock_ms,
+        certificate_days: of.link.certificate_days,
+        fallback: match site.terms.fallback {
+            Fallback::LastAward => "last_award",
+            Fallback::Schedule => "schedule",
+            Fallback::Zero => "zero",
+        }
+        .to_owned(),
+        unsent: u32::try_from(of.tenant.unsent()).unwrap_or(u32::MAX),
+        intervals: intervals
+            .map(|(start, of)| interval(start, of, tenant))
+            .collect(),
+    }
+}
+
+fn interval(start: i64, of: &Interval, tenant: &str) -> AboveIntervalView {
+    let offer = of.offer.as_ref();
+    let curve = offer.iter().flat_map(|offer| &offer.curve);
+    let closing = of.closing.as_ref();
+    let total = of.total.as_ref();
+    let refused = of.answered.iter().filter_map(|((document, _), refused)| {
+        let refused = refused.as_ref()?;
+        Some(format!("{document}: {refused}"))
+    });
+    AboveIntervalView {
+        start: rfc3339_s(start),
+        offer: curve
+            .map(|corner| CornerView {
+                exchange_w: corner.exchange_w,
+                price_per_mwh: per_mwh(corner.price),
+                q_var: corner.q_var,
+            })
+            .collect(),
+        forecast_w: offer.map(|of| of.forecast_w),
+        q_min_var: offer.map(|of| of.q_min_var),
+        q_max_var: offer.map(|of| of.q_max_var),
+        awards: of.awards.iter().map(award).collect(),
+        basis: closing.map(|of| basis(of.basis).to_owned()),
+        award: closing.and_then(|of| of.award),
+        exchange_w: closing.map(|of| of.exchange_w),
+        price_per_mwh: closing.map(|of| per_mwh(of.price)),
+        import_wh: total.map(|of| of.import_wh),
+        export_wh: total.map(|of| of.export_wh),
+        replaced: total.map(|of| of.replaced),
+        refused: refused.collect(),
+        hash: of.account(tenant).map(|of| of.hash().to_string()),
+        agreed: of.differs(tenant).map(|differs| !differs),
+    }
+}
+
+fn award((of, unused): &(Award, Option<String>)) -> AboveAwardView {
+    AboveAwardView {
+        sequence: of.sequence,
+        exchange_w: of.exchange_w,
+        called_w: of.called_w,
+        price_per_mwh: per_mwh(of.price),
+        grid_fee_per_mwh: per_mwh(of.grid_fee),
+        q_var: of.q_var,
+        import_max_w: of.import_max_w,
+        export_max_w: of.export_max_w,
+        limits: of.limits.clone(),
+        unused: unused.clone(),
+    }
+}
+
+fn per_mwh(micro: i64) -> f64 {
+    micro as f64 / 1e6
+}
+
+/// As in records and the API.
+pub(super) fn basis(of: Basis) -> &'static str {
+    match of {
+        Basis::Award => "award",
+        Basis::LastAward => "last_award",
+        Basis::Schedule => "schedule",
+        Basis::Zero => "zero",
+    }
+}
