@@ -141,8 +141,8 @@ struct Must {
 }
 
 impl Called {
-    /// A case with calls in it, of which those of units that are `scheduled` over several intervals only
-    /// take from what they can do.
+    /// A case with calls in it, of which those of units that are `scheduled` over several intervals bound what they
+    /// can do, perhaps to what they have to.
     #[must_use]
     pub fn new(case: &Case, orders: &[Order], calls: &Calls, scheduled: &BTreeSet<Id>) -> Self {
         let mut called = Self {
@@ -159,11 +159,13 @@ impl Called {
                 continue;
             }
             let (low, high) = call.range_w(&unit.capability);
-            unit.capability.p_min_w = low.min(0.0);
-            unit.capability.p_max_w = high.max(0.0);
             if scheduled.contains(&order.unit) {
+                // A schedule keeps to it.
+                (unit.capability.p_min_w, unit.capability.p_max_w) = (low, high);
                 continue;
             }
+            unit.capability.p_min_w = low.min(0.0);
+            unit.capability.p_max_w = high.max(0.0);
             if low > 0.0 {
                 called.must(order, Direction::Sell, (low, high), calls.must_run);
             } else if high < 0.0 {

@@ -480,6 +480,45 @@ fn what_the_network_cannot_carry_is_not_called_for() {
     );
 }
 
+/// So is what it has to give then: empty, it charges now for what it has to, and at no price that would pay.
+#[test]
+fn a_store_charges_for_a_later_call() {
+    let kind = Kind::Storage(Storage {
+        energy_min_wh: 0,
+        energy_wh: 0,
+        energy_max_wh: 1000,
+        charge_ppm: PPM,
+        discharge_ppm: PPM,
+        wear: price(1),
+        end_value: Price(0),
+    });
+    for (least_w, expected_w) in [(0, 0.0), (1500, -1500.0)] {
+        let auction = Auction {
+            case: case(
+                (-2000.0, 2000.0),
+                vec![order(1, Direction::Sell, &[], kind)],
+            ),
+            pairs: Vec::new(),
+            ahead: Some(Ahead {
+                orders: vec![Vec::new()],
+                expected: Vec::new(),
+            }),
+            calls: Some(Calls {
+                later: vec![vec![call(UNIT, (Some(least_w), None), 10)]],
+                ..calls(Vec::new())
+            }),
+        };
+        let result = auction.clear(&grid(), &Rulebook::default()).unwrap();
+        let award = result.clearing.awards[0].p_w;
+        assert!((award - expected_w).abs() < 1.0, "{least_w}: {award}");
+        let looked = result.looked.unwrap();
+        assert!(
+            looked.stores[0].p_w[1] >= least_w as f64 - 1.0,
+            "{looked:?}"
+        );
+    }
+}
+
 /// A later interval's cap is in view: the store that may not deliver then does so now.
 #[test]
 fn calls_of_later_intervals_are_in_view() {

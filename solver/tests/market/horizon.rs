@@ -229,6 +229,64 @@ fn flexible_energy_takes_the_cheapest_hours_of_its_window() {
     assert!(found.intervals[2].fills.is_empty() && found.intervals[1].fills.len() == 1);
 }
 
+/// What it has to give in a cheap hour it buys before, where that costs least; and what it cannot have, it need not give.
+#[test]
+fn a_store_has_in_time_what_it_has_to_give_or_room_for_what_it_has_to_take() {
+    let prices = [40.0, 50.0, 25.0, 60.0];
+    let found = |must: &[(usize, f64, f64)], energy_wh: i64| {
+        let mut cases = hours(&prices);
+        with_store(
+            &mut cases,
+            1,
+            Storage {
+                energy_wh,
+                ..plain()
+            },
+        );
+        for &(t, p_min_w, p_max_w) in must {
+            let of = &mut cases[t].units[0].capability;
+            (of.p_min_w, of.p_max_w) = (p_min_w, p_max_w);
+        }
+        let found = run(&copper_plate(), &cases);
+        assert!(
+            found
+                .intervals
+                .iter()
+                .all(|of| of.status == Status::Optimal)
+        );
+        found.stores[0].p_w.clone()
+    };
+    near(&found(&[], 0), &[-1e6, 1e6, -1e6, 1e6], 10.0);
+    near(&found(&[(2, 1e6, 1e6)], 0), &[-1e6, -1e6, 1e6, 1e6], 10.0);
+    near(
+        &found(&[(2, 0.4e6, 1e6)], 0),
+        &[-1e6, -0.4e6, 0.4e6, 1e6],
+        10.0,
+    );
+    // Empty, it has nothing to give at first; full, no room.
+    near(&found(&[(0, 1e6, 1e6)], 0), &[0.0, 0.0, -1e6, 1e6], 10.0);
+    near(
+        &found(&[(0, -1e6, -1e6)], 2_000_000),
+        &[0.0, 1e6, 0.0, 1e6],
+        10.0,
+    );
+    // The dearest hour is when it has to take: it sells before, and what is in it then stays.
+    near(
+        &found(&[(3, -1e6, -1e6)], 2_000_000),
+        &[1e6, 1e6, 0.0, -1e6],
+        10.0,
+    );
+    // Two hours of 1 MW need 2 MWh, of which there is one in it and one to be had.
+    near(
+        &found(&[(1, 1e6, 1e6), (2, 1e6, 1e6)], 1_000_000),
+        &[-1e6, 1e6, 1e6, 0.0],
+        10.0,
+    );
+    // A MWh less is to be had: the first of them has it.
+    let short = found(&[(0, 1e6, 1e6), (1, 1e6, 1e6)], 1_000_000);
+    near(&short[..2], &[1e6, 0.0], 10.0);
+}
+
 /// A line that sun at noon would overload: what the store takes then is not curtailed.
 #[test]
 fn a_store_behind_a_bottleneck_saves_curtailment() {

@@ -13,11 +13,11 @@ use super::{
     limits::On,
     problem::{Block, Problem, SourcePrice},
     search::{Ended, Goal, Physics, Point, Search},
+    start::{Near, started},
 };
 use crate::{
-    market::{Direction, Kind, Order, OrderId},
+    market::{Direction, Kind, Order},
     network::{Grid, Id, S_BASE_VA},
-    powerflow::PowerFlowError,
 };
 
 /// Times that limits are tightened, or the penalty raised, before a violation is accepted.
@@ -67,7 +67,7 @@ pub(super) fn clear_near(
     case: &Case,
     options: &Options,
     goal: Goal,
-    near: Option<&Clearing>,
+    near: Option<Near<'_>>,
 ) -> Result<Clearing, ClearingError> {
     if case.controls.are_none() {
         clear_in_place(grid, case, options, goal, near)
@@ -82,60 +82,13 @@ pub(super) fn clear_in_place(
     case: &Case,
     options: &Options,
     goal: Goal,
-    near: Option<&Clearing>,
+    near: Option<Near<'_>>,
 ) -> Result<Clearing, ClearingError> {
     let mut problem = Problem::new(grid, case)?;
     let mut physics = Physics::new(grid, case)?;
-    let started = near.and_then(|near| point_near(&problem, &mut physics, near));
-    let mut search = match started {
-        Some((point, prices)) => {
-            let mut search = Search::new(&mut problem, &mut physics, point, prices);
-            search.is_priced = true;
-            search
-        }
-        None => {
-            let idle = starting_point(&problem, &mut physics)?;
-            // Energy from the first source everywhere, reactive power for nothing: close enough for
-            // the curvature of losses, and for what limits there will be.
-            let prices = prices_everywhere(&problem, problem.sources[0].import);
-            let fill = at_prices(&problem, &prices);
-            let q = vec![0.0; problem.units.len()];
-            let eager = physics.point(
-                &problem,
-                fill,
-                q,
-                Some(&idle.u[..problem.equations.row.len()]),
-            );
-            let mut search = Search::new(&mut problem, &mut physics, idle, prices);
-            if let Ok(eager) = eager {
-                search.consider(eager);
-            }
-            search
-        }
-    };
+    let mut search = started(&mut problem, &mut physics, near)?;
     let mut tightened: Vec<Tightened> = Vec::new();
-    let mut ended = search.run(options, goal);
-    let mut found = finish(&mut search);
-    let mut least = f64::INFINITY;
-    for _ in 0..ROUNDS {
-        let violated = violated(&search, &found.checked, options);
-        if violated.is_empty() || search.iterations >= options.max_iterations {
-            break;
-        }
-        if search.unavoidable > options.tolerance_u_pu.min(options.tolerance_rating) {
-            // The programme itself pays for the excess: it is too cheap, or cannot be avoided,
-            // in which case paying more for it changes nothing.
-            if search.unavoidable > 0.99 * least {
-                break;
-            }
-            least = search.unavoidable;
-            search.penalty *= 10.0;
-        } else {
-            tighten(&mut search, &found.checked, &violated, &mut tightened);
-        }
-        ended = search.run(options, goal);
-        found = finish(&mut search);
-    }
+    let (found, ended) = run(&mut search, options, goal, &mut tightened);
     let holds = violated(&search, &found.checked, options).is_empty();
     let curtailed = if holds {
         None
@@ -148,17 +101,54 @@ pub(super) fn clear_in_place(
     let mut clearing = result(&search, &found, status, tightened, options);
     if !holds {
         // The multipliers are those of a penalty, not of anybody's price.
-        let most = search.problem.price_scale;
-        for at in &mut clearing.prices {
-            at.p_per_mwh = at.p_per_mwh.clamp(-most, most);
-            at.q_per_mvarh = at.q_per_mvarh.clamp(-most, most);
-        }
-        for at in &mut clearing.phase_prices {
-            at.p_per_mwh = at.p_per_mwh.clamp(-most, most);
-            at.q_per_mvarh = at.q_per_mvarh.clamp(-most, most);
-        }
+        cut_prices(&mut clearing, search.problem.price_scale);
     }
     Ok(clearing)
+}
+
+/// Prices of neither sign are above the most.
+fn cut_prices(clearing: &mut Clearing, most: f64) {
+    let nodes = clearing.prices.iter_mut();
+    let nodes = nodes.map(|at| (&mut at.p_per_mwh, &mut at.q_per_mvarh));
+    let phases = clearing.phase_prices.iter_mut();
+    let phases = phases.map(|at| (&mut at.p_per_mwh, &mut at.q_per_mvarh));
+    for (p, q) in nodes.chain(phases) {
+        *p = p.clamp(-most, most);
+        *q = q.clamp(-most, most);
+    }
+}
+
+/// Searches until the independent check finds every limit kept, tightening those that it does not, or the penalty
+/// raised; [`ROUNDS`] times at most.
+fn run(
+    search: &mut Search<'_, '_>,
+    options: &Options,
+    goal: Goal,
+    tightened: &mut Vec<Tightened>,
+) -> (Found, Ended) {
+    let mut ended = search.run(options, goal);
+    let mut found = finish(search);
+    let mut least = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let violated = violated(search, &found.checked, options);
+        if violated.is_empty() || search.iterations >= options.max_iterations {
+            break;
+        }
+        if search.unavoidable > options.tolerance_u_pu.min(options.tolerance_rating) {
+            // The programme itself pays for the excess: it is too cheap, or cannot be avoided,
+            // in which case paying more for it changes nothing.
+            if search.unavoidable > 0.99 * least {
+                break;
+            }
+            least = search.unavoidable;
+            search.penalty *= 10.0;
+        } else {
+            tighten(search, &found.checked, &violated, tightened);
+        }
+        ended = search.run(options, goal);
+        found = finish(search);
+    }
+    (found, ended)
 }
 
 fn status(
@@ -196,102 +186,6 @@ struct Found {
     orders: Vec<f64>,
     point: Point,
     checked: Checked,
-}
-
-/// The first of: units at nothing, at all they offer and ask, at half, that has a power flow.
-fn starting_point(problem: &Problem<'_>, physics: &mut Physics) -> Result<Point, ClearingError> {
-    let q = vec![0.0; problem.units.len()];
-    let mut reason: Option<PowerFlowError> = None;
-    for share in [0.0, 0.5, 1.0] {
-        let fill: Vec<f64> = problem
-            .blocks
-            .iter()
-            .map(|block| share * block.cap)
-            .collect();
-        for start in [problem.case.start.as_deref(), None] {
-            match physics.point(problem, fill.clone(), q.clone(), start) {
-                Ok(point) => return Ok(point),
-                Err(error) => reason = reason.or(Some(error)),
-            }
-        }
-    }
-    let reason = reason.map_or_else(String::new, |error| error.to_string());
-    Err(ClearingError::NoOperatingPoint { reason })
-}
-
-/// What the case's orders come to at the prices of another clearing of the same network, with those
-/// prices at each balance; nothing where that has no power flow.
-fn point_near(
-    problem: &Problem<'_>,
-    physics: &mut Physics,
-    near: &Clearing,
-) -> Option<(Point, Vec<Complex64>)> {
-    if near.u.len() != problem.equations.row.len() {
-        return None;
-    }
-    let row = problem.prices_of(near);
-    let fill = as_filled(problem, near, at_prices(problem, &row));
-    let given: BTreeMap<Id, f64> = near.awards.iter().map(|of| (of.unit, of.q_var)).collect();
-    let q = problem.units.iter().map(|unit| {
-        let id = problem.case.units[unit.index].id;
-        let q = given.get(&id).map_or(0.0, |q| q / S_BASE_VA);
-        q.clamp(-unit.q_max, unit.q_max)
-    });
-    let point = physics.point(problem, fill, q.collect(), Some(&near.u));
-    Some((point.ok()?, row))
-}
-
-/// Blocks as the orders in them were filled: those of an order best first. Of orders that were not there, as
-/// given.
-fn as_filled(problem: &Problem<'_>, near: &Clearing, mut fill: Vec<f64>) -> Vec<f64> {
-    let known: BTreeMap<OrderId, f64> = near
-        .fills
-        .iter()
-        .map(|of| (of.order, of.quantity_w / S_BASE_VA))
-        .collect();
-    let orders = problem.case.orders.iter();
-    let mut left: Vec<Option<f64>> = orders.map(|of| known.get(&of.id).copied()).collect();
-    let mut best_first: Vec<usize> = (0..problem.blocks.len()).collect();
-    best_first.sort_by(|&a, &b| {
-        problem.blocks[a]
-            .cost()
-            .total_cmp(&problem.blocks[b].cost())
-    });
-    for k in best_first {
-        let block = &problem.blocks[k];
-        if block.steps.iter().any(|&(order, _)| left[order].is_none()) {
-            continue;
-        }
-        fill[k] = 0.0;
-        for &(order, quantity) in &block.steps {
-            let Some(left) = &mut left[order] else {
-                continue;
-            };
-            let taken = left.clamp(0.0, quantity);
-            *left -= taken;
-            fill[k] += taken;
-        }
-    }
-    fill
-}
-
-/// The same price of active power at every node, none of reactive power.
-fn prices_everywhere(problem: &Problem<'_>, price: f64) -> Vec<Complex64> {
-    let mut row = vec![Complex64::ZERO; problem.equations.rows];
-    for &at in problem.equations.row.iter().flatten() {
-        row[at] = Complex64::new(price / problem.equations.phases as f64, 0.0);
-    }
-    row
-}
-
-/// What orders come to at prices at each balance.
-fn at_prices(problem: &Problem<'_>, row: &[Complex64]) -> Vec<f64> {
-    let undecided = 1e-3 * problem.price_scale;
-    let taken = |block: &Block| {
-        let share = 0.5 * (block.gain(row) / undecided).clamp(-1.0, 1.0) + 0.5;
-        share * block.cap
-    };
-    problem.blocks.iter().map(taken).collect()
 }
 
 /// Rounds the search's point to what is awarded, and checks that from a flat start.

@@ -6,7 +6,8 @@
 //! at work; each interval is cleared anew with that; and so on, within a trust region around the best
 //! schedule so far, until the programme promises nothing more. (Sequential linear programming with a trust
 //! region: Nocedal and Wright, chapter 18; the split into intervals as in Lam et al.,
-//! "Optimal Distributed Voltage Regulation", 2012.) The first interval is the one that binds.
+//! "Optimal Distributed Voltage Regulation", 2012.) What stores and windows do to losses curves the programme, by a
+//! majorant, so that it does not have them do all or nothing. The first interval is the one that binds.
 
 use super::{
     Case, Clearing, ClearingError, Options, Status,
@@ -14,6 +15,7 @@ use super::{
     look_ahead::{LookAhead, look_ahead},
     schedule::{Schedule, Store, Task, stores, tasks},
     search::Goal,
+    start::{Foreseen, Near},
 };
 use crate::{
     market::OrderId,
@@ -27,6 +29,9 @@ pub const MOST_INTERVALS: usize = 96;
 
 /// A round that changes the cost by less, relatively, is the last one.
 const PROGRESS: f64 = 1e-5;
+
+/// A promise that is less, relatively, is not worth a round, but for the first one.
+const PROMISE: f64 = 5e-5;
 
 /// What the intervals may be short of their optimum, relative to the cost, where they are first linearised.
 const ROUGHLY: f64 = 1e-4;
@@ -128,12 +133,26 @@ struct Search<'a> {
     left: u32,
 }
 
+/// How far the search has come.
+struct SoFar {
+    best: Cleared,
+    /// What the last programme over the horizon promised, currency.
+    gap: f64,
+    rounds: u32,
+    /// As [`LookAhead::trust`].
+    trust: f64,
+    /// Of a MWh in each store at each interval's end.
+    values: Option<Vec<Vec<f64>>>,
+    out_of_budget: bool,
+}
+
 /// A schedule with the clearing of each interval.
+#[derive(Clone)]
 struct Cleared {
     schedule: Schedule,
     cases: Vec<Case>,
     intervals: Vec<Clearing>,
-    /// Weighted excess over limits.
+    /// Weighted excess over limits, and what stores are short of what they have to do.
     harm: f64,
     cost: f64,
 }
@@ -167,6 +186,7 @@ impl<'a> Search<'a> {
     /// Nothing where the budget ends before each interval is cleared once.
     fn run(&mut self) -> Result<Option<Horizon>, ClearingError> {
         let idle = Schedule::idle(&self.stores, &self.tasks, self.cases.len());
+        let idle = idle.within(&self.stores, &self.tasks, self.cases);
         let coupled = !self.stores.is_empty() || !self.tasks.is_empty();
         let exactly = self.options.tolerance;
         let until = if coupled {
@@ -174,63 +194,80 @@ impl<'a> Search<'a> {
         } else {
             exactly
         };
-        let Some(mut best) = self.clear(idle, until, None)? else {
+        let Some(first) = self.clear(idle, until, None)? else {
             return Ok(None);
         };
-        let (mut gap, mut rounds, mut trust, mut out_of_budget) = (0.0, 0, 1.0, false);
-        let mut values: Option<Vec<Vec<f64>>> = None;
-        while coupled && rounds < ROUNDS {
-            rounds += 1;
-            let at = LookAhead {
-                grid: self.grid,
-                cases: &best.cases,
-                clearings: &best.intervals,
-                stores: &self.stores,
-                tasks: &self.tasks,
-                schedule: &best.schedule,
-                trust,
-            };
-
-            let Some(found) = look_ahead(&at)? else {
-                trust *= 0.25;
-                continue;
-            };
-            values = Some(found.value_per_mwh);
-            let schedule = found.schedule.within(&self.stores, &self.tasks, self.cases);
-            gap = found.promised.max(0.0);
-            let enough = 1e-6 * (best.cost.abs() + self.size());
-            if gap <= enough && best.harm == 0.0 {
-                break;
-            }
-            let Some(candidate) = self.clear(schedule, exactly, Some(&best))? else {
-                out_of_budget = true;
-                break;
-            };
-            if best.cost - candidate.cost <= ROUGHLY * best.turnover() {
-                // Which of the two is better may be how well the first was cleared.
-                best = self.finish(best)?;
-            }
-            let saved = best.cost - candidate.cost;
-            let is_better = candidate.harm < best.harm - 1e-9
-                || (candidate.harm <= best.harm && candidate.cost < best.cost - 0.1 * enough);
-            let was_without_harm = best.harm == 0.0;
-            if is_better {
-                best = candidate;
-            } else {
-                trust *= 0.25;
-            }
-            // Losses are not linear, so that the programme promises more than there is.
-            if was_without_harm && saved.abs() <= PROGRESS * best.cost.abs() {
-                break;
-            }
-        }
-        best = self.finish(best)?;
+        let mut so_far = SoFar {
+            best: first,
+            gap: 0.0,
+            rounds: 0,
+            trust: 1.0,
+            values: None,
+            out_of_budget: false,
+        };
+        while coupled && so_far.rounds < ROUNDS && self.improve(&mut so_far)? {}
+        let best = self.finish(so_far.best)?;
         Ok(Some(Horizon {
-            gap,
-            rounds,
-            out_of_budget,
-            ..self.result(best, values)
+            gap: so_far.gap,
+            rounds: so_far.rounds,
+            out_of_budget: so_far.out_of_budget,
+            ..self.result(best, so_far.values)
         }))
+    }
+
+    /// One round: looks ahead from the best so far and clears what that suggests. Says whether another
+    /// round may be worth it.
+    fn improve(&mut self, so_far: &mut SoFar) -> Result<bool, ClearingError> {
+        so_far.rounds += 1;
+        let best = &so_far.best;
+        let at = LookAhead {
+            grid: self.grid,
+            cases: &best.cases,
+            clearings: &best.intervals,
+            stores: &self.stores,
+            tasks: &self.tasks,
+            schedule: &best.schedule,
+            trust: so_far.trust,
+        };
+        let Some(found) = look_ahead(&at)? else {
+            so_far.trust *= 0.25;
+            return Ok(true);
+        };
+        so_far.values = Some(found.value_per_mwh);
+        let schedule = found.schedule.within(&self.stores, &self.tasks, self.cases);
+        so_far.gap = found.promised.max(0.0);
+        let enough = 1e-6 * (best.cost.abs() + self.size());
+        let progress = PROGRESS * best.cost.abs();
+        let was_without_harm = best.harm == 0.0;
+        // What single orders' losses curve, the programme does not know; so later on it promises many times
+        // more than there is.
+        let least = match so_far.rounds {
+            1 => enough,
+            _ => enough.max(PROMISE * best.cost.abs()),
+        };
+        if was_without_harm && so_far.gap <= least {
+            return Ok(false);
+        }
+        let foreseen = &found.foreseen;
+        let exactly = self.options.tolerance;
+        let Some(candidate) = self.clear(schedule, exactly, Some((best, foreseen)))? else {
+            so_far.out_of_budget = true;
+            return Ok(false);
+        };
+        if best.cost - candidate.cost <= ROUGHLY * best.turnover() {
+            // Which of the two is better may be how well the first was cleared.
+            so_far.best = self.finish(so_far.best.clone())?;
+        }
+        let best = &so_far.best;
+        let saved = best.cost - candidate.cost;
+        if candidate.harm < best.harm - 1e-9
+            || (candidate.harm <= best.harm && candidate.cost < best.cost - 0.1 * enough)
+        {
+            so_far.best = candidate;
+        } else {
+            so_far.trust *= 0.25;
+        }
+        Ok(!was_without_harm || saved.abs() > progress)
     }
 
     /// Money in play: scale of what counts as little.
@@ -245,17 +282,26 @@ impl<'a> Search<'a> {
         &mut self,
         schedule: Schedule,
         until: f64,
-        before: Option<&Cleared>,
+        before: Option<(&Cleared, &[Foreseen])>,
     ) -> Result<Option<Cleared>, ClearingError> {
         let (mut cases, mut intervals) = (Vec::new(), Vec::new());
         for (t, case) in self.cases.iter().enumerate() {
             let case = schedule.fixed_in(case, t, &self.stores, &self.tasks);
-            let known = before.filter(|of| of.schedule.is_as(&schedule, t));
+            let known = before.filter(|(of, _)| of.schedule.is_as(&schedule, t));
             let clearing = match known {
-                Some(before) => before.intervals[t].clone(),
+                Some((before, _)) => before.intervals[t].clone(),
                 None if self.left == 0 => return Ok(None),
                 None => {
-                    let near = before.map(|of| &of.intervals[t]).or(intervals.last());
+                    let near = match before {
+                        Some((before, foreseen)) => Some(Near {
+                            clearing: &before.intervals[t],
+                            foreseen: Some(&foreseen[t]),
+                        }),
+                        None => intervals.last().map(|clearing| Near {
+                            clearing,
+                            foreseen: None,
+                        }),
+                    };
                     let clearing =
                         clear_near(self.grid, &case, self.options, goal(t, until), near)?;
                     self.left = self.left.saturating_sub(clearing.iterations);
@@ -273,7 +319,7 @@ impl<'a> Search<'a> {
         let cost: f64 = hours.zip(&intervals).map(|(h, of)| h * of.cost_per_h).sum();
         let own = schedule.cost(&self.stores, &self.tasks, self.cases);
         Cleared {
-            harm: intervals.iter().map(harm).sum(),
+            harm: intervals.iter().map(harm).sum::<f64>() + schedule.short(&self.stores),
             cost: cost + own,
             schedule,
             cases,
@@ -290,7 +336,11 @@ impl<'a> Search<'a> {
             }
             if matches!(clearing.status, Status::Feasible { .. }) {
                 let goal = goal(t, self.options.tolerance);
-                let found = clear_near(self.grid, case, self.options, goal, Some(clearing))?;
+                let near = Near {
+                    clearing,
+                    foreseen: None,
+                };
+                let found = clear_near(self.grid, case, self.options, goal, Some(near))?;
                 self.left = self.left.saturating_sub(found.iterations);
                 if harm(&found) <= harm(clearing) {
                     *clearing = found;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use num_complex::Complex64;
 
 use super::{
-    Case, Clearing, ClearingError, held::Held, horizon::hours, problem::Problem,
+    Case, Clearing, ClearingError, held::Held, horizon::hours, limits::On, problem::Problem,
     sensitivity::Adjoint,
 };
 use crate::{
@@ -22,6 +22,11 @@ pub(super) struct Interval<'a> {
     pub(super) sources: Vec<(f64, Vec<Complex64>)>,
     /// Of each limit near its bound: which, excess over its bound, and its answer, over the norm.
     pub(super) limits: Vec<(usize, f64, Vec<Complex64>)>,
+    /// Of each store and window, in the schedule's order: how its cost curves with its power, currency per
+    /// pu² and h. It is that of losses: by `Re Z / |u|²` with the impedance seen from a node, which also is by
+    /// how much power lifts its voltage. What all of them together make of losses is at most the sum of each
+    /// with its row's sum for its own.
+    pub(super) curvature: Vec<f64>,
     /// Blocks that are not looked at anew.
     pub(super) held: Held,
     /// Active power of the orders taken, at each balance. The schedule's is in it too.
@@ -41,7 +46,7 @@ impl<'a> Interval<'a> {
         grid: &'a Grid,
         case: &'a Case,
         clearing: &Clearing,
-        scheduled: impl Iterator<Item = (Id, f64)>,
+        scheduled: &[(Id, f64)],
     ) -> Result<Option<Self>, ClearingError> {
         let problem = Problem::new(grid, case)?;
         let u = problem.equations.buses(&clearing.u);
@@ -53,6 +58,7 @@ impl<'a> Interval<'a> {
         let sources = sources.map(|(of, s)| (s.re, adjoint.by_load(&adjoint.of_source(of))));
         let sources = sources.collect();
         let limits = near_limits(&problem, &mut adjoint, &u, &powers);
+        let curvature = curvature(&problem, &mut adjoint, &u, scheduled);
         drop(adjoint);
         let mut held = Held::nothing(&problem);
         held.hold(&problem, &problem.prices_of(clearing));
@@ -64,6 +70,7 @@ impl<'a> Interval<'a> {
             hours: hours(case),
             sources,
             limits,
+            curvature,
             base: base(&problem, clearing, scheduled),
             held,
             problem,
@@ -158,19 +165,40 @@ fn near_limits(
     limits
 }
 
-/// As [`Interval::base`].
-fn base(
+/// As [`Interval::curvature`].
+fn curvature(
     problem: &Problem<'_>,
-    clearing: &Clearing,
-    scheduled: impl Iterator<Item = (Id, f64)>,
+    adjoint: &mut Adjoint<'_>,
+    u: &[Complex64],
+    scheduled: &[(Id, f64)],
 ) -> Vec<f64> {
+    let nodes = scheduled.iter().map(|&(node, _)| node);
+    let rows: Vec<usize> = nodes
+        .clone()
+        .filter_map(|node| row(problem, node))
+        .collect();
+    let prices = problem.sources.iter().map(|of| of.import.abs());
+    let price = prices.fold(0.0, f64::max);
+    let of_node = |node: Id| {
+        let bus = problem.grid.index_of_node(node)?;
+        row(problem, node)?;
+        let gradient = adjoint.of_limit(On::UMax(bus), &problem.sources);
+        let lifts = adjoint.by_load(&gradient);
+        let all: f64 = rows.iter().map(|&row| lifts[row].re.abs()).sum();
+        Some(2.0 * price * all / u[bus].norm())
+    };
+    nodes.map(of_node).map(Option::unwrap_or_default).collect()
+}
+
+/// As [`Interval::base`].
+fn base(problem: &Problem<'_>, clearing: &Clearing, scheduled: &[(Id, f64)]) -> Vec<f64> {
     let case = problem.case;
     let mut base = vec![0.0; problem.equations.rows];
     let units = case.units.iter();
     let by_id: BTreeMap<Id, usize> = units
         .filter_map(|of| Some((of.id, row(problem, of.node)?)))
         .collect();
-    for (node, p) in scheduled {
+    for &(node, p) in scheduled {
         if let Some(row) = row(problem, node) {
             base[row] += p;
         }

@@ -13,8 +13,9 @@ use super::{
     programme::{TIE_BREAK, TOLERANCE, interior_point},
     rows::{Entry, Rows, csc},
     schedule::{Schedule, Store, Task},
+    start::Foreseen,
 };
-use crate::network::Grid;
+use crate::network::{Grid, Id};
 use clarabel::{algebra::CscMatrix, solver::SupportedConeT::ZeroConeT};
 use num_complex::Complex64;
 
@@ -38,6 +39,8 @@ pub(super) struct Found {
     pub(super) value_per_mwh: Vec<Vec<f64>>,
     /// Improvement that it promises.
     pub(super) promised: f64,
+    /// Of each interval.
+    pub(super) foreseen: Vec<Foreseen>,
 }
 
 /// The best schedule by the linearised intervals; nothing where the programme fails.
@@ -49,8 +52,8 @@ pub(super) fn look_ahead(at: &LookAhead<'_>) -> Result<Option<Found>, ClearingEr
     let mut intervals = Vec::new();
     for (t, (case, clearing)) in at.cases.iter().zip(at.clearings).enumerate() {
         let scheduled = at.schedule.of_interval(t, at.stores, at.tasks);
-        let scheduled = scheduled.map(|(_, _, node, _, p)| (node, p));
-        let Some(interval) = Interval::new(&grids[t], case, clearing, scheduled)? else {
+        let scheduled: Vec<(Id, f64)> = scheduled.map(|(_, _, node, _, p)| (node, p)).collect();
+        let Some(interval) = Interval::new(&grids[t], case, clearing, &scheduled)? else {
             return Ok(None);
         };
         intervals.push(interval);
@@ -67,7 +70,7 @@ pub(super) fn look_ahead(at: &LookAhead<'_>) -> Result<Option<Found>, ClearingEr
             continue;
         };
         let prices = programme.prices(&solution.z);
-        let found = programme.read(&solution.x, &solution.z);
+        let found = programme.read(&solution.x, &solution.z, &prices);
         let corrected = intervals.iter_mut().zip(&prices);
         let wrong = corrected.map(|(of, row)| of.held.correct(&of.problem, row));
         if wrong.fold(0, |count, is| count + usize::from(is)) == 0 {
@@ -99,6 +102,16 @@ struct Programme<'a, 'b> {
     rows: Rows,
     cost: Vec<f64>,
     square: Vec<Entry>,
+    curved: Vec<Curved>,
+}
+
+/// What the power of a store or window costs besides, as its change squared.
+struct Curved {
+    /// Variables that are the power together, with their signs.
+    power: Vec<(usize, f64)>,
+    now: f64,
+    /// Currency per pu².
+    curvature: f64,
 }
 
 impl<'a, 'b> Programme<'a, 'b> {
@@ -133,6 +146,7 @@ impl<'a, 'b> Programme<'a, 'b> {
             rows: Rows::default(),
             cost: vec![0.0; len],
             square: Vec::new(),
+            curved: Vec::new(),
         };
         programme.equalities();
         for t in 0..intervals.len() {
@@ -228,6 +242,22 @@ impl<'a, 'b> Programme<'a, 'b> {
         });
     }
 
+    /// The power that some variables are together costs `curvature / 2` times the square of its change.
+    fn curve(&mut self, power: Vec<(usize, f64)>, now: f64, curvature: f64) {
+        for (k, &(row, sign)) in power.iter().enumerate() {
+            self.cost[row] -= curvature * now * sign;
+            for &(column, other) in &power[k..] {
+                let value = curvature * sign * other;
+                self.square.push(Entry { row, column, value });
+            }
+        }
+        self.curved.push(Curved {
+            power,
+            now,
+            curvature,
+        });
+    }
+
     fn interval(&mut self, t: usize) {
         let of = &self.intervals[t];
         let (problem, hours, sources) = (&of.problem, of.hours, self.sources[t]);
@@ -282,13 +312,22 @@ impl<'a, 'b> Programme<'a, 'b> {
             self.within(discharge, 0.0, give);
             self.tie(charge, take, t);
             self.tie(discharge, give, t);
-            self.cost[discharge] = hours * store.wear;
+            self.cost[discharge] += hours * store.wear;
+            let now = self.at.schedule.stores[k][t];
+            let curvature = hours * self.intervals[t].curvature[k];
+            self.curve(vec![(charge, -1.0), (discharge, 1.0)], now, curvature);
             // What is outside of its bounds at first comes back as fast as it can.
             low = (low + take * store.charge * hours).min(store.energy_min);
             high = (high - give / store.discharge * hours).max(store.energy_max);
             self.within(energy, low, high);
-            if self.at.trust < 1.0 {
-                let now = self.at.schedule.stores[k][t];
+            let must = store.must[t];
+            if must != 0.0 {
+                // A hair less than it can: there has to be an inside.
+                let sign = -must.signum();
+                let least = (1.0 - 1e-6) * must.abs();
+                let p = [(discharge, sign), (charge, -sign)];
+                self.rows.push_not_negative(-least, p);
+            } else if self.at.trust < 1.0 {
                 let most = self.at.trust * (give + take);
                 let p = |sign: f64| [(discharge, sign), (charge, -sign)];
                 self.rows.push_not_negative(now + most, p(1.0));
@@ -305,14 +344,17 @@ impl<'a, 'b> Programme<'a, 'b> {
             let power = self.of_task(k, t);
             let most = task.most[t];
             let (mut low, mut high) = (0.0, most);
+            let now = task.sign * self.at.schedule.tasks[k][t];
             if self.at.trust < 1.0 {
-                let now = task.sign * self.at.schedule.tasks[k][t];
                 low = (now - self.at.trust * most).max(0.0);
                 high = (now + self.at.trust * most).min(most);
             }
             self.within(power, low, high);
             self.tie(power, most, t);
-            self.cost[power] = self.intervals[t].hours * task.sign * task.price;
+            let of = &self.intervals[t];
+            let curvature = of.hours * of.curvature[self.at.stores.len() + k];
+            self.cost[power] += of.hours * task.sign * task.price;
+            self.curve(vec![(power, 1.0)], now, curvature);
         }
         let all = (0..self.intervals.len()).map(|t| (self.of_task(k, t), self.intervals[t].hours));
         let all: Vec<(usize, f64)> = all.collect();
@@ -347,7 +389,7 @@ impl<'a, 'b> Programme<'a, 'b> {
             .collect()
     }
 
-    fn read(&self, x: &[f64], z: &[f64]) -> Found {
+    fn read(&self, x: &[f64], z: &[f64], prices: &[Vec<Complex64>]) -> Found {
         let count = self.intervals.len();
         let power = |k: usize, t: usize| {
             let [charge, discharge, _] = self.of_store(k, t);
@@ -374,12 +416,31 @@ impl<'a, 'b> Programme<'a, 'b> {
             let sources = of.problem.sources.iter().map(SourcePrice::constant);
             of.hours * (of.held.cost(&of.problem) + sources.sum::<f64>())
         });
-        let objective: f64 = self.cost.iter().zip(x).map(|(q, x)| q * x).sum();
+        let linear: f64 = self.cost.iter().zip(x).map(|(q, x)| q * x).sum();
+        let curved = self.curved.iter().map(|of| {
+            let power: f64 = of.power.iter().map(|&(k, sign)| sign * x[k]).sum();
+            0.5 * of.curvature * (power * power + of.now * of.now)
+        });
+        let objective = linear + curved.sum::<f64>();
         Found {
             schedule,
             value_per_mwh,
             promised: self.now() - objective - held.sum::<f64>(),
+            foreseen: (prices.iter().enumerate())
+                .map(|(t, row)| Foreseen {
+                    fill: self.fill(t, x),
+                    row: row.clone(),
+                })
+                .collect(),
         }
+    }
+
+    /// Quantity of each block of an interval.
+    fn fill(&self, t: usize, x: &[f64]) -> Vec<f64> {
+        let held = self.intervals[t].held.fill().into_iter();
+        held.zip(&self.blocks[t])
+            .map(|(held, at)| at.map_or(held, |at| x[at]))
+            .collect()
     }
 
     /// The same objective where the intervals are.

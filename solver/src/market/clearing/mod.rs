@@ -35,6 +35,7 @@ mod rows;
 mod schedule;
 mod search;
 mod sensitivity;
+mod start;
 mod stiff;
 
 pub use case::{

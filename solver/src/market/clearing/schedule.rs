@@ -8,6 +8,9 @@ use crate::{
     network::{Id, S_BASE_VA},
 };
 
+/// Power that counts as none, pu: a watt.
+const NOTHING: f64 = 1e-6;
+
 /// A store.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
@@ -30,6 +33,8 @@ pub(super) struct Store {
     /// Most power given and taken, by interval.
     pub(super) give: Vec<f64>,
     pub(super) take: Vec<f64>,
+    /// What it has to give (positive) or take at least, by interval, as far as its energy can be had for that.
+    pub(super) must: Vec<f64>,
 }
 
 /// Energy to be had within a window.
@@ -75,6 +80,13 @@ fn limits(of: &Capability) -> (f64, f64) {
     let s_max = of.s_max_va.unwrap_or(f64::INFINITY).max(0.0);
     let able = |p_w: f64| p_w.max(0.0).min(s_max) / S_BASE_VA;
     (able(of.p_max_w), able(-of.p_min_w))
+}
+
+/// What a unit cannot do less than; generation-positive.
+fn must(of: &Capability) -> f64 {
+    let must_w = of.p_min_w.max(0.0) + of.p_max_w.min(0.0);
+    let (give, take) = limits(of);
+    (must_w / S_BASE_VA).clamp(-take, give)
 }
 
 /// A unit's power is either scheduled, by one order, or ordered interval by interval.
@@ -148,8 +160,9 @@ pub(super) fn stores(cases: &[Case]) -> Result<Vec<Store>, ClearingError> {
             }
             let units = units(cases, order)?;
             let (give, take) = units.iter().map(|unit| limits(&unit.capability)).unzip();
+            let must = units.iter().map(|unit| must(&unit.capability)).collect();
             let mwh = |wh: i64| wh as f64 / S_BASE_VA;
-            stores.push(Store {
+            let mut store = Store {
                 order: order.id,
                 unit: order.unit,
                 node: units[0].node,
@@ -163,7 +176,10 @@ pub(super) fn stores(cases: &[Case]) -> Result<Vec<Store>, ClearingError> {
                 end_value: of.end_value.per_mwh(),
                 give,
                 take,
-            });
+                must,
+            };
+            store.reduce_musts(cases);
+            stores.push(store);
         }
     }
     stores.sort_by_key(|of| of.order);
@@ -247,7 +263,7 @@ impl Schedule {
                 let h = hours(case);
                 let give = ((energy - of.energy_min) * of.discharge / h).clamp(0.0, of.give[t]);
                 let take = ((of.energy_max - energy) / of.charge / h).clamp(0.0, of.take[t]);
-                *p = p.clamp(-take, give);
+                *p = of.with_must(*p, t).clamp(-take, give);
                 energy = of.after(energy, *p, h);
             }
         }
@@ -262,6 +278,15 @@ impl Schedule {
             }
         }
         self
+    }
+
+    /// What stores are short of what they have to do, pu, all intervals together.
+    pub(super) fn short(&self, stores: &[Store]) -> f64 {
+        let each = stores.iter().zip(&self.stores).flat_map(|(of, p)| {
+            let short = move |(t, p): (usize, &f64)| (of.with_must(*p, t) - p).abs();
+            p.iter().enumerate().map(short)
+        });
+        each.filter(|&short| short > NOTHING).sum()
     }
 
     /// Whether two are the same in an interval.
@@ -344,6 +369,9 @@ impl Schedule {
                 .filter(|of| of.id == unit)
                 .map(|of| &mut of.capability)
             {
+                // What it has to do is in the schedule.
+                of.p_min_w = of.p_min_w.min(0.0);
+                of.p_max_w = of.p_max_w.max(0.0);
                 if let Some(s_max) = of.s_max_va {
                     let left = (s_max * s_max - (p * S_BASE_VA).powi(2)).max(0.0).sqrt();
                     of.q_max_var = of.q_max_var.min(left);
@@ -381,6 +409,44 @@ impl Schedule {
 }
 
 impl Store {
+    /// A power, or the nearest that is what it has to do.
+    fn with_must(&self, p: f64, t: usize) -> f64 {
+        let must = self.must[t];
+        if must > 0.0 {
+            p.max(must)
+        } else if must < 0.0 {
+            p.min(must)
+        } else {
+            p
+        }
+    }
+
+    /// Reduces what it has to do to what its energy can be had for, the first of them first: `low` to `high` is what
+    /// may be in it, having done what it had to before.
+    fn reduce_musts(&mut self, cases: &[Case]) {
+        let (mut low, mut high) = (self.energy, self.energy);
+        for (t, case) in cases.iter().enumerate() {
+            let h = hours(case);
+            let (least, most) = (self.energy_min.min(low), self.energy_max.max(high));
+            let (out, into) = (h / self.discharge, h * self.charge);
+            let must = self.must[t];
+            if must > 0.0 {
+                let given = must.min((high - least) / out).max(0.0);
+                self.must[t] = given;
+                low = (low.max(least + given * out) - self.give[t] * out).max(least);
+                high -= given * out;
+            } else if must < 0.0 {
+                let taken = (-must).min((most - low) / into).max(0.0);
+                self.must[t] = -taken;
+                high = (high.min(most - taken * into) + self.take[t] * into).min(most);
+                low += taken * into;
+            } else {
+                low = (low - self.give[t] * out).max(least);
+                high = (high + self.take[t] * into).min(most);
+            }
+        }
+    }
+
     /// Energy after an interval.
     fn after(&self, energy: f64, p: f64, h: f64) -> f64 {
         let change = if p > 0.0 {
