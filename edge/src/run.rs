@@ -390,8 +390,11 @@ impl Loop {
                 by,
                 answer,
             } => {
-                let receipt = self.correct(values, corrections, &by).await?;
-                let _ = answer.send(Ok(receipt));
+                let answered = match self.cycle.may_correct(&values, &corrections) {
+                    Ok(()) => Ok(self.correct(values, corrections, &by).await?),
+                    Err(problem) => Err(problem),
+                };
+                let _ = answer.send(answered);
             }
             Request::Explain {
                 interval,

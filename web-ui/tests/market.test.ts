@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { IntervalView } from '../src/api/types';
-import { axis, bar, bindingUnit, latestDecided, newClientId, openIntervals, phaseIndex, priceParts, readNumber, readOrder, stretch } from '../src/lib/market';
+import type { IntervalView, OrderView } from '../src/api/types';
+import { axis, bar, bindingUnit, callsOf, latestDecided, newClientId, openIntervals, phaseIndex, priceParts, readNumber, readOrder, stretch } from '../src/lib/market';
 import { cigre } from './cigre';
 
 function interval(start: number, phase: string, priced = false): IntervalView {
@@ -132,5 +132,46 @@ describe('what a price is made of', () => {
   it('lies on the axis wherever it begins', () => {
     expect(stretch(42, 27, { low: 0, high: 50 })).toEqual({ left: 0.54, width: 0.3 });
     expect(stretch(-5, 5, { low: -10, high: 10 })).toEqual({ left: 0.25, width: 0.5 });
+  });
+});
+
+describe('calls', () => {
+  const call = (id: number, unit: number, at: number, end: number | null): OrderView => ({
+    id,
+    client_id: String(id),
+    participant: 'grid',
+    unit,
+    node: 1,
+    interval: new Date(at * 1000).toISOString(),
+    direction: 'sell',
+    kind: {
+      of: 'call',
+      p_min_w: null,
+      p_max_w: 1000,
+      compensation_per_mwh: 5,
+      end: end === null ? null : new Date(end * 1000).toISOString(),
+    },
+    steps: [],
+    must: false,
+    counterparty: null,
+    placed_by: 'api',
+    state: 'accepted',
+    awarded_w: null,
+    taken_wh: null,
+    receipt: null,
+  });
+
+  it('are those of the interval, however long they last, with what came of them', () => {
+    const of = interval(20, 'cleared');
+    of.awards = [{ unit: 7, p_w: 1000, q_var: 0, offered_w: 5000, bid_w: 0, energy_wh: 3 }];
+    // 9 Wh less in 10 s are 3240 W.
+    const paid = { order: 2, caller: 'grid', account: 'sun', unit: 7, node: 1, energy_wh: -9, compensation_per_mwh: 5, received_micro: 45 };
+    of.calls = [paid];
+    const orders = [call(1, 9, 20, null), call(2, 7, 10, 30), call(3, 5, 10, 20), call(4, 5, 30, null)];
+    const gone = { ...call(5, 5, 20, null), state: 'cancelled' as const };
+    const found = callsOf(of, [...orders, gone]);
+    expect(found.map((c) => c.order.id)).toEqual([2, 1]);
+    expect(found[0]).toMatchObject({ paid, power: { now: 1000, without: 4240 } });
+    expect(found[1]).toMatchObject({ paid: undefined, power: undefined });
   });
 });

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use protocols::opcua::message::{Basis, Closing};
 use solver::{
     market::{
-        Auction, Call, Contracts, Direction, Kind, LedgerEntry, LookedAhead, Order, OrderId, Phase,
-        Product, Rulebook, Settlement, Window,
+        Auction, Call, Contracts, Direction, Kind, LedgerEntry, LookedAhead, Meter, Order, OrderId,
+        Phase, Product, Rulebook, Settlement, Window,
         clearing::{Award, Case, Clearing, Interface},
         energy_wh,
     },
@@ -153,6 +153,8 @@ pub(super) struct Interval {
     /// On what its exchange with the market above rests, if there is one.
     pub(super) basis: Option<Basis>,
     pub(super) contracts: Option<Contracts>,
+    /// What meters say of it, until it is settled.
+    pub(super) metered: Option<Vec<Meter>>,
     pub(super) settlement: Option<Settlement>,
     /// What meters that say something else since have changed of it, oldest first.
     pub(super) corrections: Vec<Settlement>,
@@ -169,6 +171,7 @@ impl Interval {
             gate: None,
             basis: None,
             contracts: None,
+            metered: None,
             settlement: None,
             corrections: Vec::new(),
             view: None,
@@ -313,7 +316,10 @@ impl Book {
     fn apply_entry(&mut self, entry: &LedgerEntry) {
         match entry {
             LedgerEntry::OrderAccepted { order, .. } => self.place(order.clone(), PlacedBy::Api),
-            LedgerEntry::OrderRejected { .. } | LedgerEntry::Metered { .. } => {}
+            LedgerEntry::OrderRejected { .. } => {}
+            LedgerEntry::Metered { interval, meters } => {
+                self.interval(*interval).metered = Some(meters.clone());
+            }
             LedgerEntry::Resettled { correction, .. } => {
                 // One long past is not shown any more.
                 if let Some(interval) = self.intervals.get_mut(&correction.interval) {
@@ -383,6 +389,7 @@ impl Book {
             LedgerEntry::Settled(settlement) => {
                 let interval = self.interval(settlement.interval);
                 interval.settlement = Some(settlement.clone());
+                interval.metered = None;
                 interval.view = None;
             }
         }

@@ -15,9 +15,13 @@ use super::{
 };
 use crate::{
     clock::{US, rfc3339_s},
+    metering::Value,
     store::Record,
+    web::api::Problem,
 };
 
+/// Meters are read by then after an interval's end, µs.
+const METERED_WITHIN_US: i64 = 2 * US;
 /// Delivery begins within this time of the interval's start, or not at all, µs.
 const BEGIN_WITHIN_US: i64 = 3 * US;
 
@@ -48,43 +52,89 @@ impl Cycle {
         }
     }
 
-    /// Settles intervals that were delivered and whose meters had their time.
-    pub(super) fn settle_due(&mut self, now_us: i64, records: &mut Vec<Record>) {
-        let product = self.book.product;
-        let over = |interval: &Interval| -> Option<(i64, i64)> {
-            let cleared = interval.owed()?;
-            // The site's intervals may have had another length before a restart.
-            let length_s = cleared.case().duration_s;
-            let own = Product {
-                length_s,
-                ..product
-            };
-            let begun = interval.delivery == Delivery::Begun;
-            let due = begun && now_us >= own.settle_us(interval.start);
-            due.then(|| (interval.start, own.end_us(interval.start)))
-        };
-        let due: Vec<_> = self.book.intervals.values().filter_map(over).collect();
-        for (start, end_us) in due {
+    /// Puts on record what was metered of intervals that were delivered.
+    pub(super) fn meter_due(&mut self, now_us: i64, records: &mut Vec<Record>) {
+        let due = self.delivered(|own, of| {
+            of.metered.is_none() && now_us >= own.end_us(of.start) + METERED_WITHIN_US
+        });
+        for (start, own) in due {
             let Some(cleared) = self.book.begun(start) else {
                 continue;
             };
-            let Some(contracts) = self.book.interval(start).contracts.clone() else {
+            let over = (own.start_us(start), own.end_us(start));
+            let meters = self.meters.read(cleared.case(), &self.node_of_source, over);
+            let interval = start;
+            self.record(LedgerEntry::Metered { interval, meters }, records);
+        }
+    }
+
+    /// Settles intervals that were metered and whose values from outside had their time.
+    pub(super) fn settle_due(&mut self, now_us: i64, records: &mut Vec<Record>) {
+        let due = self.delivered(|own, of| now_us >= own.settle_us(of.start));
+        for (start, _) in due {
+            let Some(cleared) = self.book.begun(start) else {
                 continue;
             };
-            let over = (product.start_us(start), end_us);
-            let meters = self.meters.read(cleared.case(), &self.node_of_source, over);
-            let rulebook = cleared.gate.rulebook.as_deref().cloned();
-            let rulebook = rulebook.unwrap_or_else(|| self.rulebook());
-            let settlement = settle(start, &contracts, &meters, &rulebook.imbalance);
-            self.record(
-                LedgerEntry::Metered {
-                    interval: start,
-                    meters,
-                },
-                records,
-            );
+            let interval = self.book.interval(start);
+            let Some((contracts, meters)) =
+                interval.contracts.as_ref().zip(interval.metered.as_ref())
+            else {
+                continue;
+            };
+            let rulebook = cleared.gate.rulebook.as_deref();
+            let imbalance = rulebook.map_or(self.site.market.imbalance, |of| of.imbalance);
+            let settlement = settle(start, contracts, meters, &imbalance);
             self.record(LedgerEntry::Settled(settlement), records);
             self.book.settled += 1;
         }
+    }
+
+    /// Starts of the intervals that were delivered and are not settled, of which something holds, with their
+    /// product: the site's intervals may have had another length before a restart.
+    fn delivered(&self, holds: impl Fn(&Product, &Interval) -> bool) -> Vec<(i64, Product)> {
+        let delivered = |of: &Interval| -> Option<(i64, Product)> {
+            let cleared = of.owed()?;
+            let own = Product {
+                length_s: cleared.case().duration_s,
+                ..self.book.product
+            };
+            (of.delivery == Delivery::Begun && holds(&own, of)).then_some((of.start, own))
+        };
+        self.book.intervals.values().filter_map(delivered).collect()
+    }
+
+    /// Whether values of meters may go on record with what they change, which was made of the record a moment
+    /// ago.
+    ///
+    /// # Errors
+    /// An interval within their time is not metered yet, or was settled meanwhile.
+    pub fn may_correct(&self, values: &[Value], changes: &[LedgerEntry]) -> Result<(), Problem> {
+        let over = |start: i64| {
+            let mut times = values
+                .iter()
+                .map(|of| of.start..of.start + i64::from(of.length_s));
+            times.any(|time| time.contains(&start))
+        };
+        let mut intervals = self.book.intervals.values();
+        let unread =
+            intervals.find(|of| of.owed().is_some() && of.metered.is_none() && over(of.start));
+        let overtaken = changes.iter().find_map(|change| match change {
+            LedgerEntry::Metered { interval, .. } => {
+                let known = self.book.intervals.get(interval);
+                known
+                    .is_none_or(|of| of.owed().is_none())
+                    .then_some(*interval)
+            }
+            _ => None,
+        });
+        let Some(start) = unread.map(|of| of.start).or(overtaken) else {
+            return Ok(());
+        };
+        let interval = rfc3339_s(start);
+        Err(Problem {
+            error: "too_early".to_owned(),
+            message: format!("the interval of {interval} is being metered or settled"),
+            accepted: Some("the same once it is".to_owned()),
+        })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use solver::market::{Contracts, Order, Party};
+
 use super::{
     book::PlacedBy,
     step::{Cycle, market_unit},
@@ -26,8 +28,17 @@ impl Cycle {
         if !self.register.changes(&change) {
             return Ok(None);
         }
-        if let Change::Assigned { participant, units } = &change {
-            self.nothing_ordered(participant, units, now_us)?;
+        match &change {
+            Change::Assigned { participant, units } => {
+                self.nothing_ordered(now_us, false, |order| {
+                    units.contains(&order.unit) && order.participant != *participant
+                })?;
+            }
+            Change::ParticipantRemoved { name } => {
+                self.nothing_ordered(now_us, true, |order| order.participant == *name)?;
+                self.nothing_owed(name)?;
+            }
+            _ => {}
         }
         Ok(Some(Record::Registered {
             at_us: now_us,
@@ -37,20 +48,19 @@ impl Cycle {
     }
 
     /// Whoever gave an order for a unit answers for it: while one stands, the unit stays whose it is.
+    /// A call stays with the unit, whoever owns it, but not without who called.
     fn nothing_ordered(
         &self,
-        participant: &str,
-        units: &[i32],
         now_us: i64,
+        calls: bool,
+        about: impl Fn(&Order) -> bool,
     ) -> Result<(), Problem> {
         let product = &self.book.product;
         let standing = self.book.orders.values().find(|placed| {
-            let order = &placed.order;
             let open = now_us < product.end_us(placed.last());
-            let others = units.contains(&order.unit) && order.participant != participant;
-            // A call stays with the unit, whoever owns it.
-            let owned = placed.call().is_none();
-            placed.by == PlacedBy::Api && !placed.cancelled && open && others && owned
+            let counts = calls || placed.call().is_none();
+            let stands = placed.by == PlacedBy::Api && !placed.cancelled && open;
+            stands && counts && about(&placed.order)
         });
         let Some(placed) = standing else {
             return Ok(());
@@ -69,11 +79,41 @@ impl Cycle {
         })
     }
 
+    /// Nothing is contracted with a participant that is not delivered and settled.
+    fn nothing_owed(&self, name: &str) -> Result<(), Problem> {
+        let own = |party: &Party| matches!(party, Party::Participant(of) if of == name);
+        let mut owed = self
+            .book
+            .intervals
+            .values()
+            .filter(|of| of.owed().is_some());
+        let with = owed.find(|of| {
+            let contracts = of.contracts.iter();
+            contracts.flat_map(Contracts::parties).any(own)
+        });
+        let Some(interval) = with else {
+            return Ok(());
+        };
+        Err(Problem {
+            error: "contracted".to_owned(),
+            message: format!(
+                "`{name}` has contracts in the interval of {}, which is not settled",
+                rfc3339_s(interval.start)
+            ),
+            accepted: Some("the same once it is".to_owned()),
+        })
+    }
+
     /// Takes over a change that is on record.
     pub fn settle_change(&mut self, change: &Change, at_us: i64) {
         Arc::make_mut(&mut self.register).apply(change, at_us);
         match change {
-            Change::Participant { .. } => self.registry.callers = self.register.callers(),
+            Change::Participant { .. } | Change::ParticipantRemoved { .. } => {
+                self.registry.callers = self.register.callers();
+            }
+            Change::DerRemoved { unit } if !self.register.units.contains_key(unit) => {
+                self.registry.units.remove(unit);
+            }
             Change::Assigned { .. } => self.hand_over(),
             Change::Der(der) => {
                 if let Some(unit) = self.register.units.get(&der.unit) {

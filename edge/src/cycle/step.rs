@@ -36,8 +36,6 @@ use crate::{
 
 /// Oldest estimate that a clearing may rest on, µs.
 pub const MAX_AGE_US: i64 = 3 * US;
-/// Meters have this long after an interval's end.
-const SETTLE_DELAY_S: u32 = 2;
 /// Widest price of an order, currency per MWh.
 const PRICE_BOUND: i64 = 3000 * 1_000_000;
 /// Longest curve of an order.
@@ -118,7 +116,7 @@ impl Cycle {
             gate_lead_s: market.gate_s,
             // Late enough for a second try, early enough to be sent on time.
             publish_lead_s: market.gate_s.min(1),
-            settle_delay_s: SETTLE_DELAY_S,
+            settle_delay_s: market.settle_s,
             horizon: market.horizon,
         };
         let units = site.units.iter().map(market_unit);
@@ -241,6 +239,7 @@ impl Cycle {
         self.give_up_overdue(now_us, &mut records);
         self.deliver_due(now_us, &mut records);
         let commands = self.send(&snapshot);
+        self.meter_due(now_us, &mut records);
         self.settle_due(now_us, &mut records);
         self.total_due(now_us, &mut records);
         Output {

@@ -9,8 +9,9 @@ use crate::{
 
 /// Length of a meter's register, s, where the market's intervals are not longer.
 const REGISTER_S: u32 = 900;
-/// Intervals are settled by then after their end, µs; before that there is nothing to correct.
-const SETTLED_US: i64 = 5 * US;
+/// What the appliance has metered is on record by then after an interval's end, µs; before that nothing can take
+/// its place.
+const METERED_US: i64 = 5 * US;
 /// Most energy of a value, Wh: keeps every sum far from the end of its range.
 const MOST_WH: i64 = 1_000_000_000_000;
 
@@ -74,16 +75,16 @@ pub fn check(
     let end_us = start
         .saturating_add(i64::from(*length_s))
         .saturating_mul(US);
-    if now_us.saturating_sub(SETTLED_US) < end_us {
+    if now_us.saturating_sub(METERED_US) < end_us {
         return Err(problem(
             "too_early",
             format!(
-                "what {meter} counts from {} on is not settled",
+                "what {meter} counts from {} on is not over and read",
                 rfc3339_s(*start)
             ),
             format!(
                 "the same from {} on",
-                rfc3339(end_us.saturating_add(SETTLED_US))
+                rfc3339(end_us.saturating_add(METERED_US))
             ),
         ));
     }

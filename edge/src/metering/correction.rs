@@ -8,7 +8,7 @@ use solver::{
 use super::Value;
 use crate::store::Record;
 
-/// A settled interval as it stands on record.
+/// A metered interval as it stands on record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
     /// Its start, UTC, s since 1970.
@@ -20,14 +20,16 @@ pub struct Standing {
     own: Vec<Meter>,
     /// What meters say now.
     pub now: Vec<Meter>,
+    is_settled: bool,
 }
 
 impl Standing {
-    /// From the records of an interval, oldest first; none, unless it was settled and all that it was
+    /// From the records of an interval, oldest first; none, unless it was metered and all that it is
     /// settled from is on record.
     #[must_use]
     pub fn of(interval: i64, records: &[Record]) -> Option<Self> {
-        let (mut gate, mut contracted, mut metered, mut settled) = (None, None, None, None);
+        let (mut gate, mut contracted) = (None, None);
+        let mut standing: Option<Self> = None;
         for record in records {
             let Record::Market(entry) = record else {
                 continue;
@@ -37,26 +39,31 @@ impl Standing {
                     gate = Some((case.duration_s, rulebook.as_ref()?.imbalance));
                 }
                 LedgerEntry::Contracted { contracts, .. } => contracted = Some(contracts),
-                LedgerEntry::Metered { meters, .. } => metered = Some(meters),
-                LedgerEntry::Settled(_) => {
-                    let (duration_s, imbalance) = gate?;
-                    settled = Some(Self {
-                        interval,
-                        duration_s,
-                        contracts: contracted?.clone(),
-                        imbalance,
-                        own: metered?.clone(),
-                        now: metered?.clone(),
-                    });
-                }
+                LedgerEntry::Metered { meters, .. } => match &mut standing {
+                    // What was given before the settlement.
+                    Some(of) => of.now.clone_from(meters),
+                    None => {
+                        let (duration_s, imbalance) = gate?;
+                        standing = Some(Self {
+                            interval,
+                            duration_s,
+                            contracts: contracted?.clone(),
+                            imbalance,
+                            own: meters.clone(),
+                            now: meters.clone(),
+                            is_settled: false,
+                        });
+                    }
+                },
+                LedgerEntry::Settled(_) => standing.as_mut()?.is_settled = true,
                 LedgerEntry::Resettled { meters, .. } => {
-                    let of: &mut Self = settled.as_mut()?;
+                    let of = standing.as_mut()?;
                     of.now = overlaid(&of.now, meters);
                 }
                 _ => {}
             }
         }
-        settled
+        standing
     }
 
     /// The appliance's own reading of a unit, with its energy, as contracted where it has none.
@@ -84,7 +91,13 @@ impl Standing {
         if after == self.now {
             return None;
         }
-        let entry = self.resettled(meters);
+        let entry = match self.is_settled {
+            true => self.resettled(meters),
+            false => LedgerEntry::Metered {
+                interval: self.interval,
+                meters: after.clone(),
+            },
+        };
         self.now = after;
         Some(entry)
     }
@@ -108,9 +121,9 @@ fn overlaid(meters: &[Meter], others: &[Meter]) -> Vec<Meter> {
         .collect()
 }
 
-/// What a value of the meter of `unit` changes; `standing` are the settled intervals within its time, which
-/// stand corrected afterwards. Where not all of its time was settled, as much of its energy counts as
-/// of its time. The appliance's own metering says how it is shared out, and stands again where the value is
+/// What a value of the meter of `unit` changes; `standing` are the metered intervals within its time, which
+/// stand corrected afterwards: those that are settled by a correction, others are settled on it. Where not all
+/// of its time was metered, as much of its energy counts as of its time. The appliance's own metering says how it is shared out, and stands again where the value is
 /// missing. Nothing: the unit had no part in these intervals, or nothing is different.
 #[must_use]
 pub fn correct(value: &Value, unit: Id, standing: &mut [&mut Standing]) -> Vec<LedgerEntry> {
@@ -120,8 +133,8 @@ pub fn correct(value: &Value, unit: Id, standing: &mut [&mut Standing]) -> Vec<L
         .collect();
     let base: Vec<i64> = own.iter().flatten().map(|(_, wh)| *wh).collect();
     let took_part = standing.iter().zip(&own).filter(|(_, own)| own.is_some());
-    let settled_s: i64 = took_part.map(|(of, _)| i64::from(of.duration_s)).sum();
-    let total = proportion(value.delivered_wh, settled_s, i64::from(value.length_s));
+    let metered_s: i64 = took_part.map(|(of, _)| i64::from(of.duration_s)).sum();
+    let total = proportion(value.delivered_wh, metered_s, i64::from(value.length_s));
     let mut shares = share(total, &base).into_iter();
     let mut entries = Vec::new();
     for (of, own) in standing.iter_mut().zip(own) {

@@ -257,6 +257,46 @@ fn a_missing_reading_counts_as_contracted() {
     assert_eq!(second.now[0].delivered_wh, 200);
 }
 
+/// Before the settlement a value is what is settled on; the appliance's own metering stands again where it is taken
+/// back.
+#[test]
+fn what_comes_before_the_settlement_is_metered_anew() {
+    let seller = place("seller", 101);
+    let own = meter(&seller, 100, MeterQuality::Estimated);
+    let mut records = records(
+        START,
+        900,
+        vec![contract(seller.clone(), upstream(), 90)],
+        vec![own.clone(), meter(&upstream(), -100, MeterQuality::Metered)],
+    );
+    let settled = records.pop().unwrap();
+    let mut standing = Standing::of(START, &records).unwrap();
+    let given = correct(
+        &value(70, 900, MeterQuality::Metered),
+        101,
+        &mut [&mut standing],
+    );
+    let [LedgerEntry::Metered { interval, meters }] = &given[..] else {
+        panic!("{given:?}");
+    };
+    assert_eq!((*interval, meters.len()), (START, 2));
+    assert_eq!(meters[0], meter(&seller, 70, MeterQuality::Metered));
+    records.extend(given.into_iter().map(Record::Market));
+    let mut standing = Standing::of(START, &records).unwrap();
+    assert_eq!(standing.now[0].delivered_wh, 70);
+    let none = value(0, 900, MeterQuality::Missing);
+    let back = correct(&none, 101, &mut [&mut standing]);
+    assert!(matches!(&back[..], [LedgerEntry::Metered { meters, .. }] if meters[0] == own));
+    // And after it a correction.
+    records.push(settled);
+    let mut standing = Standing::of(START, &records).unwrap();
+    let late = correct(&none, 101, &mut [&mut standing]);
+    assert!(
+        matches!(&late[..], [LedgerEntry::Resettled { .. }]),
+        "{late:?}"
+    );
+}
+
 #[test]
 fn what_is_no_value_is_named() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");

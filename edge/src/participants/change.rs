@@ -82,6 +82,16 @@ pub enum Change {
     },
     /// A unit without a device is registered, or described anew.
     Der(Der),
+    /// A participant takes part no longer; its tokens are good no longer.
+    ParticipantRemoved {
+        /// Its name.
+        name: String,
+    },
+    /// A unit without a device is there no longer, nor is its meter.
+    DerRemoved {
+        /// Its number.
+        unit: Id,
+    },
     /// Units and loads go over to a participant, from the next gate on.
     Assigned {
         /// Whose they are now.

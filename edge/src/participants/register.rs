@@ -164,6 +164,8 @@ impl Register {
                 let known = self.units.get(&der.unit);
                 known.is_none_or(|known| known.der != *der)
             }
+            Change::ParticipantRemoved { name } => self.participants.contains_key(name),
+            Change::DerRemoved { unit } => self.units.contains_key(unit),
             Change::Assigned { participant, units } => {
                 let own = |unit| self.units.get(unit).map(|of| &of.der.participant);
                 units.iter().any(|unit| own(unit) != Some(participant))
@@ -182,6 +184,8 @@ impl Register {
         match change {
             Change::Participant { name, .. } => self.check_name(name),
             Change::Der(der) => self.check_der(der),
+            Change::ParticipantRemoved { name } => self.check_leaving(name),
+            Change::DerRemoved { unit } => self.check_removal(*unit),
             Change::Assigned { participant, units } => {
                 self.check_participant(participant)?;
                 units.iter().try_for_each(|&unit| self.check_unit(unit))
@@ -233,6 +237,34 @@ impl Register {
                 format!("there is no participant `{}`", shown(name)),
                 "the name of a participant that is registered",
             )),
+        }
+    }
+
+    /// The participant may leave, as far as the register says.
+    fn check_leaving(&self, name: &str) -> Result<(), Problem> {
+        self.check_participant(name)?;
+        if self.participants.get(name).is_some_and(|of| of.of_site) {
+            return Err(of_site(name));
+        }
+        let units: Vec<String> = self
+            .portfolio(name)
+            .map(|of| of.der.unit.to_string())
+            .collect();
+        if units.is_empty() {
+            return Ok(());
+        }
+        Err(problem(
+            "portfolio",
+            format!("unit {} is in the portfolio of `{name}`", units.join(", ")),
+            "the same once they are removed, or another's",
+        ))
+    }
+
+    fn check_removal(&self, unit: Id) -> Result<(), Problem> {
+        self.check_unit(unit)?;
+        match self.units.get(&unit) {
+            Some(member) if member.of_site => Err(of_site(&member.der.name)),
+            _ => Ok(()),
         }
     }
 
@@ -352,6 +384,22 @@ impl Register {
                     *known = member;
                 }
             }
+            Change::ParticipantRemoved { name } => {
+                // What the site file has come to name since is the site file's.
+                if self.participants.get(name).is_some_and(|of| !of.of_site) {
+                    self.participants.remove(name);
+                    let tokens = self.tokens.values_mut();
+                    for of in tokens.filter(|of| of.token.participant == *name) {
+                        of.revoked = true;
+                    }
+                }
+            }
+            Change::DerRemoved { unit } => {
+                if self.units.get(unit).is_some_and(|of| !of.of_site) {
+                    self.units.remove(unit);
+                    self.meters.retain(|_, of| of != unit);
+                }
+            }
             Change::Assigned { participant, units } => {
                 for unit in units {
                     if let Some(member) = self.units.get_mut(unit) {
@@ -446,6 +494,15 @@ fn plausible(der: &Der) -> bool {
         && p_max_w <= p_rated_w
         && 0.0 <= q_max_var
         && q_max_var <= s_rated_va
+}
+
+/// What the site file says is there as long as the site file says so.
+fn of_site(name: &str) -> Problem {
+    problem(
+        "of_site",
+        format!("`{name}` is in the site file"),
+        "what was registered; the rest is the site file's to say",
+    )
 }
 
 fn fit(name: &str) -> bool {

@@ -210,6 +210,18 @@ fn the_same_again_changes_nothing_and_the_last_ones_may_be_applied_twice() {
         },
         Change::TokenIssued(token(&secret, "aggregator", NOW + US)),
         Change::TokenRevoked { id: secret.id() },
+        Change::Participant {
+            name: "brief".to_owned(),
+            role: ParticipantRole::Consumer,
+        },
+        Change::Der(Der {
+            unit: 9002,
+            ..der()
+        }),
+        Change::DerRemoved { unit: 9002 },
+        Change::ParticipantRemoved {
+            name: "brief".to_owned(),
+        },
     ];
     for change in &changes {
         assert!(register.changes(change), "{change:?}");

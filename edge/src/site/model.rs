@@ -190,6 +190,8 @@ pub struct Market {
     pub horizon: u32,
     /// Most convex programmes to solve in looking ahead.
     pub look_ahead_programmes: u32,
+    /// Values of meters from outside have this long after an interval's end before it is settled, s.
+    pub settle_s: u32,
     /// Price of energy from the grid above.
     pub import_price: Price,
     /// Price of energy to the grid above.

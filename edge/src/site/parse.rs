@@ -261,6 +261,7 @@ fn read_market(table: &Table<'_, '_>, period: Option<Duration>) -> (Option<Marke
             gate_s: u32::try_from(times.gate_s?).ok()?,
             horizon: u32::try_from(times.horizon?).ok()?,
             look_ahead_programmes: u32::try_from(times.look_ahead_programmes?).ok()?,
+            settle_s: u32::try_from(times.settle_s?).ok()?,
             import_price: import?,
             export_price: export?,
         })

@@ -6,6 +6,11 @@ use super::read::Table;
 
 /// Unless the site file says otherwise, s.
 const INTERVAL_S: i64 = 900;
+/// From an interval's end to its settlement, unless the site file says otherwise, and at least, s: the last
+/// registers are read then.
+const SETTLE_S: i64 = 2;
+/// And at most, in intervals: until it is settled, all of an interval is kept at hand, and read again by a restart (`cycle::RECENT`).
+const SETTLE_INTERVALS: i64 = 80;
 /// Intervals that take orders, unless the site file says otherwise.
 const HORIZON: i64 = 6;
 /// Convex programmes for each second that the gate is closed, unless the site file says otherwise:
@@ -21,6 +26,7 @@ pub(super) struct Timeline {
     pub(super) gate_s: Option<i64>,
     pub(super) horizon: Option<i64>,
     pub(super) look_ahead_programmes: Option<i64>,
+    pub(super) settle_s: Option<i64>,
 }
 
 /// Reads it, and says what does not fit together.
@@ -31,6 +37,7 @@ pub(super) fn read(table: &Table<'_, '_>, period: Option<Duration>) -> Timeline 
     };
     let interval_s = or("interval_s", 5..=3600, Some(INTERVAL_S));
     let gate_s = or("gate_s", 1..=3600, interval_s.map(usual_gate_s));
+    let longest = SETTLE_INTERVALS * interval_s.unwrap_or(INTERVAL_S);
     let usual = gate_s.map(|gate| (PROGRAMMES_PER_S * gate).min(PROGRAMMES));
     if let (Some(interval), Some(gate)) = (interval_s, gate_s) {
         if 86_400 % interval != 0 {
@@ -62,6 +69,7 @@ pub(super) fn read(table: &Table<'_, '_>, period: Option<Duration>) -> Timeline 
         gate_s,
         horizon: or("horizon", 1..=96, Some(HORIZON)),
         look_ahead_programmes: or("look_ahead_programmes", 1..=1_000_000, usual),
+        settle_s: or("settle_s", SETTLE_S..=longest, Some(SETTLE_S)),
     }
 }
 

@@ -8,6 +8,7 @@ mod bench;
 mod calls;
 #[path = "../web/client.rs"]
 mod client;
+mod leaving;
 mod metering;
 mod stack;
 mod tokens;

@@ -3,28 +3,52 @@
 
 use std::{path::Path, process::Command};
 
-use edge::{clock::rfc3339_s, store::Ledger};
+use edge::{
+    clock::rfc3339_s,
+    site,
+    store::{Ledger, Record},
+};
 use serde_json::{Value, json};
+use solver::market::LedgerEntry;
 
 use super::{
-    bench::{Bench, US},
+    bench::{Bench, US, example},
     stack::{INTERVAL_S, Stack},
 };
 
 /// A register's time an hour ago, in which two intervals of ten seconds were settled, and one was delivered:
 /// the appliance settles it when it starts, as contracted.
 fn recorded(state: &Path) -> i64 {
+    recorded_with(state, 2, 34)
+}
+
+/// As many seconds, where intervals are settled so long after their end.
+fn recorded_with(state: &Path, settle_s: u32, seconds: i64) -> i64 {
     let start = (edge::clock::now_us() / US / INTERVAL_S - 4) * INTERVAL_S;
     let ledger = Ledger::open(state).unwrap();
-    let mut bench = Bench::starting_at(start * US);
-    while bench.now_us < (start + 34) * US {
+    let mut site = site::load(&example()).unwrap();
+    site.market.settle_s = settle_s;
+    let mut bench = Bench::of(site, start * US);
+    while bench.now_us < (start + seconds) * US {
         let output = bench.tick();
         let at_us = bench.now_us;
         ledger.append(&output.records, at_us, true).unwrap();
     }
-    let settled = ledger.settled(start..start + INTERVAL_S).unwrap();
-    assert_eq!(settled, [start + 10, start + 20]);
+    let settled = settled(&ledger, start);
+    let due = |&of: &i64| of + 10 + i64::from(settle_s) < start + seconds;
+    let all = [start + 10, start + 20];
+    assert_eq!(settled, Vec::from_iter(all.into_iter().filter(due)));
     start
+}
+
+/// Starts of the intervals of a register's time that were settled.
+fn settled(ledger: &Ledger, start: i64) -> Vec<i64> {
+    let mut settled = Vec::new();
+    let range = start..start + INTERVAL_S;
+    ledger
+        .settlements(range, |of| settled.push(of.interval))
+        .unwrap();
+    settled
 }
 
 fn busbar(arguments: &[&str]) -> (bool, String) {
@@ -130,6 +154,94 @@ async fn values_of_meters_correct_what_was_settled() {
     assert!(good && text.contains("9 corrections"), "{text}");
     let (good, text) = busbar(&["ledger", "verify", "--state", state]);
     assert!(good, "{text}");
+}
+
+/// Intervals are settled long after their end: what comes before that is no correction but what they are settled
+/// on, also after a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_within_the_delay_are_what_is_settled_on() {
+    let dir = tempfile::tempdir().unwrap();
+    // Two intervals are over and read; the end of the third, which had begun, nobody saw.
+    let start = recorded_with(dir.path(), 7200, 34);
+    let delayed = async || Stack::of(dir.path(), |site| site.market.settle_s = 7200).await;
+    let stack = delayed().await;
+    let ada = &stack.ada;
+    stack.put("meters/DE1", &json!({ "unit": 101 })).await;
+    let values = "/api/v1/market/meters/values";
+    let value = |wh: i64, quality: &str| {
+        json!([{ "meter": "DE1", "start": rfc3339_s(start), "length_s": 900, "delivered_wh": wh,
+                 "quality": quality }])
+    };
+    let accounts = ada.get("/api/v1/market/accounts").await.json();
+    assert_eq!(accounts, json!([]), "nothing is settled");
+    for (wh, quality) in [(900_000, "metered"), (1_000_000, "replaced")] {
+        let given = ada.post(values, &value(wh, quality)).await.json();
+        assert_eq!(
+            (&given["taken"], &given["corrected"]),
+            (&json!(1), &json!(0)),
+            "{given}"
+        );
+    }
+    let again = ada.post(values, &value(1_000_000, "replaced")).await.json();
+    assert_eq!(again["unchanged"], 1);
+    stack.stopped().await;
+
+    // A restart knows of them, whatever is left of the delay.
+    let stack = delayed().await;
+    let ada = &stack.ada;
+    let accounts = ada.get("/api/v1/market/accounts").await.json();
+    assert_eq!(accounts, json!([]));
+    stack.stopped().await;
+    let stack = Stack::start(dir.path()).await;
+    let ada = &stack.ada;
+    let accounts = ada.get("/api/v1/market/accounts").await.json();
+    assert_eq!(sum(&accounts, "balance_micro"), 0);
+    let period = format!(
+        "/api/v1/market/invoices?from={}&to={}",
+        rfc3339_s(start),
+        rfc3339_s(start + INTERVAL_S)
+    );
+    let invoices = ada.get(&period).await.json();
+    let own = of(&invoices, "windpark");
+    assert_eq!(
+        (&own["intervals"], &own["corrected"]),
+        (&json!(3), &json!(0))
+    );
+    // What is taken back now is a correction of it, to what the appliance itself has metered.
+    let given = ada.post(values, &value(0, "missing")).await.json();
+    assert_eq!(given["corrected"], 3, "{given}");
+    let corrected = ada.get("/api/v1/market/accounts").await.json();
+    stack.stopped().await;
+
+    // A megawatt-hour in 15 minutes, of which 30 s were delivered.
+    let ledger = Ledger::look(dir.path()).unwrap();
+    let settled_on = |start: i64| -> i64 {
+        let mut said = 0;
+        for record in ledger.interval(start).unwrap() {
+            match record {
+                Record::Market(LedgerEntry::Metered { meters, .. }) => {
+                    let own = meters.iter().find(|of| of.unit == Some(101)).unwrap();
+                    said = own.delivered_wh;
+                }
+                Record::Market(LedgerEntry::Settled(_)) => break,
+                _ => {}
+            }
+        }
+        said
+    };
+    let all = [10, 20, 30].map(|after| settled_on(start + after));
+    assert_eq!(all.iter().sum::<i64>(), 33_333, "{all:?}");
+    drop(ledger);
+    // The same as where nobody had ever said anything.
+    let other = tempfile::tempdir().unwrap();
+    recorded_with(other.path(), 2, 34);
+    let stack = Stack::start(other.path()).await;
+    let plain = stack.ada.get("/api/v1/market/accounts").await.json();
+    assert_eq!(corrected, plain);
+    stack.stopped().await;
+    let state = dir.path().to_str().unwrap();
+    let (good, text) = busbar(&["replay", "--state", state]);
+    assert!(good && text.contains("3 corrections"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

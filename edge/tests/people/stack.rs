@@ -5,6 +5,7 @@ use std::{path::Path, sync::OnceLock};
 use edge::{
     clock::{now_us, rfc3339_s},
     run::{Running, start},
+    site::Site,
     store::users::UserStore,
     web,
 };
@@ -30,8 +31,15 @@ pub(crate) struct Stack {
 impl Stack {
     /// Starts on a state directory; the first time, `ada` is enrolled.
     pub(crate) async fn start(state: &Path) -> Self {
+        Self::of(state, |_| {}).await
+    }
+
+    /// The same with something in the site file.
+    pub(crate) async fn of(state: &Path, change: impl FnOnce(&mut Site)) -> Self {
         let stop = CancellationToken::new();
-        let running = start(silent(state), stop.clone()).unwrap();
+        let mut site = silent(state);
+        change(&mut site);
+        let running = start(site, stop.clone()).unwrap();
         let users = UserStore::open(state).unwrap();
         let code = users.enrolment_code();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -137,6 +137,16 @@ pub struct Contracts {
 }
 
 impl Contracts {
+    /// Everybody who has a part in them, some of them more than once.
+    pub fn parties(&self) -> impl Iterator<Item = &Party> {
+        let energy = self.contracts.iter();
+        let energy = energy.flat_map(|of| [&of.seller.party, &of.buyer.party]);
+        let reactive = self.reactive.iter().map(|of| &of.seller.party);
+        let calls = self.calls.iter();
+        let calls = calls.flat_map(|of| [&of.caller, &of.called.party]);
+        energy.chain(reactive).chain(calls)
+    }
+
     /// Energy that a party delivers, Wh; negative where it takes.
     #[must_use]
     pub fn delivered_wh(&self, party: &Party) -> i64 {

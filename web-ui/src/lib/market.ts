@@ -1,5 +1,5 @@
 /** What the market page needs to know of intervals, prices and orders, without drawing any of it. */
-import type { BindingView, ExplanationView, IntervalView, NewOrder, UnitView } from '../api/types';
+import type { BindingView, CallView, ExplanationView, IntervalView, NewOrder, OrderView, UnitView } from '../api/types';
 
 /** The phases of an interval in order. `failed` ends it before `cleared`, `void` before `delivering`. */
 export const PHASES = ['open', 'gate_closed', 'cleared', 'delivering', 'delivered', 'settled'] as const;
@@ -119,4 +119,33 @@ export function readNumber(text: string): number | null {
 /** An id of the sender's own, from random bytes (`randomUUID` exists on secure origins only). */
 export function newClientId(random: Uint8Array): string {
   return `ui-${Array.from(random, (b) => b.toString(16).padStart(2, '0')).join('')}`;
+}
+
+type CallOrder = OrderView & { kind: Extract<OrderView['kind'], { of: 'call' }> };
+
+/** A call that is about an interval, with what came of it there. */
+export interface Called {
+  order: CallOrder;
+  /** What is paid for it; nothing where the unit would have kept to it anyway. */
+  paid: CallView | undefined;
+  /** Power of the unit, W, with the call and without; nothing before the clearing. */
+  power: { now: number; without: number } | undefined;
+}
+
+/** The calls of an interval, those of the unit with the lowest number first. */
+export function callsOf(interval: IntervalView, orders: readonly OrderView[]): Called[] {
+  const at = Date.parse(interval.start);
+  const hours = (Date.parse(interval.end) - at) / 3_600_000;
+  const about = (order: OrderView): order is CallOrder => {
+    if (order.kind.of !== 'call' || order.state === 'cancelled') return false;
+    const first = Date.parse(order.interval);
+    return order.kind.end ? first <= at && at < Date.parse(order.kind.end) : first === at;
+  };
+  const rows = orders.filter(about).map((order) => {
+    const paid = interval.calls.find((c) => c.order === order.id);
+    const award = interval.awards.find((a) => a.unit === order.unit);
+    const changed = (paid?.energy_wh ?? 0) / hours;
+    return { order, paid, power: award && { now: award.p_w, without: award.p_w - changed } };
+  });
+  return rows.sort((a, b) => a.order.unit - b.order.unit);
 }

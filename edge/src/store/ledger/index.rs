@@ -318,20 +318,18 @@ impl Ledger {
         Ok(said)
     }
 
-    /// Starts of the intervals in a range that were settled.
+    /// Starts of the intervals in a range whose gate has closed.
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn settled(&self, range: Range<i64>) -> Result<Vec<i64>, LedgerError> {
+    pub fn intervals(&self, range: Range<i64>) -> Result<Vec<i64>, LedgerError> {
         let read = self.db.begin_read().map_err(|e| self.storage(&e))?;
         let table = read.open_table(INTERVALS).map_err(|e| self.storage(&e))?;
         let mut starts = Vec::new();
         let entries = table.range((range.start, 0)..(range.end, 0));
         for entry in entries.map_err(|e| self.storage(&e))? {
-            let (key, kind) = entry.map_err(|e| self.storage(&e))?;
-            if kind.value() == SETTLED {
-                starts.push(key.value().0);
-            }
+            let (key, _) = entry.map_err(|e| self.storage(&e))?;
+            starts.push(key.value().0);
         }
         starts.dedup();
         Ok(starts)

@@ -382,7 +382,7 @@ fn a_ledger_without_an_index_gets_one() {
     {
         let ledger = Ledger::look(dir.path()).unwrap();
         assert_eq!(accounts(&ledger), [12, -12]);
-        assert_eq!(ledger.settled(100..200).unwrap(), [100]);
+        assert_eq!(ledger.intervals(100..200).unwrap(), [100]);
     }
     let ledger = Ledger::open(dir.path()).unwrap();
     ledger.append(&[settled(300, -20)], 6, false).unwrap();

@@ -35,8 +35,8 @@ pub use operation::{
 };
 
 pub use participants::{
-    MemberView, MeterView, NewDer, NewMeter, NewParticipant, NewToken, ParticipantView,
-    TokenIssued, TokenView,
+    Deregistered, MemberView, MeterView, NewDer, NewMeter, NewParticipant, NewToken,
+    ParticipantView, TokenIssued, TokenView,
 };
 
 /// What is wrong with a request.

@@ -30,6 +30,19 @@ pub struct ParticipantView {
     pub tokens: Vec<TokenView>,
 }
 
+/// A participant that takes part no longer.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "participant": { "name": "aggregator", "role": "aggregator", "of_site": false, "units": [], "tokens": [] },
+    "balance_micro": -1250000
+}))]
+pub struct Deregistered {
+    /// As it was.
+    pub participant: ParticipantView,
+    /// What its account ends with, micro-currency: positive where it is still to be paid.
+    pub balance_micro: i64,
+}
+
 /// A unit or load of a portfolio: nameplate, capability and connection point.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct MemberView {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State};
 use serde::Deserialize;
 use solver::market::{LedgerEntry, Party};
 use utoipa::IntoParams;
@@ -17,12 +17,12 @@ use super::{
     participants::own,
 };
 use crate::{
-    clock::{now_us, parse_rfc3339_s},
+    clock::now_us,
     cycle::not_yours,
     invoice::{Invoice, account, of_ledger},
     metering::{Standing, Value, check, correct},
     participants::{ParticipantRole, Register},
-    published::{Asker, Published, Request},
+    published::{Asker, Request},
     store::{Ledger, LedgerError},
 };
 
@@ -57,7 +57,8 @@ impl Starts {
 /// Takes values of meters: energy over 15 minutes or a market interval, as JSON or as CSV with the first line
 /// `meter,start,length_s,delivered_wh,quality`. All of them, or none. Operators give them, and programs of
 /// participants with the role `dso`. A value that is on record already changes nothing; another one for the
-/// same meter and time takes its place. What it changes in settled intervals is on record as corrections.
+/// same meter and time takes its place. Intervals that are not settled yet are settled on it; what it changes in
+/// others is on record as corrections.
 #[utoipa::path(
     post, path = "/api/v1/market/meters/values", tag = "market",
     security(("session" = []), ("token" = [])),
@@ -87,11 +88,6 @@ pub(super) async fn give_values(
             from_loop(problem, None)
         })?;
     }
-    if let Some(owed) = values.iter().find_map(|value| owed(&published, value)) {
-        let message = format!("the interval of {owed} is not settled yet");
-        let problem = Refusal::new(StatusCode::CONFLICT, "too_early", message);
-        return Err(problem.accepted("the same once it is").retry_after(5));
-    }
     let permit = app.metering.acquire().await;
     let _permit = permit.map_err(|_| Refusal::internal())?;
     let given = count(values.len());
@@ -99,7 +95,9 @@ pub(super) async fn give_values(
     let (values, corrections) = app
         .read(move |ledger| changes(ledger, &register, values))
         .await?;
-    let (taken, corrected) = (count(values.len()), count(corrections.len()));
+    let of_settled = |of: &&LedgerEntry| matches!(of, LedgerEntry::Resettled { .. });
+    let corrected = count(corrections.iter().filter(of_settled).count());
+    let taken = count(values.len());
     let mut record = None;
     if !values.is_empty() {
         let ask = |answer| Request::MeterValues {
@@ -130,18 +128,6 @@ fn may_give(by: Asker, register: &Register) -> Result<Asker, Refusal> {
     Ok(by)
 }
 
-/// An interval within a value's time that is yet to be settled, however late the loop may be.
-fn owed<'a>(published: &'a Published, value: &Value) -> Option<&'a str> {
-    let over = value.start..value.start + i64::from(value.length_s);
-    let yet = |phase: &str| ["cleared", "delivering", "delivered"].contains(&phase);
-    let mut intervals = published.intervals.iter();
-    let owed = intervals.find(|of| {
-        let start = parse_rfc3339_s(&of.start);
-        yet(&of.phase) && start.is_some_and(|start| over.contains(&start))
-    });
-    owed.map(|of| &*of.start)
-}
-
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
@@ -167,7 +153,7 @@ fn changes(
         }
         if let Some(&unit) = register.meters.get(&value.meter) {
             let over = value.start..value.start + i64::from(value.length_s);
-            for start in ledger.settled(over.clone())? {
+            for start in ledger.intervals(over.clone())? {
                 if let std::collections::btree_map::Entry::Vacant(entry) = standing.entry(start) {
                     entry.insert(Standing::of(start, &ledger.interval(start)?));
                 }
@@ -234,13 +220,15 @@ pub(super) async fn accounts(
     });
     let views = seen.map(|(party, balance)| AccountView {
         account: account(&party),
-        balance_micro: i64::try_from(balance).unwrap_or(if balance < 0 {
-            i64::MIN
-        } else {
-            i64::MAX
-        }),
+        balance_micro: micro(balance),
     });
     Ok(Json(views.collect()))
+}
+
+/// A balance, or the nearest that can be said.
+pub(super) fn micro(balance: i128) -> i64 {
+    let end = if balance < 0 { i64::MIN } else { i64::MAX };
+    i64::try_from(balance).unwrap_or(end)
 }
 
 #[derive(Deserialize, IntoParams)]

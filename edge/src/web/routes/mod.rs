@@ -105,11 +105,15 @@ pub(crate) fn document() -> OpenApiRouter<App> {
         .routes(routes!(participants::participants))
         .routes(routes!(
             participants::participant,
-            participants::register_participant
+            participants::register_participant,
+            participants::deregister_participant
         ))
         .routes(routes!(participants::issue_token))
         .routes(routes!(participants::revoke_token))
-        .routes(routes!(participants::register_der))
+        .routes(routes!(
+            participants::register_der,
+            participants::deregister_der
+        ))
         .routes(routes!(participants::meters))
         .routes(routes!(participants::register_meter))
         .routes(routes!(metering::give_values))

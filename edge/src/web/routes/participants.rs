@@ -2,15 +2,19 @@
 //! asking for the same again changes nothing.
 
 use axum::{Json, extract::State, http::StatusCode};
+use solver::market::Party;
 
-use super::super::{
-    api::{
-        MemberView, MeterView, NewDer, NewMeter, NewParticipant, NewToken, ParticipantView,
-        TokenIssued, TokenView,
+use super::{
+    super::{
+        api::{
+            Deregistered, MemberView, MeterView, NewDer, NewMeter, NewParticipant, NewToken,
+            ParticipantView, TokenIssued, TokenView,
+        },
+        app::App,
+        extract::{Body, Caller, Operator, Segment, time_of},
+        problem::{Act, Limited, Read, ReadOne, Refusal, Replace, from_loop},
     },
-    app::App,
-    extract::{Body, Caller, Operator, Segment, time_of},
-    problem::{Act, Limited, Read, ReadOne, Refusal, Replace, from_loop},
+    metering::micro,
 };
 use crate::{
     clock::{US, now_us, rfc3339},
@@ -89,6 +93,32 @@ pub(super) async fn register_participant(
     shown(&app, &name).map(Json)
 }
 
+/// Deregisters a participant, which is refused while the site file names it, units are in its portfolio, an order or
+/// call of it stands, or it has contracts in an interval that is not settled. Its tokens are good no longer; its
+/// account stays on record and ends with what the answer says.
+#[utoipa::path(
+    delete, path = "/api/v1/market/participants/{name}", tag = "market",
+    security(("session" = [])),
+    params(("name" = String, Path, description = "Its name.", example = "aggregator")),
+    responses((status = 200, description = "The participant there was.", body = Deregistered), Act)
+)]
+pub(super) async fn deregister_participant(
+    Operator(session): Operator,
+    State(app): State<App>,
+    name: Segment,
+) -> Result<Json<Deregistered>, Refusal> {
+    let name = name.text();
+    let participant = shown(&app, &name)?;
+    let change = Change::ParticipantRemoved { name: name.clone() };
+    act(&app, change, session.user, "unknown_participant").await?;
+    let accounts = app.read(Ledger::accounts).await?;
+    let balance = accounts.get(&Party::Participant(name)).copied();
+    Ok(Json(Deregistered {
+        participant,
+        balance_micro: micro(balance.unwrap_or_default()),
+    }))
+}
+
 /// Registers a unit that no device of the site serves, or describes it anew: nameplate, capability and
 /// connection point. It takes no setpoints, so there are no orders of it; what it gives is in what its
 /// node is estimated to give.
@@ -120,6 +150,24 @@ pub(super) async fn register_der(
     };
     register(&app, Change::Der(der), &Asker::User(session.user)).await?;
     let register = app.published().register.clone();
+    let member = register.units.get(&unit).ok_or_else(Refusal::internal)?;
+    Ok(Json(MemberView::of(member, meter_of(&register, unit))))
+}
+
+/// Removes a unit that was registered, with its meter. What is in the site file stays.
+#[utoipa::path(
+    delete, path = "/api/v1/market/ders/{unit}", tag = "market", security(("session" = [])),
+    params(("unit" = i32, Path, description = "Its number.", example = 9001)),
+    responses((status = 200, description = "The unit there was.", body = MemberView), Act)
+)]
+pub(super) async fn deregister_der(
+    Operator(session): Operator,
+    State(app): State<App>,
+    unit: Segment,
+) -> Result<Json<MemberView>, Refusal> {
+    let unit = unit.unit()?;
+    let register = app.published().register.clone();
+    act(&app, Change::DerRemoved { unit }, session.user, "unit").await?;
     let member = register.units.get(&unit).ok_or_else(Refusal::internal)?;
     Ok(Json(MemberView::of(member, meter_of(&register, unit))))
 }
@@ -238,6 +286,18 @@ async fn register(app: &App, change: Change, by: &Asker) -> Result<(), Refusal> 
     let by = by.clone();
     app.ask(None, |answer| Request::Register { change, by, answer })
         .await?;
+    Ok(())
+}
+
+/// A change of what the path names, which `missing` says there is none of.
+async fn act(app: &App, change: Change, user: String, missing: &str) -> Result<(), Refusal> {
+    let by = Asker::User(user);
+    app.ask(Some(missing), |answer| Request::Register {
+        change,
+        by,
+        answer,
+    })
+    .await?;
     Ok(())
 }
 
