@@ -282,6 +282,44 @@ fn an_unreadable_network_does_not_hide_the_rest() {
     assert!(found.iter().any(|p| p.contains("did you mean `poll_s`?")));
 }
 
+/// The appliance's model is balanced: a network by phase is refused, each kind of it by name.
+#[test]
+fn a_network_by_phase_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/network.json");
+    let network = fs::read_to_string(file).unwrap();
+    let mut network: serde_json::Value = serde_json::from_str(&network).unwrap();
+    let node = network["data"]["node"][1]["id"].clone();
+    network["data"]["asym_gen"] = serde_json::json!([{
+        "id": 77001, "node": node, "status": 1, "type": 0,
+        "p_specified": [1e3, 0.0, 0.0], "q_specified": [0.0, 0.0, 0.0],
+    }]);
+    let by_phase = folder.path().join("network.json");
+    fs::write(&by_phase, network.to_string()).unwrap();
+    let mut text = example();
+    spoil(&mut text, "network.json", by_phase.to_str().unwrap());
+    let found = problems(&text);
+    assert!(found[0].contains("asym_gen 77001 is by phase"), "{found:?}");
+}
+
+#[test]
+fn settlement_waits_as_long_as_intervals_are_at_hand() {
+    let site = |settle_s: &str| {
+        let mut text = example();
+        spoil(&mut text, "[market]\n", &format!("[market]\nsettle_s = {settle_s}\n"));
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+        site::parse(&file, &text).map(|site| site.market.settle_s)
+    };
+    // Intervals of 10 s.
+    for settle_s in [2, 800] {
+        assert_eq!(site(&settle_s.to_string()).unwrap(), settle_s);
+    }
+    for settle_s in ["1", "801", "2.5", "-1"] {
+        let problem = site(settle_s).unwrap_err()[0].to_string();
+        assert!(problem.contains("market.settle_s"), "{problem}");
+    }
+}
+
 #[test]
 fn what_is_not_toml_is_named_with_its_place() {
     let found = problems("[site]\nname = \nstate = \"x\n");

@@ -8,7 +8,7 @@ use std::{
 
 use solver::{
     market::{GridFee, Imbalance, Price, Pricing},
-    network::{Network, pgm_json},
+    network::{Id, Network, pgm_json},
 };
 use toml::{Spanned, de::DeTable};
 
@@ -185,7 +185,20 @@ fn read_network(table: &Table<'_, '_>, file: &Path) -> Option<Network> {
         }
     };
     match pgm_json::read(&text) {
-        Ok(network) => Some(network),
+        Ok(network) => {
+            let found = of_phases(&network);
+            for (kind, id) in &found {
+                table.problem(
+                    "network",
+                    format!(
+                        "{}: {kind} {id} is by phase; estimate, market and contracts of the appliance are balanced. \
+                         `busbar clear` clears a case by phase",
+                        file.display()
+                    ),
+                );
+            }
+            found.is_empty().then_some(network)
+        }
         Err(error) => {
             for problem in error.problems() {
                 table.problem("network", format!("{}: {problem}", file.display()));
@@ -193,6 +206,24 @@ fn read_network(table: &Table<'_, '_>, file: &Path) -> Option<Network> {
             None
         }
     }
+}
+
+/// What a balanced model of a network does not show: the first of each kind.
+fn of_phases(network: &Network) -> Vec<(&'static str, Id)> {
+    let partial = network.link.iter().find(|link| !link.phases.is_abc());
+    let lines = network.asym_line.first().map(|of| of.id);
+    let loads = network.asym_load.first().map(|of| of.id);
+    let generators = network.asym_gen.first().map(|of| of.id);
+    let regulators = network.step_voltage_regulator.first().map(|of| of.id);
+    let kinds = [
+        ("asym_line", lines),
+        ("link", partial.map(|of| of.id)),
+        ("asym_load", loads),
+        ("asym_gen", generators),
+        ("step_voltage_regulator", regulators),
+    ];
+    let found = kinds.into_iter();
+    found.filter_map(|(kind, id)| Some((kind, id?))).collect()
 }
 
 fn read_limits(table: &Table<'_, '_>) -> Option<Limits> {
