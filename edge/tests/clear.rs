@@ -75,6 +75,47 @@ fn the_example_is_cleared_and_explained() {
     assert_eq!(shown, result, "one result, whether to a file or shown");
 }
 
+/// The shipped case with a call: what it changes against the same case without, and what is paid for that.
+#[test]
+fn the_example_with_a_call_is_cleared_and_paid() {
+    let json = |path: &Path| -> Value {
+        let output = busbar(&[path.to_str().expect("it is text"), "--json"], None);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("it is JSON")
+    };
+    let power = |awards: &Value| -> f64 {
+        let mut awards = awards.as_array().expect("it is a list").iter();
+        let own = awards.find(|of| of["unit"] == 31).expect("it is there");
+        own["p_w"].as_f64().expect("it is a number")
+    };
+    let (plain, called) = (json(&example()), json(&shipped("calls.json")));
+    let without = power(&called["without_calls"]);
+    assert!((without - power(&plain["clearing"]["awards"])).abs() < 1e-6);
+    let kept = power(&called["clearing"]["awards"]);
+    assert!((kept - 3e6).abs() < 100.0, "{kept}");
+    // A quarter of an hour, at 12 per MWh.
+    let changed = (kept / 4.0).round() - (without / 4.0).round();
+    let paid = &called["calls"][0];
+    assert_eq!(paid["energy_wh"].as_f64(), Some(changed));
+    assert_eq!(paid["received"].as_f64(), Some(-12.0 * changed));
+    assert!(plain.get("calls").is_none() && plain.get("without_calls").is_none());
+    let calls = shipped("calls.json");
+    let case = calls.to_str().expect("it is text");
+    let table = busbar(&[case, "--explain", "31"], None);
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    for expected in ["paid by", "grid", "called by grid to at most 3000000 W"] {
+        assert!(table.contains(expected), "{expected} is missing:\n{table}");
+    }
+    // One that is kept anyway costs nothing, and changes nothing.
+    let text = std::fs::read_to_string(&calls).expect("the example is shipped");
+    let mut idle: Value = serde_json::from_str(&text).expect("it is JSON");
+    idle["calls"]["orders"][0]["terms"]["kind"]["p_max_w"] = json!(5_500_000);
+    let output = busbar(&["-", "--json"], Some(&idle.to_string()));
+    let idle: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!(idle["clearing"], plain["clearing"]);
+    assert!(idle.get("calls").is_none());
+}
+
 /// The shipped case by phase: prices of each phase, a phase's voltage that binds; what is not by phase is
 /// refused by name.
 #[test]

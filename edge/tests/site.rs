@@ -306,7 +306,11 @@ fn a_network_by_phase_is_refused_by_name() {
 fn settlement_waits_as_long_as_intervals_are_at_hand() {
     let site = |settle_s: &str| {
         let mut text = example();
-        spoil(&mut text, "[market]\n", &format!("[market]\nsettle_s = {settle_s}\n"));
+        spoil(
+            &mut text,
+            "[market]\n",
+            &format!("[market]\nsettle_s = {settle_s}\n"),
+        );
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
         site::parse(&file, &text).map(|site| site.market.settle_s)
     };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Called, Calls, Contracts, Kind, Order, OrderId, Pair, Rulebook,
-    call::{call_contracts, filled, is_kept},
+    call::{call_contracts, filled},
     clearing::{
         Award, Case, Clearing, ClearingError, Interface, Options, StoreSchedule, WindowSchedule,
         clear, clear_horizon,
@@ -85,11 +85,14 @@ impl Auction {
     /// As of [`clear`] and [`clear_horizon`].
     pub fn clear(&self, grid: &Grid, rulebook: &Rulebook) -> Result<AuctionResult, ClearingError> {
         let without = self.clear_called(false, grid, rulebook)?;
-        let calls = self.calls.iter().flat_map(|calls| &calls.orders);
         let awards = &without.0.awards;
-        let of_called = |award: &&Award| calls.clone().any(|call| call.unit == award.unit);
-        let without_calls: Vec<Award> = awards.iter().filter(of_called).copied().collect();
-        let (clearing, looked) = match calls.clone().all(|call| is_kept(&self.case, call, awards)) {
+        let called = self.calls.as_ref();
+        let without_calls = called.map_or_else(Vec::new, |calls| calls.of_called(awards));
+        let (clearing, looked) = match self
+            .calls
+            .iter()
+            .all(|calls| calls.are_kept(&self.case, awards))
+        {
             true => without,
             false => self.clear_called(true, grid, rulebook)?,
         };
@@ -166,14 +169,10 @@ impl Auction {
             return Ok((clear(grid, now, options)?, None));
         };
         let mut cases = ahead.cases(case);
-        if let Some(calls) = &self.calls {
-            let scheduled = now.orders.iter().filter(|order| is_scheduled(order));
-            let scheduled = scheduled.map(|order| order.unit).collect();
-            for (case, orders) in cases[1..].iter_mut().zip(&calls.later) {
-                *case = Called::new(case, orders, calls, &scheduled).case;
-            }
-        }
         cases[0] = now.clone();
+        if let Some(calls) = &self.calls {
+            calls.bind_later(&mut cases);
+        }
         let mut found = clear_horizon(grid, &cases, options)?;
         let intervals = found.intervals.len();
         // A horizon has at least the one interval.

@@ -8,11 +8,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Call, Capability, Direction, Kind, Money, Order, OrderId, PPM, Party, Place, Price, Step,
     Storage, Terms, Window, amount,
+    auction::is_scheduled,
     clearing::{Award, Case, Clearing, Fill},
     energy_wh,
 };
@@ -22,7 +24,7 @@ use crate::network::Id;
 const NOTHING_W: f64 = 1e-3;
 
 /// The calls that an interval is cleared with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Calls {
     /// What must run asks: the market's lowest price.
@@ -37,7 +39,7 @@ pub struct Calls {
 }
 
 /// What is paid for a call that bound: from the account of who called to the unit's owner.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CallContract {
     /// The call.
@@ -55,6 +57,29 @@ pub struct CallContract {
 }
 
 impl Calls {
+    /// Whether awards keep to all of them already.
+    pub(super) fn are_kept(&self, case: &Case, awards: &[Award]) -> bool {
+        self.orders.iter().all(|call| is_kept(case, call, awards))
+    }
+
+    /// Awards of the units that are called now.
+    pub(super) fn of_called(&self, awards: &[Award]) -> Vec<Award> {
+        let called = |award: &&Award| self.orders.iter().any(|call| call.unit == award.unit);
+        awards.iter().filter(called).copied().collect()
+    }
+
+    /// Puts the calls of later intervals into these, the first of which is the one that is cleared.
+    pub(super) fn bind_later(&self, cases: &mut [Case]) {
+        let Some((first, later)) = cases.split_first_mut() else {
+            return;
+        };
+        let scheduled = first.orders.iter().filter(|order| is_scheduled(order));
+        let scheduled = scheduled.map(|order| order.unit).collect();
+        for (case, orders) in later.iter_mut().zip(&self.later) {
+            *case = Called::new(case, orders, self, &scheduled).case;
+        }
+    }
+
     /// What a unit was called to, in a sentence; nothing where it was not. `without` are awards without
     /// the calls.
     #[must_use]
@@ -114,7 +139,7 @@ fn call_of(order: &Order) -> Option<Call> {
 }
 
 /// Whether awards keep to a call already. One of a unit that takes no part asks for nothing.
-pub(super) fn is_kept(case: &Case, order: &Order, awards: &[Award]) -> bool {
+fn is_kept(case: &Case, order: &Order, awards: &[Award]) -> bool {
     let unit = case.units.iter().find(|unit| unit.id == order.unit);
     let award = awards.iter().find(|award| award.unit == order.unit);
     let (Some(call), Some(unit), Some(award)) = (call_of(order), unit, award) else {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use solver::{
     market::{
-        Direction, Unit,
+        CallContract, Direction, Unit,
         clearing::{Case, Clearing, Horizon, PhaseName, ResultFile, Status},
     },
     network::Id,
@@ -23,6 +23,9 @@ pub(super) fn table(case: &Case, result: &ResultFile) -> String {
         for binding in &clearing.binding {
             row(&mut text, &format!("  {binding}"));
         }
+    }
+    if !result.without_calls.is_empty() {
+        calls(&mut text, result);
     }
     if let Some(of) = &result.horizon {
         horizon(&mut text, of);
@@ -119,6 +122,31 @@ fn units(text: &mut String, case: &Case, clearing: &Clearing) {
             asked(unit.id, Direction::Buy),
             price.unwrap_or(0.0),
             unit.participant
+        );
+    }
+}
+
+/// What called units do with the calls and without, and what is paid for the difference.
+fn calls(text: &mut String, result: &ResultFile) {
+    let _ = writeln!(
+        text,
+        "\n{:>8}{:>12}{:>14}{:>12}{:>12}  paid by",
+        "called", "P kW", "without kW", "changed Wh", "paid"
+    );
+    for without in &result.without_calls {
+        let mut awards = result.clearing.awards.iter();
+        let p_w = awards.find(|of| of.unit == without.unit).map(|of| of.p_w);
+        let of_unit = |of: &&CallContract| of.called.unit == Some(without.unit);
+        let paid = result.calls.iter().find(of_unit);
+        let (wh, money) = paid.map_or((0, 0), |of| (of.energy_wh, of.received.0));
+        let _ = writeln!(
+            text,
+            "{:>8}{:>12.1}{:>14.1}{wh:>12}{:>12.4}  {}",
+            without.unit,
+            p_w.unwrap_or_default() / 1e3,
+            without.p_w / 1e3,
+            money as f64 / 1e6,
+            paid.map_or_else(|| "nobody".to_owned(), |of| of.caller.to_string()),
         );
     }
 }

@@ -58,7 +58,7 @@ pub(in crate::market) fn clear_from(
     options: &Options,
     near: Option<&Clearing>,
 ) -> Result<Clearing, ClearingError> {
-    clear_near(grid, case, options, Goal::of(options), near)
+    clear_near(grid, case, options, Goal::of(options), near.map(Near::to))
 }
 
 /// The same, begun at what came of a case much like it, and gone as far with as is asked.

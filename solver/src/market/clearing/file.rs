@@ -1,15 +1,17 @@
 //! Case and result as files, so that anybody can check a clearing offline: `docs/market-case.md`.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Case, Clearing, ClearingError, Explanation, Horizon, Names, Options, PriceParts, clear,
+    Award, Case, Clearing, ClearingError, Explanation, Horizon, Names, Options, PriceParts, clear,
     clear_horizon, explain, price_parts,
 };
 use crate::{
-    market::Kind,
+    market::{CallContract, Called, Calls, Kind, call::call_contracts},
     network::{Grid, Id},
 };
 
@@ -60,6 +62,9 @@ pub struct CaseFile {
     /// Intervals after it, looked ahead at for stores and windows; at most 95.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub later: Vec<Case>,
+    /// Calls of the DSO, of `case` and of those later ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Calls>,
     /// How hard to try.
     #[serde(default)]
     pub options: Options,
@@ -80,6 +85,12 @@ pub struct ResultFile {
     /// what stores and windows do when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub horizon: Option<Horizon>,
+    /// What called units would have been awarded without the calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_calls: Vec<Award>,
+    /// What is paid for calls that bound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<CallContract>,
     /// What each price is made of, in the network's order of nodes.
     pub price_parts: Vec<PriceParts>,
     /// Why it came so, of the units that were asked for.
@@ -98,27 +109,70 @@ impl CaseFile {
         explained: &[Id],
         names: &Names,
     ) -> Result<ResultFile, ClearingError> {
-        let couples = |kind: Kind| matches!(kind, Kind::Storage(_) | Kind::Window(_));
-        let mut orders = self.case.orders.iter();
-        let (clearing, horizon) =
-            if self.later.is_empty() && !orders.any(|order| couples(order.terms.kind)) {
-                (clear(grid, &self.case, &self.options)?, None)
-            } else {
-                let cases = [std::slice::from_ref(&self.case), &self.later].concat();
-                let horizon = clear_horizon(grid, &cases, &self.options)?;
-                (horizon.intervals[0].clone(), Some(horizon))
-            };
+        let mut cases = [std::slice::from_ref(&self.case), &self.later].concat();
+        if let Some(calls) = &self.calls {
+            calls.bind_later(&mut cases);
+        }
+        let without = self.clear_cases(grid, &cases)?;
+        let calls = self.calls.as_ref();
+        let without_calls = calls.map_or_else(Vec::new, |of| of.of_called(&without.0.awards));
+        let binding = calls.filter(|of| !of.are_kept(&self.case, &without.0.awards));
+        let (clearing, horizon) = match binding {
+            Some(calls) => self.clear_called(grid, calls)?,
+            None => without,
+        };
+        let paid = calls.map_or_else(Vec::new, |of| {
+            call_contracts(&self.case, of, &clearing, &without_calls)
+        });
         let price_parts = price_parts(grid, &self.case, &clearing)?;
-        let explained = explained.iter();
-        let explanations =
-            explained.filter_map(|&unit| explain(&self.case, &clearing, &price_parts, unit, names));
+        let explained = explained.iter().filter_map(|&unit| {
+            let mut names = names.clone();
+            let sentence = calls.and_then(|of| of.sentence(unit, &without_calls));
+            names.called.extend(sentence.map(|text| (unit, text)));
+            explain(&self.case, &clearing, &price_parts, unit, &names)
+        });
+        let explanations = explained.collect();
         Ok(ResultFile {
             version: self.version,
             kind: ResultType::MarketResult,
-            explanations: explanations.collect(),
+            explanations,
+            without_calls,
+            calls: paid,
             clearing,
             horizon,
             price_parts,
         })
+    }
+
+    /// By itself, or with those after it where there are any or something is scheduled.
+    fn clear_cases(
+        &self,
+        grid: &Grid,
+        cases: &[Case],
+    ) -> Result<(Clearing, Option<Horizon>), ClearingError> {
+        let couples = |kind: Kind| matches!(kind, Kind::Storage(_) | Kind::Window(_));
+        let mut orders = cases[0].orders.iter();
+        if cases.len() == 1 && !orders.any(|order| couples(order.terms.kind)) {
+            return Ok((clear(grid, &cases[0], &self.options)?, None));
+        }
+        let horizon = clear_horizon(grid, cases, &self.options)?;
+        Ok((horizon.intervals[0].clone(), Some(horizon)))
+    }
+
+    /// With the calls of `case` in it.
+    fn clear_called(
+        &self,
+        grid: &Grid,
+        calls: &Calls,
+    ) -> Result<(Clearing, Option<Horizon>), ClearingError> {
+        let called = Called::new(&self.case, &calls.orders, calls, &BTreeSet::new());
+        let mut cases = [std::slice::from_ref(&called.case), &self.later].concat();
+        calls.bind_later(&mut cases);
+        let (mut clearing, mut horizon) = self.clear_cases(grid, &cases)?;
+        called.restore(&self.case, &mut clearing);
+        if let Some(of) = &mut horizon {
+            of.intervals[0] = clearing.clone();
+        }
+        Ok((clearing, horizon))
     }
 }

@@ -297,10 +297,7 @@ impl<'a> Search<'a> {
                             clearing: &before.intervals[t],
                             foreseen: Some(&foreseen[t]),
                         }),
-                        None => intervals.last().map(|clearing| Near {
-                            clearing,
-                            foreseen: None,
-                        }),
+                        None => intervals.last().map(Near::to),
                     };
                     let clearing =
                         clear_near(self.grid, &case, self.options, goal(t, until), near)?;
@@ -336,11 +333,8 @@ impl<'a> Search<'a> {
             }
             if matches!(clearing.status, Status::Feasible { .. }) {
                 let goal = goal(t, self.options.tolerance);
-                let near = Near {
-                    clearing,
-                    foreseen: None,
-                };
-                let found = clear_near(self.grid, case, self.options, goal, Some(near))?;
+                let near = Some(Near::to(clearing));
+                let found = clear_near(self.grid, case, self.options, goal, near)?;
                 self.left = self.left.saturating_sub(found.iterations);
                 if harm(&found) <= harm(clearing) {
                     *clearing = found;

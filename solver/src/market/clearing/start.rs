@@ -24,6 +24,16 @@ pub(super) struct Near<'a> {
     pub(super) foreseen: Option<&'a Foreseen>,
 }
 
+impl<'a> Near<'a> {
+    /// To a clearing, with nothing foreseen.
+    pub(super) fn to(clearing: &'a Clearing) -> Self {
+        Self {
+            clearing,
+            foreseen: None,
+        }
+    }
+}
+
 /// What a programme over a horizon says of an interval.
 #[derive(Clone, Debug)]
 pub(super) struct Foreseen {
