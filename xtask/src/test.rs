@@ -191,7 +191,7 @@ fn web(count: &mut Count) -> Result<()> {
 }
 
 /// Python packages of the peers.
-const PEERS: [&str; 9] = [
+const PEERS: [&str; 10] = [
     "pymodbus==3.16.1",
     "pyserial==3.5",
     "pysunspec2==1.3.7",
@@ -199,6 +199,7 @@ const PEERS: [&str; 9] = [
     "yadnp3==3.2.1.4",
     "dnp3py==0.6.0",
     "c104==2.2.1",
+    "asyncua==2.1.0",
     "pandapower==3.5.6",
     "jsonschema==4.26.0",
 ];

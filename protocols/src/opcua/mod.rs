@@ -6,6 +6,7 @@ pub mod client;
 mod codec;
 pub mod message;
 pub mod model;
+pub mod nodeset;
 pub mod pki;
 pub mod server;
 

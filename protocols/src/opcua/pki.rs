@@ -103,10 +103,12 @@ impl Certificate {
     /// [`Untrusted::Unreadable`].
     pub fn read(der: &[u8]) -> Result<Self, Untrusted> {
         let x509 = X509::from_der(der).map_err(|_| Untrusted::Unreadable)?;
+        let common_name = x509.common_name().unwrap_or_default();
         let time = |at: Result<_, _>| at.map_err(|_| Untrusted::Unreadable);
         Ok(Self {
             fingerprint: Fingerprint::of_der(der),
-            name: x509.common_name().unwrap_or_default(),
+            // The library gives it with what it is.
+            name: common_name.trim_start_matches("CN=").to_owned(),
             names: names(der),
             not_before: time(x509.not_before())?.timestamp(),
             not_after: time(x509.not_after())?.timestamp(),

@@ -6,4 +6,5 @@
 mod apart;
 mod ends;
 mod passes;
+mod pki;
 mod refused;

@@ -255,13 +255,6 @@ impl NodeManager for TenantNodes {
         if self.is_for(context) {
             return self.inner.browse(context, nodes).await;
         }
-        // Others have called them good, as they do with every node.
-        for node in nodes
-            .iter_mut()
-            .filter(|node| self.owns_node(node.node_id()))
-        {
-            node.set_status(StatusCode::BadNodeIdUnknown);
-        }
         Ok(())
     }
 
