@@ -62,21 +62,21 @@ impl Check {
             estimated += row.iter().map(|&(column, h)| h * step[column]).sum::<f64>();
         }
         let variance = covariance.of(&model.layout.pattern, row);
+        Self::of(observation, estimated, variance)
+    }
+
+    /// Checks an observation beside an estimate of this variance, of which it is a part if it is used.
+    fn of(observation: &Observation, estimated: f64, variance: f64) -> Self {
         let residual = observation.residual(estimated);
         let own = observation.sigma * observation.sigma;
-        if !observation.used {
-            let normalised = residual.abs() / (own + variance).sqrt();
-            return Self {
-                estimated,
-                variance,
-                residual,
-                sensitivity: Some(1.0),
-                normalised,
-            };
-        }
-        let sensitivity = Some(1.0 - variance / own).filter(|&s| s > CRITICAL);
-        let normalised =
-            sensitivity.map_or(0.0, |s| residual.abs() / (observation.sigma * s.sqrt()));
+        let (sensitivity, normalised) = if observation.used {
+            let sensitivity = Some(1.0 - variance / own).filter(|&s| s > CRITICAL);
+            let deviation = sensitivity.map(|s| observation.sigma * s.sqrt());
+            let normalised = deviation.map_or(0.0, |deviation| residual.abs() / deviation);
+            (sensitivity, normalised)
+        } else {
+            (Some(1.0), residual.abs() / (own + variance).sqrt())
+        };
         Self {
             estimated,
             variance,
@@ -254,4 +254,69 @@ fn compare(
         .into_iter()
         .find(|&factor| matches(factor, scale_spread));
     factor.map_or(Suspicion::GrossError, Suspicion::ScaleFactor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::equation::What;
+    use super::*;
+
+    fn meter(value: f64, sigma: f64, used: bool) -> Observation {
+        Observation {
+            index: 0,
+            target: What::Magnitude(0).of(0),
+            value,
+            sigma,
+            given_sigma: sigma,
+            unit: 1.0,
+            share: 1.0,
+            zero: 0.0,
+            pseudo: false,
+            used,
+        }
+    }
+
+    /// A meter in use pulls the estimate to itself, one left out adds its variance to the estimate's.
+    #[test]
+    fn residuals_are_measured_by_their_own_deviation() {
+        // Of a variance of 4, 0.75 in the estimate: 3.25 are left.
+        let check = Check::of(&meter(10.0, 2.0, true), 7.0, 0.75);
+        assert!((check.normalised - 3.0 / 3.25_f64.sqrt()).abs() < 1e-12);
+        assert_eq!(check.sensitivity, Some(0.8125));
+        let check = Check::of(&meter(10.0, 2.0, false), 7.0, 0.75);
+        assert!((check.normalised - 3.0 / 4.75_f64.sqrt()).abs() < 1e-12);
+        // All of it in the estimate: critical, whatever it says.
+        let check = Check::of(&meter(10.0, 2.0, true), 10.0, 4.0);
+        assert_eq!((check.sensitivity, check.normalised), (None, 0.0));
+    }
+
+    /// With correlation 0.6, leaving out a meter of residual 7.9 leaves 7.9 - 0.6 * 7.9 = 3.16 of the
+    /// other one, of which the deviation is 0.8 then.
+    #[test]
+    fn what_is_left_is_measured_by_what_varies_then() {
+        assert!(explains(0.6, 7.9, 7.9, 4.0));
+        assert!(!explains(0.6, 7.9, 7.9, 3.8));
+        assert!(!explains(-0.6, 7.9, 7.9, 4.0));
+        // One and the same: nothing is left, nothing varies.
+        assert!(explains(1.0, 7.9, 7.9, 4.0));
+    }
+
+    /// The others say -96.5 exactly, the meter 100 ± 1: 3.5 standard deviations from its sign turned.
+    /// Where they say it to ± 1 that is 2.5.
+    #[test]
+    fn a_sign_is_turned_as_far_as_the_others_tell() {
+        let looks = |sensitivity: f64| {
+            let meter = meter(100.0, 1.0, true);
+            let check = Check {
+                estimated: 0.0,
+                variance: 0.0,
+                residual: 196.5 * sensitivity,
+                sensitivity: Some(sensitivity),
+                normalised: 0.0,
+            };
+            explained(&meter, &check, SCALE_SPREAD)
+        };
+        assert_eq!(looks(1.0), Suspicion::GrossError);
+        assert_eq!(looks(0.5), Suspicion::SignFlipped);
+    }
 }

@@ -6,9 +6,10 @@ use super::augmented::{
     Admittance, Augmented, End, Fixed, Flat, Flow, FlowKind, Gauss, Outcome, Stuck, TwoPort,
     Voltage,
 };
+use super::constraints::Constraints;
 use super::equation::{Model, Part, State, What};
 use super::injections::{Contribution, Injections};
-use super::problem::{Constraints, Observation};
+use super::problem::Observation;
 use crate::network::Side;
 
 /// Where an observation's value goes. Read once a second for every meter: small.
@@ -283,6 +284,7 @@ fn flow<const P: usize>(
 #[cfg(test)]
 mod tests {
     use super::super::admittances::Admittances;
+    use super::super::constraints::set_references;
     use super::super::layout::Layout;
     use super::super::tests_support::three_bus;
     use super::super::wls::Wls;
@@ -388,7 +390,7 @@ mod tests {
             ..Options::default()
         };
         let mut expected = problem::initial_state(model, &observations, None);
-        problem::set_references(model, &constraints, &mut expected);
+        set_references(model, &constraints, &mut expected);
         let mut found = expected.clone();
         let mut wls = Wls::new(model);
         let fit = wls.fit(model, &constraints, &observations, &mut expected, &options);

@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use super::constraints::Constraints;
 use super::equation::{Model, Part, Row, State, Target, What};
 use super::factor::{Factor, Least, Pivot, Weight};
-use super::problem::{self, Constraints, Observation, is_live};
+use super::problem::{self, Observation, is_live};
 use super::wls;
 use super::{Kind, Missing, Suggestion, Winding};
 use crate::network::{Grid, Side};

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use super::equation::{Part, What};
 use crate::network::{Grid, Side};
-use crate::sparse::minimum_degree;
+use crate::sparse::{Ties, minimum_degree};
 
 /// Pattern of a strictly upper triangular matrix, by rows, columns ascending.
 pub(super) struct Pattern {
@@ -112,7 +112,7 @@ impl Layout {
                 set.into_iter().collect()
             })
             .collect();
-        let elimination = minimum_degree(nodes, &pairs(&neighbourhood));
+        let elimination = minimum_degree(nodes, &pairs(&neighbourhood), Ties::ByRow);
         let mut rank = vec![0; nodes];
         for (place, &node) in elimination.order.iter().enumerate() {
             rank[node] = place;

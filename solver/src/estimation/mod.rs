@@ -10,8 +10,10 @@
 //! phases of its source a third of a turn apart, to within what EN 50160 allows.
 
 mod admittances;
+mod answer;
 mod augmented;
 mod bad_data;
+mod constraints;
 mod covariance;
 mod equation;
 mod error;
@@ -28,6 +30,7 @@ mod measurement;
 mod output;
 mod problem;
 mod report;
+mod search;
 mod sensors;
 mod start;
 mod statistics;

@@ -14,10 +14,6 @@ use crate::network::{ApplianceKind, Element, Grid, Id, Phases, S_BASE_VA, Side, 
 /// A current not above this many standard deviations has no usable direction.
 const CURRENT_NOISE: f64 = 3.0;
 
-/// How far the angles of a source's phases are from a third of a turn apart, standard deviation,
-/// rad: twice it is the unbalance that EN 50160 (4.2.10) allows, a negative sequence of 2 %.
-const SOURCE_UNBALANCE: f64 = 0.01;
-
 /// A measurement that can take part, in per unit of a phase. A symmetrical measurement in an
 /// estimation by phase makes one for each of them, all with the same `index`.
 #[derive(Clone, Debug)]
@@ -211,90 +207,137 @@ impl Measurement {
 }
 
 /// What `kind` measures, and SI per per unit of it as a symmetrical quantity.
-fn resolve(model: Model<'_>, index: usize, kind: Kind) -> Result<(What, f64), EstimationError> {
-    let Model { grid, layout, .. } = model;
-    let unknown = |what, id| EstimationError::UnknownComponent { index, what, id };
-    let node_at = |id: Id| grid.index_of_node(id).ok_or(unknown("node", id));
-    let branch_at = |id: Id| grid.index_of_branch(id).ok_or(unknown("branch", id));
-    let arm = |id: Id, winding| {
-        let first = grid.first_arm(id);
-        let first = first.ok_or(unknown("three-winding transformer", id))?;
-        Ok(match winding {
-            Winding::One => first,
-            Winding::Two => first + 1,
-            Winding::Three => first + 2,
-        })
-    };
-    let along = |branch: usize, side, frame, direction| {
-        let base = grid.base_current_a(end_node(grid, branch, side));
-        (What::CurrentAlong(branch, side, frame, direction), base)
-    };
-    let appliance = |id: Id, part| match grid.element(id) {
-        Some(Element::Appliance(k)) => Ok((
-            What::Appliance(k, part),
-            appliance_unit(grid.appliances[k].kind),
-        )),
-        _ => Err(unknown("load or generator", id)),
-    };
-    let shunt = |id: Id, part| match grid.element(id) {
-        Some(Element::Shunt(k)) => Ok((What::Shunt(k, part), S_BASE_VA)),
-        _ => Err(unknown("shunt", id)),
-    };
-    let source = |id: Id, part| {
-        let index = grid.index_of_source(id).ok_or(unknown("source", id))?;
-        Ok((layout.of_source(grid, index, part), S_BASE_VA))
-    };
-    let branch = |id, side, part| Ok((What::Branch(branch_at(id)?, side, part), S_BASE_VA));
-    let into_arm = |id, winding, part| {
-        let arm = arm(id, winding)?;
-        Ok((What::Branch(arm, Side::From, part), S_BASE_VA))
-    };
+fn resolve(model: Model<'_>, index: usize, kind: Kind) -> Resolved {
+    let named = Named { model, index };
     Ok(match kind {
         Kind::Voltage { node } => {
-            let node = node_at(node)?;
-            (What::Magnitude(node), grid.u_rated[node])
+            let node = named.node(node)?;
+            (What::Magnitude(node), model.grid.u_rated[node])
         }
         Kind::VoltageAlong { node, direction } => {
-            let node = node_at(node)?;
-            (What::VoltageAlong(node, direction), grid.u_rated[node])
+            let node = named.node(node)?;
+            (
+                What::VoltageAlong(node, direction),
+                model.grid.u_rated[node],
+            )
         }
-        Kind::VoltageAngle { node } => (What::Angle(node_at(node)?), 1.0),
-        Kind::BranchP { branch: id, side } => branch(id, side, Part::P)?,
-        Kind::BranchQ { branch: id, side } => branch(id, side, Part::Q)?,
+        Kind::VoltageAngle { node } => (What::Angle(named.node(node)?), 1.0),
+        Kind::BranchP { branch, side } => named.flow(branch, side, Part::P)?,
+        Kind::BranchQ { branch, side } => named.flow(branch, side, Part::Q)?,
         Kind::BranchCurrent { branch, side } => {
-            let branch = branch_at(branch)?;
-            let node = end_node(grid, branch, side);
-            (What::Current(branch, side), grid.base_current_a(node))
+            let branch = named.branch(branch)?;
+            named.current(branch, side, What::Current(branch, side))
         }
         Kind::CurrentAlong {
             branch,
             side,
             frame,
             direction,
-        } => along(branch_at(branch)?, side, frame, direction),
+        } => {
+            let branch = named.branch(branch)?;
+            let what = What::CurrentAlong(branch, side, frame, direction);
+            named.current(branch, side, what)
+        }
         Kind::WindingP {
             transformer,
             winding,
-        } => into_arm(transformer, winding, Part::P)?,
+        } => named.arm_flow(transformer, winding, Part::P)?,
         Kind::WindingQ {
             transformer,
             winding,
-        } => into_arm(transformer, winding, Part::Q)?,
+        } => named.arm_flow(transformer, winding, Part::Q)?,
         Kind::WindingCurrentAlong {
             transformer,
             winding,
             frame,
             direction,
-        } => along(arm(transformer, winding)?, Side::From, frame, direction),
-        Kind::ShuntP { shunt: id } => shunt(id, Part::P)?,
-        Kind::ShuntQ { shunt: id } => shunt(id, Part::Q)?,
-        Kind::ApplianceP { appliance: id } => appliance(id, Part::P)?,
-        Kind::ApplianceQ { appliance: id } => appliance(id, Part::Q)?,
-        Kind::SourceP { source: id } => source(id, Part::P)?,
-        Kind::SourceQ { source: id } => source(id, Part::Q)?,
-        Kind::NodeP { node } => (What::Injection(node_at(node)?, Part::P), S_BASE_VA),
-        Kind::NodeQ { node } => (What::Injection(node_at(node)?, Part::Q), S_BASE_VA),
+        } => {
+            let (arm, side) = (named.arm(transformer, winding)?, Side::From);
+            named.current(arm, side, What::CurrentAlong(arm, side, frame, direction))
+        }
+        Kind::ShuntP { shunt } => named.shunt(shunt, Part::P)?,
+        Kind::ShuntQ { shunt } => named.shunt(shunt, Part::Q)?,
+        Kind::ApplianceP { appliance } => named.appliance(appliance, Part::P)?,
+        Kind::ApplianceQ { appliance } => named.appliance(appliance, Part::Q)?,
+        Kind::SourceP { source } => named.source(source, Part::P)?,
+        Kind::SourceQ { source } => named.source(source, Part::Q)?,
+        Kind::NodeP { node } => (What::Injection(named.node(node)?, Part::P), S_BASE_VA),
+        Kind::NodeQ { node } => (What::Injection(named.node(node)?, Part::Q), S_BASE_VA),
     })
+}
+
+/// The components that a measurement names.
+struct Named<'a> {
+    model: Model<'a>,
+    /// Of the measurement.
+    index: usize,
+}
+
+/// A quantity, and SI per per unit of it.
+type Resolved = Result<(What, f64), EstimationError>;
+
+impl Named<'_> {
+    fn unknown(&self, what: &'static str, id: Id) -> EstimationError {
+        let index = self.index;
+        EstimationError::UnknownComponent { index, what, id }
+    }
+
+    fn node(&self, id: Id) -> Result<usize, EstimationError> {
+        let node = self.model.grid.index_of_node(id);
+        node.ok_or_else(|| self.unknown("node", id))
+    }
+
+    fn branch(&self, id: Id) -> Result<usize, EstimationError> {
+        let branch = self.model.grid.index_of_branch(id);
+        branch.ok_or_else(|| self.unknown("branch", id))
+    }
+
+    /// The branch that a winding is.
+    fn arm(&self, id: Id, winding: Winding) -> Result<usize, EstimationError> {
+        let first = self.model.grid.first_arm(id);
+        let first = first.ok_or_else(|| self.unknown("three-winding transformer", id))?;
+        Ok(match winding {
+            Winding::One => first,
+            Winding::Two => first + 1,
+            Winding::Three => first + 2,
+        })
+    }
+
+    fn flow(&self, id: Id, side: Side, part: Part) -> Resolved {
+        Ok((What::Branch(self.branch(id)?, side, part), S_BASE_VA))
+    }
+
+    fn arm_flow(&self, id: Id, winding: Winding, part: Part) -> Resolved {
+        let arm = self.arm(id, winding)?;
+        Ok((What::Branch(arm, Side::From, part), S_BASE_VA))
+    }
+
+    fn current(&self, branch: usize, side: Side, what: What) -> (What, f64) {
+        let grid = self.model.grid;
+        (what, grid.base_current_a(end_node(grid, branch, side)))
+    }
+
+    fn appliance(&self, id: Id, part: Part) -> Resolved {
+        let grid = self.model.grid;
+        let k = grid.index_of_appliance(id);
+        let k = k.ok_or_else(|| self.unknown("load or generator", id))?;
+        let unit = appliance_unit(grid.appliances[k].kind);
+        Ok((What::Appliance(k, part), unit))
+    }
+
+    fn shunt(&self, id: Id, part: Part) -> Resolved {
+        match self.model.grid.element(id) {
+            Some(Element::Shunt(k)) => Ok((What::Shunt(k, part), S_BASE_VA)),
+            _ => Err(self.unknown("shunt", id)),
+        }
+    }
+
+    fn source(&self, id: Id, part: Part) -> Resolved {
+        let Model { grid, layout, .. } = self.model;
+        let k = grid.index_of_source(id);
+        let k = k.ok_or_else(|| self.unknown("source", id))?;
+        Ok((layout.of_source(grid, k, part), S_BASE_VA))
+    }
 }
 
 /// W per pu of generation, all phases together: loads count the other way.
@@ -349,133 +392,6 @@ pub(super) fn is_live(model: Model<'_>, target: Target) -> bool {
     }
 }
 
-/// What holds whatever is measured.
-#[derive(Default)]
-pub(super) struct Constraints {
-    /// Columns that keep their value.
-    pub(super) fixed: Vec<usize>,
-    /// Functions that are zero: nodes without (first) source inject what their appliances do.
-    pub(super) zero: Vec<Target>,
-    /// By node: no voltage is measured in its island, so that of a source is assumed.
-    pub(super) assumed: Vec<bool>,
-    /// Nodes with a source whose angle (of its first phase), magnitude is kept.
-    pub(super) references: Vec<(usize, bool, bool)>,
-    /// Angles of the other phases of those sources: not kept, but as likely as
-    /// [`SOURCE_UNBALANCE`] says. They take part as observations do.
-    pub(super) expected: Vec<Observation>,
-}
-
-/// The angle that a source's phase is expected to have.
-fn expected_angle(model: Model<'_>, node: usize, phase: usize) -> Observation {
-    let sigma = SOURCE_UNBALANCE;
-    Observation {
-        index: usize::MAX,
-        target: What::Angle(node).of(phase),
-        value: model.grid.clock_angle[node] - TAU / 3.0 * phase as f64,
-        sigma,
-        given_sigma: sigma,
-        unit: 1.0,
-        share: 1.0,
-        zero: 0.0,
-        pseudo: false,
-        used: true,
-    }
-}
-
-impl Constraints {
-    pub(super) fn new(model: Model<'_>, observations: &[Observation]) -> Self {
-        let Model { grid, layout, .. } = model;
-        let mut constraints = Self {
-            assumed: vec![false; grid.node_id.len()],
-            ..Self::default()
-        };
-        for node in 0..grid.node_id.len() {
-            for phase in model.phases() {
-                if !model.is_live(node, phase) {
-                    constraints
-                        .fixed
-                        .extend([layout.theta(node, phase), layout.v(node, phase)]);
-                } else if !layout.feeds(grid, node) {
-                    let infeed = [Part::P, Part::Q].map(|part| What::Infeed(node, part).of(phase));
-                    constraints.zero.extend(infeed);
-                }
-            }
-        }
-        for appliance in 0..layout.appliances {
-            for phase in model.phases() {
-                if !appliance_is_live(model, appliance, phase) {
-                    let (p, q) = (layout.p(appliance, phase), layout.q(appliance, phase));
-                    constraints.fixed.extend([p, q]);
-                }
-            }
-        }
-        constraints.fix_references(model, observations);
-        constraints
-    }
-
-    /// In each island fixes the angle of the source's first phase unless an angle is measured, and its
-    /// voltages unless one is measured.
-    fn fix_references(&mut self, model: Model<'_>, observations: &[Observation]) {
-        let Model { grid, layout, .. } = model;
-        let mut visited = vec![false; grid.node_id.len()];
-        let mut measured = vec![(false, false); grid.node_id.len()];
-        for observation in observations.iter().filter(|o| o.used) {
-            match observation.target.what {
-                What::Magnitude(node) => measured[node].0 = true,
-                What::Angle(node) => measured[node].1 = true,
-                What::VoltageAlong(node, _) => measured[node] = (true, true),
-                What::CurrentAlong(branch, side, AngleFrame::Global, _) => {
-                    measured[end_node(grid, branch, side)].1 = true;
-                }
-                _ => {}
-            }
-        }
-        for source in grid.sources.iter().filter(|s| s.closed) {
-            if visited[source.node] {
-                continue;
-            }
-            let island = island(model, source.node, &mut visited);
-            let angle = !island.iter().any(|&node| measured[node].1);
-            let magnitude = !island.iter().any(|&node| measured[node].0);
-            for phase in model.phases() {
-                match (angle, phase) {
-                    (false, _) => {}
-                    (true, 0) => self.fixed.push(layout.theta(source.node, phase)),
-                    (true, _) => (self.expected).push(expected_angle(model, source.node, phase)),
-                }
-                if magnitude {
-                    self.fixed.push(layout.v(source.node, phase));
-                }
-            }
-            if magnitude {
-                for node in island {
-                    self.assumed[node] = true;
-                }
-            }
-            self.references.push((source.node, angle, magnitude));
-        }
-    }
-}
-
-/// Nodes connected to `start` through closed branches.
-fn island(model: Model<'_>, start: usize, visited: &mut [bool]) -> Vec<usize> {
-    let mut island = vec![start];
-    visited[start] = true;
-    let mut next = 0;
-    while let Some(&node) = island.get(next) {
-        next += 1;
-        for &(branch, _) in &model.layout.incident[node] {
-            let b = &model.grid.branches[branch];
-            let other = if b.from == node { b.to } else { b.from };
-            if b.from_closed && b.to_closed && !visited[other] {
-                visited[other] = true;
-                island.push(other);
-            }
-        }
-    }
-    island
-}
-
 /// There is an appliance to take up what a node's balance lacks.
 pub(super) fn takes_up(model: Model<'_>, target: Target) -> bool {
     let What::Infeed(node, _) = target.what else {
@@ -527,31 +443,4 @@ pub(super) fn initial_state(
         }
     }
     state
-}
-
-/// Sets what [`Constraints`] keep: the references of each island.
-pub(super) fn set_references(model: Model<'_>, constraints: &Constraints, state: &mut State) {
-    let grid = model.grid;
-    for &(node, angle, magnitude) in &constraints.references {
-        let no_load = Complex64::cis(grid.clock_angle[node]);
-        let source = grid.sources.iter().find(|s| s.closed && s.node == node);
-        let first = state.u[model.at(node, 0)];
-        if angle && first != Complex64::ZERO {
-            // The whole island turns with its reference, so that a start in another frame stays
-            // near.
-            let turn = no_load * first.conj() / first.norm();
-            let mut visited = vec![false; grid.node_id.len()];
-            for other in island(model, node, &mut visited) {
-                for phase in model.phases() {
-                    state.u[model.at(other, phase)] *= turn;
-                }
-            }
-        }
-        for phase in model.phases() {
-            if let (true, Some(source)) = (magnitude, source) {
-                let u = &mut state.u[model.at(node, phase)];
-                *u *= source.u_ref.norm() / u.norm();
-            }
-        }
-    }
 }

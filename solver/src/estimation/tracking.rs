@@ -7,9 +7,10 @@
 
 use num_complex::Complex64;
 
+use super::constraints::{Constraints, set_references};
 use super::equation::{Model, State};
 use super::fast::Fast;
-use super::problem::{self, Constraints, Observation, Scale};
+use super::problem::{self, Observation, Scale};
 use super::statistics::chi_square_quantile;
 use super::wls::Wls;
 use super::{Asym, EstimationError, EstimatorOf, Form, Measurement, Options, Sym};
@@ -247,7 +248,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
                     *u = *last;
                 }
             }
-            problem::set_references(model, &self.constraints, &mut state);
+            set_references(model, &self.constraints, &mut state);
         }
         self.fast = Fast::new(model, &self.constraints, &self.observations);
         self.fast.start(&state);
@@ -399,6 +400,6 @@ impl<const P: usize> Tracked<P> {
 
 fn flat(model: Model<'_>, constraints: &Constraints, observations: &[Observation]) -> State {
     let mut state = problem::initial_state(model, observations, None);
-    problem::set_references(model, constraints, &mut state);
+    set_references(model, constraints, &mut state);
     state
 }

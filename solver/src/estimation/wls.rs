@@ -3,9 +3,10 @@
 //! Abur and Gómez-Expósito, sections 2.5, 3.2 and 3.3. The line search is on the L1 merit
 //! function with the penalty of Nocedal and Wright, "Numerical Optimization" (2006), section 18.3.
 
+use super::constraints::Constraints;
 use super::equation::{Model, Row, State, Target, What};
 use super::factor::{Factor, Weight};
-use super::problem::{self, Constraints, Observation};
+use super::problem::{self, Observation};
 use super::{EstimationError, Options};
 use crate::network::Side;
 

@@ -11,6 +11,7 @@ mod devices;
 mod error;
 mod grid;
 mod matrix3;
+mod merge;
 mod model;
 mod only_by_phase;
 pub mod pgm_json;
@@ -43,6 +44,7 @@ pub use grid::{
     SourceBehind,
 };
 pub use matrix3::{Matrix3, Phases};
+pub use merge::Merged;
 pub use model::{Id, Line, LoadKind, Network, Node, Shunt, Source, SymGen, SymLoad, Transformer};
 pub use only_by_phase::OnlyByPhase;
 pub use phase_branch::PhaseBranch;

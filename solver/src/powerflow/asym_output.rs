@@ -43,10 +43,10 @@ impl AsymOutput {
 }
 
 /// A solution by phase.
-struct ByPhase<'a> {
-    grid: &'a Grid,
-    phases: &'a PhaseGrid,
-    solution: &'a AsymSolution,
+pub(super) struct ByPhase<'a> {
+    pub(super) grid: &'a Grid,
+    pub(super) phases: &'a PhaseGrid,
+    pub(super) solution: &'a AsymSolution,
 }
 
 impl Solved<Phases> for ByPhase<'_> {

@@ -16,6 +16,7 @@ mod case;
 mod current;
 mod factor;
 mod flows;
+mod ideal_links;
 mod newton;
 mod output;
 mod output_rows;

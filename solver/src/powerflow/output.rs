@@ -236,6 +236,11 @@ impl SymOutput {
     /// When the solution is of a grid with other nodes or sources.
     pub fn refresh(&mut self, grid: &Grid, solution: &Solution) {
         self.fill(grid, &Single { grid, solution });
+        self.fill_regulators(grid, solution);
+    }
+
+    /// Voltage regulators.
+    pub(super) fn fill_regulators(&mut self, grid: &Grid, solution: &Solution) {
         let regulators = grid.network().voltage_regulator.iter();
         let regulators = regulators.zip(&solution.regulators);
         self.voltage_regulator.clear();
@@ -257,9 +262,9 @@ impl SymOutput {
 }
 
 /// A symmetric solution.
-struct Single<'a> {
-    grid: &'a Grid,
-    solution: &'a Solution,
+pub(super) struct Single<'a> {
+    pub(super) grid: &'a Grid,
+    pub(super) solution: &'a Solution,
 }
 
 impl Solved<Complex64> for Single<'_> {

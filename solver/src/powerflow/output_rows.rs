@@ -28,6 +28,10 @@ pub(crate) trait Quantity: Copy {
     fn fold(self, start: f64, f: impl Fn(f64, Complex64) -> f64) -> f64;
     /// Adds powers times a scale to active and reactive ones.
     fn add(self, scale: f64, p: &mut Self::Real, q: &mut Self::Real);
+    /// The phasors.
+    fn phasors(&self) -> &[Complex64];
+    /// From each phasor.
+    fn of(f: impl FnMut(usize) -> Complex64) -> Self;
     /// Phases that are not there are not numbers, null in JSON.
     fn blank(value: &mut Self::Real, has: PhaseMask);
 }
@@ -53,6 +57,12 @@ impl Quantity for Complex64 {
         *p += self.re * scale;
         *q += self.im * scale;
     }
+    fn phasors(&self) -> &[Complex64] {
+        std::slice::from_ref(self)
+    }
+    fn of(mut f: impl FnMut(usize) -> Complex64) -> Self {
+        f(0)
+    }
     fn blank(_: &mut f64, _: PhaseMask) {}
 }
 
@@ -77,6 +87,12 @@ impl Quantity for Phases {
             *p += s.re * scale;
             *q += s.im * scale;
         }
+    }
+    fn phasors(&self) -> &[Complex64] {
+        self
+    }
+    fn of(f: impl FnMut(usize) -> Complex64) -> Self {
+        std::array::from_fn(f)
     }
     fn blank(value: &mut [f64; 3], has: PhaseMask) {
         for (value, _) in value.iter_mut().zip(has).filter(|(_, has)| !has) {
@@ -149,6 +165,15 @@ impl<V> Output<V> {
             }
         }
         self.fill_at_nodes(&rows);
+        self.fill_taps(grid);
+    }
+
+    /// Tap positions, as this grid has them.
+    pub(super) fn fill_taps(&mut self, grid: &Grid) {
+        let regulators = &grid.network().step_voltage_regulator;
+        for (row, r) in self.step_voltage_regulator.iter_mut().zip(regulators) {
+            row.tap_pos = r.tap_pos;
+        }
         refill(&mut self.transformer_tap_regulator, tap_regulators(grid));
     }
 

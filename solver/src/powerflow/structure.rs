@@ -6,7 +6,7 @@ use std::sync::Arc;
 use num_complex::Complex64;
 
 use super::case::Role;
-use crate::network::{Branch, Grid, Matrix3, PhaseGrid, Phases, Sequences, balanced};
+use crate::network::{Grid, Matrix3, PhaseGrid, Phases, Sequences, balanced};
 use crate::sparse::{Entry, Lu, Pattern};
 
 /// An admittance, or one over the phases; its vectors are voltages, currents and powers.
@@ -192,6 +192,41 @@ fn index(at: usize) -> u32 {
     u32::try_from(at).expect("a network has fewer than 2^32 nodes and branches: it fits in memory")
 }
 
+/// Where each of `n` rows begins in a list sorted by them, and where it ends.
+fn starts(n: usize, rows: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut start = vec![0; n + 1];
+    for row in rows {
+        start[row + 1] += 1;
+    }
+    for k in 0..n {
+        start[k + 1] += start[k];
+    }
+    start
+}
+
+/// Blocks of the pattern that are no edge's.
+fn beside(pattern: &Pattern, edges: &[Edge]) -> Vec<u32> {
+    let mut is_edge = vec![false; pattern.fill()];
+    for e in edges {
+        is_edge[e.block as usize] = true;
+    }
+    (0..is_edge.len())
+        .filter(|&b| !is_edge[b])
+        .map(index)
+        .collect()
+}
+
+impl Edge {
+    /// That of two rows, the earlier one first.
+    fn new(pattern: &Pattern, (row, later): (usize, usize)) -> Self {
+        let block = pattern.block(row, later);
+        Self {
+            later: index(later),
+            block: index(block.expect("the factor's pattern covers the branches it was made for")),
+        }
+    }
+}
+
 impl<E: Admittance> YBus<E> {
     /// The pattern, ordered; no values yet.
     pub(super) fn new(grid: &Grid) -> Self {
@@ -199,67 +234,36 @@ impl<E: Admittance> YBus<E> {
         let pattern = Arc::new(Pattern::new(grid.node_id.len(), &ends));
         let n = pattern.rows();
         let place = pattern.place();
-        let rows = |b: &Branch| (place[b.from], place[b.to]);
-        let ordered = |b: &Branch| {
-            let (from, to) = rows(b);
-            (from.min(to), from.max(to))
-        };
-        let mut pairs: Vec<(usize, usize)> = grid.branches.iter().map(ordered).collect();
+        let rows = || grid.branches.iter().map(|b| (place[b.from], place[b.to]));
+        let ordered = |(from, to): (usize, usize)| (from.min(to), from.max(to));
+        let mut pairs: Vec<(usize, usize)> = rows().map(ordered).collect();
         pairs.retain(|(row, later)| row != later);
         pairs.sort_unstable();
         pairs.dedup();
-        let span = grid.branches.iter().map(|b| {
-            let (from, to) = rows(b);
-            Span {
-                from: index(from),
-                to: index(to),
-                edge: pairs.binary_search(&ordered(b)).ok().map(index),
-            }
+        let span = rows().map(|(from, to)| Span {
+            from: index(from),
+            to: index(to),
+            edge: pairs.binary_search(&ordered((from, to))).ok().map(index),
         });
-        let span = span.collect();
-        let mut start = vec![0; n + 1];
-        for &(row, _) in &pairs {
-            start[row + 1] += 1;
-        }
-        for k in 0..n {
-            start[k + 1] += start[k];
-        }
-        let edge = pairs.iter().map(|&(row, later)| Edge {
-            later: index(later),
-            block: index(
-                pattern
-                    .block(row, later)
-                    .expect("the factor's pattern covers the branches it was made for"),
-            ),
-        });
-        let edge: Vec<Edge> = edge.collect();
-        let mut is_edge = vec![false; pattern.fill()];
-        for e in &edge {
-            is_edge[e.block as usize] = true;
-        }
-        let fill_in = (0..is_edge.len()).filter(|&b| !is_edge[b]).map(index);
+        let edge: Vec<Edge> = pairs
+            .iter()
+            .map(|&pair| Edge::new(&pattern, pair))
+            .collect();
         // By later row; edges of a row stay in the order of their earlier rows.
         let mut by_later: Vec<usize> = (0..edge.len()).collect();
         by_later.sort_by_key(|&e| edge[e].later);
-        let mut earlier_start = vec![0; n + 1];
-        for e in &edge {
-            earlier_start[e.later as usize + 1] += 1;
-        }
-        for k in 0..n {
-            earlier_start[k + 1] += earlier_start[k];
-        }
         let earlier = by_later.iter().map(|&e| (index(e), index(pairs[e].0)));
         Self {
             earlier: earlier.collect(),
-            earlier_start,
-            fill_in: fill_in.collect(),
-            edge,
-            start,
+            earlier_start: starts(n, pairs.iter().map(|pair| pair.1)),
+            fill_in: beside(&pattern, &edge),
+            start: starts(n, pairs.iter().map(|pair| pair.0)),
             upper: vec![E::ZERO; pairs.len()],
             lower: vec![E::ZERO; pairs.len()],
             diagonal: vec![E::ZERO; n],
             total: vec![E::ZERO; n],
-            span,
+            span: span.collect(),
+            edge,
             pattern,
         }
     }

@@ -18,6 +18,6 @@ mod symmetric;
 pub use block::Block;
 pub use entry::Entry;
 pub use lu::{BlockLu, Lu, Singular, Slot};
-pub(crate) use order::minimum_degree;
+pub(crate) use order::{Ties, minimum_degree};
 pub use pattern::Pattern;
 pub(crate) use symmetric::{Aside, BlockLdl};

@@ -1,7 +1,7 @@
 //! The pattern of a factor: rows in elimination order, the blocks each step couples, and where the
 //! updates of the elimination land. Made once, shared by every matrix on the same network.
 
-use super::order::minimum_degree;
+use super::order::{Ties, minimum_degree};
 
 /// The pattern of a factor. Rows are counted in elimination order ("steps") inside; block `e`
 /// of `start[k]..start[k + 1]` couples step `k` with the later step `coupled[e]`, once in the upper
@@ -30,7 +30,7 @@ impl Pattern {
     /// When an edge names a row that is not below `n`.
     #[must_use]
     pub fn new(n: usize, edges: &[(usize, usize)]) -> Self {
-        let elimination = minimum_degree(n, edges).postordered();
+        let elimination = minimum_degree(n, edges, Ties::ByRound).postordered();
         let mut place = vec![0; n];
         for (k, &row) in elimination.order.iter().enumerate() {
             place[row] = k;

@@ -280,6 +280,39 @@ fn switching() {
     assert!(after.branches[1].from.unwrap().p.value == 0.0);
 }
 
+/// A line open at its far end, of which the node has another way: meters at the near end take part, those
+/// at the far end do not. Without charging and with nothing behind it nothing enters it.
+#[test]
+fn each_end_has_its_own_switch() {
+    let lines = [(1, 2, 0.01, 0.03), (1, 2, 0.02, 0.04)];
+    let mut grid = Grid::new(&network(2, &lines, &[2])).unwrap();
+    let flow = |side| metered(Kind::BranchP { branch: 11, side }, 2e3, 1e3);
+    let measurements = [
+        metered(Kind::Voltage { node: 1 }, 1e3, 1.0),
+        metered(Kind::ApplianceP { appliance: 32 }, 5e5, 1e3),
+        metered(Kind::ApplianceQ { appliance: 32 }, 1e5, 1e3),
+        flow(Side::From),
+        flow(Side::To),
+    ];
+    for (from, to, idle) in [
+        (true, false, vec![4]),
+        (false, true, vec![3]),
+        (false, false, vec![3, 4]),
+    ] {
+        grid.set_branch_status(11, from, to).unwrap();
+        let estimate = run(&grid, &measurements);
+        let unused: Vec<usize> = estimate.unused.iter().map(|u| u.index).collect();
+        assert_eq!(unused, idle);
+        let seen = 2 - idle.len();
+        assert!(
+            (estimate.objective - 4.0 * seen as f64).abs() < 1e-6,
+            "{}",
+            estimate.objective
+        );
+        assert_eq!(estimate.degrees_of_freedom, seen);
+    }
+}
+
 #[test]
 fn mistakes_of_the_caller() {
     let grid = Grid::new(&network(2, &[(1, 2, 0.01, 0.03)], &[2])).unwrap();

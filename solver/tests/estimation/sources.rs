@@ -122,6 +122,21 @@ fn without_meters_only_their_sum_is_known() {
     assert_eq!(kinds, [Kind::SourceP { source }, Kind::SourceQ { source }]);
 }
 
+/// What nothing tells apart is no unknown: four voltages of one, the load's powers of the load's.
+#[test]
+fn what_is_not_told_apart_is_not_counted() {
+    let mut measured = powers(&[(30, 10.0, 0.2)]);
+    measured.extend(std::iter::repeat_n(measured[0].clone(), 3));
+    let grid = grid([1, 1]);
+    let estimate = symmetric(&grid, &measured).unwrap();
+    assert_eq!(estimate.degrees_of_freedom, 3);
+    let mut tracker = Tracker::new(Estimator::new(&grid), &grid, &measured, &keep_all()).unwrap();
+    let tracked = tracker.run(&grid, &measured, Start::Flat).unwrap();
+    assert_eq!(tracked.degrees_of_freedom, 3);
+    // Chi-square of three degrees of freedom, 99 %.
+    assert!((tracked.chi_square_threshold - 11.3449).abs() < 1e-3);
+}
+
 #[test]
 fn one_that_is_switched_off_feeds_in_nothing() {
     for (off, status) in [(0, [0, 1]), (1, [1, 0])] {
