@@ -62,6 +62,34 @@ fn taps_change_by_the_strategy_asked_for() {
     assert_eq!(position(&found), position(&expected));
 }
 
+/// Links without impedance: five sections of a busbar at one voltage, by power-grid-model's reference;
+/// with the 1e6 S that they have otherwise it falls along them.
+#[test]
+fn links_are_ideal_when_asked_for() {
+    let input = case("links-merge-line-to-super-node-itself").join("input.json");
+    let angle = |arguments: &[&str], node: usize| {
+        let output = busbar(&[&[text(&input)], arguments].concat());
+        assert!(output.status.success(), "{output:?}");
+        let found: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+        found["data"]["node"][node]["u_angle"]
+            .as_f64()
+            .expect("a number")
+    };
+    let ideal = ["--links", "ideal"];
+    assert!((angle(&ideal, 0) + 0.003_024_528_982_491_5).abs() < 1e-9);
+    assert_eq!(angle(&ideal, 0), angle(&ideal, 2));
+    assert_ne!(angle(&[], 0), angle(&[], 2));
+    let current = [
+        "--links",
+        "ideal",
+        "--method",
+        "current",
+        "--tap-changing",
+        "any",
+    ];
+    assert!((angle(&current, 4) + 0.029_930_229_512_183_66).abs() < 1e-8);
+}
+
 #[test]
 fn exit_statuses_say_what_is_wrong() {
     let input = case("1os2msr").join("input.json");

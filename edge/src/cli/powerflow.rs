@@ -32,6 +32,11 @@ pub(super) struct PowerFlowArguments {
     /// capacitors are at work too.
     #[arg(long, value_enum, default_value_t = TapName::Off)]
     tap_changing: TapName,
+    /// What a closed link is: 1e6 S, as in power-grid-model, or ideally no impedance at all. Then the
+    /// nodes that it connects have one voltage, and what it carries follows from the balance of
+    /// powers; links that make a ring share it as equal impedances would.
+    #[arg(long, value_enum, default_value_t = LinksName::Stiff)]
+    links: LinksName,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -47,6 +52,12 @@ enum TapName {
     Min,
     Max,
     FastAny,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LinksName {
+    Stiff,
+    Ideal,
 }
 
 /// A power flow of either kind.
@@ -96,13 +107,74 @@ type Data = serde_json::Result<Value>;
 /// Each scenario's answer, or why it has none.
 type Solved = Vec<Result<Value, PowerFlowError>>;
 
+impl PowerFlowArguments {
+    fn strategy(&self) -> Option<TapStrategy> {
+        match self.tap_changing {
+            TapName::Off => None,
+            TapName::Any => Some(TapStrategy::Any),
+            TapName::Min => Some(TapStrategy::Min),
+            TapName::Max => Some(TapStrategy::Max),
+            TapName::FastAny => Some(TapStrategy::FastAny),
+        }
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            method: match self.method {
+                MethodName::Newton => Method::Newton,
+                MethodName::Current => Method::Current,
+            },
+            tolerance: self.batch.tolerance,
+            ..Options::default()
+        }
+    }
+}
+
+/// Solves a grid with links of no impedance. Which nodes are one may be otherwise in each scenario, so
+/// each has a solver of its own.
+fn solve_merged(grid: &Grid, arguments: &PowerFlowArguments) -> Result<Value, PowerFlowError> {
+    let (options, strategy) = (arguments.options(), arguments.strategy());
+    let mut merged = grid.merged();
+    let solver = Solver::new(&merged.grid, arguments.batch.asymmetric);
+    let value = match solver.expect("the network that it is made of has been accepted") {
+        Solver::Symmetric(mut solver) => {
+            let solution = match strategy {
+                None => solver.run(&merged.grid, &[], None, &options)?,
+                Some(strategy) => {
+                    let solver = &mut *solver;
+                    let mut taps = SymTapSolver { solver, options };
+                    change_taps(&mut merged.grid, strategy, &mut taps)?
+                }
+            };
+            serde_json::to_value(SymOutput::of_merged(grid, &merged, &solution))
+        }
+        Solver::ByPhase(mut solver) => {
+            let solution = match strategy {
+                None => solver.run(&merged.grid, None, &options)?,
+                Some(strategy) => {
+                    let solver = &mut *solver;
+                    let mut taps = AsymTapSolver { solver, options };
+                    regulate(&mut merged.grid, strategy, &mut taps)?
+                }
+            };
+            let phases = solver.phases();
+            serde_json::to_value(AsymOutput::of_merged(grid, &merged, phases, &solution))
+        }
+    };
+    Ok(value.expect("a data set holds plain numbers, which always serialise"))
+}
+
 /// Solves each scenario, unless what hinders one hinders all.
 fn solve(
     arguments: &PowerFlowArguments,
     batch: &mut Batch,
     mut solver: Solver,
 ) -> Result<Solved, OnlyByPhase> {
-    batch.each(|grid, _| match solver.run(grid, arguments) {
+    let mut run = |grid: &Grid| match arguments.links {
+        LinksName::Stiff => solver.run(grid, arguments),
+        LinksName::Ideal => solve_merged(grid, arguments),
+    };
+    batch.each(|grid, _| match run(grid) {
         Err(PowerFlowError::OnlyByPhase(found)) => Err(found),
         answer => Ok(answer),
     })
@@ -121,22 +193,8 @@ impl Solver {
         grid: &Grid,
         arguments: &PowerFlowArguments,
     ) -> Result<Value, PowerFlowError> {
-        let strategy = match arguments.tap_changing {
-            TapName::Off => None,
-            TapName::Any => Some(TapStrategy::Any),
-            TapName::Min => Some(TapStrategy::Min),
-            TapName::Max => Some(TapStrategy::Max),
-            TapName::FastAny => Some(TapStrategy::FastAny),
-        };
-        let options = Options {
-            method: match arguments.method {
-                MethodName::Newton => Method::Newton,
-                MethodName::Current => Method::Current,
-            },
-            tolerance: arguments.batch.tolerance,
-            ..Options::default()
-        };
-        let value = match strategy {
+        let options = arguments.options();
+        let value = match arguments.strategy() {
             None => self.as_it_is(grid, &options)?,
             // Taps move in a copy: the next scenario begins at the given ones.
             Some(strategy) => self.regulated(&mut grid.clone(), strategy, options)?,
