@@ -8,16 +8,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use protocols::{
     device::{DeviceEvent, DeviceState, Ports, system_clock},
-    dnp3::{
-        self, Kind,
-        link::LinkConfig,
-        map::PointMap,
-        master::{AssociationConfig, client::ClientConfig},
-    },
+    dnp3::{self, Kind, link::LinkConfig, map::PointMap, master::AssociationConfig},
     iec104, iec61850,
     modbus::{self, Line, Link, Way},
     point::{Command, CommandStatus, DeviceId},
-    tls::{TlsClient, TlsError, TlsFiles},
+    tcp::ClientConfig,
+    tls::{TlsClient, TlsError},
 };
 use tokio::{
     sync::mpsc,
@@ -153,6 +149,14 @@ fn way(place: &Place, lines: &mut BTreeMap<String, Arc<Line>>) -> Way {
 }
 
 fn start(device: &Device, way: Way, ports: Ports) -> JoinHandle<()> {
+    let tls = match tls(device) {
+        Ok(tls) => tls,
+        Err(error) => return tokio::spawn(unusable(ports, error)),
+    };
+    let way = match (way, tls.clone()) {
+        (Way::Tcp(address), Some(tls)) => Way::Tls(address, tls),
+        (way, _) => way,
+    };
     match device.wire.clone() {
         Wire::Sunspec { unit_id } => {
             let link = link(device, way, unit_id);
@@ -165,10 +169,6 @@ fn start(device: &Device, way: Way, ports: Ports) -> JoinHandle<()> {
             tokio::spawn(modbus::device::run(config, ports))
         }
         Wire::Dnp3 { outstation, map } => {
-            let tls = match tls(outstation.tls.as_ref()) {
-                Ok(tls) => tls,
-                Err(error) => return tokio::spawn(unusable(ports, error)),
-            };
             let config = dnp3::device::Dnp3Config {
                 client: client(device, tls),
                 association: association(device, &outstation, &map),
@@ -178,10 +178,7 @@ fn start(device: &Device, way: Way, ports: Ports) -> JoinHandle<()> {
         }
         Wire::Iec104 { rtu, map } => {
             let config = iec104::device::Iec104Config {
-                client: iec104::master::client::ClientConfig {
-                    connect_timeout: device.timeout,
-                    ..iec104::master::client::ClientConfig::new(device.place.to_string())
-                },
+                client: client(device, tls),
                 master: iec104::master::MasterConfig {
                     clock_sync: rtu.clock_sync,
                     interrogate_every: Some(device.poll),
@@ -193,10 +190,6 @@ fn start(device: &Device, way: Way, ports: Ports) -> JoinHandle<()> {
             tokio::spawn(iec104::device::run(config, ports))
         }
         Wire::Iec61850 { ied, map } => {
-            let tls = match tls(ied.tls.as_ref()) {
-                Ok(tls) => tls,
-                Err(error) => return tokio::spawn(unusable(ports, error)),
-            };
             let place = iec61850::device::Place {
                 address: device.place.to_string(),
                 tls,
@@ -223,7 +216,8 @@ fn link(device: &Device, way: Way, unit: u8) -> Link {
 }
 
 /// The site's check has read the files; they may have changed since.
-fn tls(tls: Option<&(TlsFiles, String)>) -> Result<Option<TlsClient>, TlsError> {
+fn tls(device: &Device) -> Result<Option<TlsClient>, TlsError> {
+    let tls = device.tls.as_ref();
     tls.map(|(files, name)| files.client(name)).transpose()
 }
 

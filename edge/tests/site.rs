@@ -178,6 +178,13 @@ fn history_is_bounded_whether_the_site_says_so_or_not() {
 const TLS: &str =
     "hold_s = 300\ntls = { certificate = \"a.pem\", key = \"a.key\", authorities = \"ca.pem\" } ";
 
+const IEC104_ADDRESS: &str = "address = 10                # common address";
+const TLS_104: &str =
+    "address = 10\ntls = { certificate = \"a.pem\", key = \"a.key\", authorities = \"ca.pem\" } ";
+const MODBUS_ADDRESS: &str = "address = \"127.0.0.1:15203\"\n";
+const TLS_MODBUS: &str = "address = \"127.0.0.1:15203\"\nframing = \"rtu\"\n\
+     tls = { certificate = \"/c.pem\", key = \"/k\", authorities = \"/c.pem\", name = \"d\" }\n";
+
 #[test]
 fn who_may_poll_and_who_is_polled_is_checked() {
     let found = |from: &str, to: &str| {
@@ -259,6 +266,14 @@ fn who_may_poll_and_who_is_polled_is_checked() {
             "master_address = 1\ntls = { certificate = \"a\", key = \"b\", authorities = \"c\", name = \"d\" }\n",
             "device[0].tls: ",
         ),
+        (IEC104_ADDRESS, TLS_104, "iec104.tls: "),
+        (
+            IEC104_ADDRESS,
+            TLS_104,
+            "iec104.master[0].certificate_sha256: missing",
+        ),
+        (MODBUS_ADDRESS, TLS_MODBUS, "device[1].tls: goes with plain"),
+        (MODBUS_ADDRESS, TLS_MODBUS, "device[1].tls: /c.pem: "),
     ] {
         let found = found(from, to);
         assert!(

@@ -36,7 +36,47 @@ pub(crate) trait Session: Send + 'static {
     fn poll_event(&mut self) -> Option<Self::Event>;
     /// Whether this event means that the connection is to be closed.
     fn ends_connection(event: &Self::Event) -> bool;
+    /// Whether the other side was worth connecting to since this was last asked.
+    fn take_answered(&mut self) -> bool {
+        true
+    }
 }
+
+/// Makes a [`Session`] of a type that has its methods; the pattern is of events that end a connection.
+macro_rules! session {
+    ($session:ty, $event:ty, $end:pat $(, { $more:item })?) => {
+        impl $crate::driver::Session for $session {
+            type Event = $event;
+
+            fn connected(&mut self, now: $crate::driver::Now) {
+                self.connected(now);
+            }
+            fn disconnected(&mut self, now: $crate::driver::Now) {
+                self.disconnected(now);
+            }
+            fn handle_input(&mut self, bytes: &[u8], now: $crate::driver::Now) {
+                self.handle_input(bytes, now);
+            }
+            fn handle_timeout(&mut self, now: $crate::driver::Now) {
+                self.handle_timeout(now);
+            }
+            fn poll_timeout(&self) -> Option<std::time::Duration> {
+                self.poll_timeout()
+            }
+            fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+                self.poll_transmit()
+            }
+            fn poll_event(&mut self) -> Option<$event> {
+                self.poll_event()
+            }
+            fn ends_connection(event: &$event) -> bool {
+                matches!(event, $end)
+            }
+            $($more)?
+        }
+    };
+}
+pub(crate) use session;
 
 /// A session that its loop and its owner share. The owner never waits for the wire.
 #[derive(Debug)]
@@ -88,11 +128,11 @@ impl<S: Session> Shared<S> {
 
     /// Serves one connection until it ends. `first`: what was read from it already; `tell`: where
     /// events go, with the number of the session. A full channel makes this session wait.
-    pub(crate) async fn serve(
+    pub(crate) async fn serve<E: From<S::Event>>(
         &self,
         stream: impl AsyncRead + AsyncWrite,
         first: &[u8],
-        tell: (usize, &mpsc::Sender<(usize, S::Event)>),
+        tell: (usize, &mpsc::Sender<(usize, E)>),
     ) -> io::Result<()> {
         self.with(|session, now| {
             session.connected(now);
@@ -102,22 +142,22 @@ impl<S: Session> Shared<S> {
         self.with(|session, now| session.disconnected(now));
         let (events, _) = self.collect(&mut Vec::new());
         for event in events {
-            let _ = tell.1.send((tell.0, event)).await;
+            let _ = tell.1.send((tell.0, event.into())).await;
         }
         result
     }
 
     /// Waits without a connection; what happens meanwhile is told.
-    pub(crate) async fn idle(
+    pub(crate) async fn idle<E: From<S::Event>>(
         &self,
         wait: Duration,
-        (number, tell): (usize, &mpsc::Sender<(usize, S::Event)>),
+        (number, tell): (usize, &mpsc::Sender<(usize, E)>),
     ) {
         let end = Instant::now() + wait;
         loop {
             let (events, _) = self.collect(&mut Vec::new());
             for event in events {
-                let _ = tell.send((number, event)).await;
+                let _ = tell.send((number, event.into())).await;
             }
             tokio::select! {
                 () = sleep_until(end) => return,
@@ -126,10 +166,10 @@ impl<S: Session> Shared<S> {
         }
     }
 
-    async fn exchange(
+    async fn exchange<E: From<S::Event>>(
         &self,
         stream: impl AsyncRead + AsyncWrite,
-        (number, tell): (usize, &mpsc::Sender<(usize, S::Event)>),
+        (number, tell): (usize, &mpsc::Sender<(usize, E)>),
     ) -> io::Result<()> {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let mut input = vec![0; 4096];
@@ -142,7 +182,7 @@ impl<S: Session> Shared<S> {
             let over = events.iter().any(S::ends_connection);
             for event in events {
                 // Nobody listens any more when the owner goes: then there is nobody to tell.
-                let _ = tell.send((number, event)).await;
+                let _ = tell.send((number, event.into())).await;
             }
             if over {
                 return Ok(());

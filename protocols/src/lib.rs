@@ -9,4 +9,5 @@ pub mod iec61850;
 pub mod modbus;
 pub mod opcua;
 pub mod point;
+pub mod tcp;
 pub mod tls;

@@ -28,9 +28,9 @@ use tokio_rustls::{
 };
 
 /// A connection, with or without TLS.
-pub trait Octets: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Octets: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Octets for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug> Octets for T {}
 
 /// Where an end's certificate, its key and whom it trusts are: PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,13 +16,14 @@ use protocols::{
         device::{self, Dnp3Config},
         link::LinkConfig,
         map::{Operation, PointMap, PointSpec},
-        master::{AssociationConfig, client::ClientConfig},
+        master::AssociationConfig,
         outstation::{
             Class, ControlOperation, OutstationConfig, OutstationEvent, PointConfig,
             server::{OutstationServer, ServerConfig, ServerEvent},
         },
     },
     point::{Action, CommandStatus, Quality, TimeQuality, Timestamp, Value},
+    tcp::ClientConfig,
 };
 use tokio::sync::mpsc;
 

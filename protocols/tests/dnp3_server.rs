@@ -11,7 +11,7 @@ use protocols::{
         link::LinkConfig,
         master::{
             AssociationConfig, MasterEvent, Measurement, Outcome, ReadHeader, ReadRange, Request,
-            client::{ClientConfig, MasterClient},
+            client::MasterClient,
         },
         outstation::{
             Class, OutstationConfig, PointConfig,
@@ -19,11 +19,11 @@ use protocols::{
         },
     },
     point::Value,
+    tcp::{ClientConfig, ClientEvent, ClientEvents},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::mpsc,
     time::timeout,
 };
 
@@ -55,7 +55,7 @@ async fn server(masters: &[u16]) -> OutstationServer {
 
 struct Master {
     client: MasterClient,
-    events: mpsc::Receiver<(usize, MasterEvent)>,
+    events: ClientEvents<MasterEvent>,
     seen: Vec<Measurement>,
 }
 
@@ -76,10 +76,14 @@ impl Master {
     }
 
     async fn event(&mut self) -> MasterEvent {
-        let (_, event) = timeout(PATIENCE, self.events.recv())
-            .await
-            .unwrap()
-            .unwrap();
+        let next = async {
+            loop {
+                if let (_, ClientEvent::Session(event)) = self.events.recv().await.unwrap() {
+                    return event;
+                }
+            }
+        };
+        let event = timeout(PATIENCE, next).await.unwrap();
         if let MasterEvent::Measurements { measurements, .. } = &event {
             self.seen.extend(measurements);
         }

@@ -13,16 +13,14 @@ use protocols::{
     dnp3::{
         Flags, Kind, Sample,
         link::LinkConfig,
-        master::{
-            AssociationConfig, MasterEvent,
-            client::{ClientConfig, MasterClient},
-        },
+        master::{AssociationConfig, MasterEvent, client::MasterClient},
         outstation::{
             OutstationConfig, PointConfig,
             server::{OutstationServer, ServerConfig},
         },
     },
     point::Value,
+    tcp::{ClientConfig, ClientEvent},
     tls::{Fingerprint, TlsClient, TlsFiles},
 };
 use tokio::time::timeout;
@@ -64,13 +62,13 @@ async fn read(server: &OutstationServer, tls: Option<TlsClient>) -> Result<f64, 
     let answer = async {
         loop {
             match events.recv().await.unwrap().1 {
-                MasterEvent::Measurements { measurements, .. } => {
+                ClientEvent::Session(MasterEvent::Measurements { measurements, .. }) => {
                     let Value::Analog(value) = measurements[0].sample.value else {
                         panic!("{measurements:?}");
                     };
                     return Ok(value);
                 }
-                MasterEvent::Unconnected { error, .. } => return Err(error),
+                ClientEvent::Disconnected { error, .. } => return Err(error),
                 _ => {}
             }
         }

@@ -14,13 +14,14 @@ use protocols::{
         CommandValue, ControlKind, Kind, Sample,
         device::{Iec104Config, run},
         map::ObjectMap,
-        master::{MasterConfig, client::ClientConfig},
+        master::MasterConfig,
         station::{
             CommandConfig, ControlAnswer, ControlOperation, GroupConfig, PointConfig, SelectMode,
             StationConfig, StationEvent, server::StationServer,
         },
     },
     point::{Action, CommandStatus, Quality, TimeQuality, Timestamp, Value},
+    tcp::ClientConfig,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -76,7 +77,7 @@ fn station() -> StationConfig {
 /// A station that carries out every command but set points above 5, and notes what it did.
 async fn serve(address: &str) -> std::sync::Arc<StationServer> {
     let address: SocketAddr = address.parse().unwrap();
-    let (server, mut events) = StationServer::bind(address, station(), system_clock)
+    let (server, mut events) = StationServer::bind(address, station(), None, system_clock)
         .await
         .unwrap();
     let server = std::sync::Arc::new(server);

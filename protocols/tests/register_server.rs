@@ -93,6 +93,7 @@ async fn half_a_request_keeps_its_place_for_the_idle_time_only() {
     let config = ServerConfig {
         max_connections: 2,
         idle_timeout: Duration::from_millis(300),
+        ..ServerConfig::default()
     };
     let address = ANY_PORT.parse().unwrap();
     let server = RegisterServer::bind(address, image(), config)

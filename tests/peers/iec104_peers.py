@@ -4,6 +4,7 @@ iec104_peers.py master HOST PORT plain|timed    lib60870's controlling station, 
     address 1 to 9 of common address 3, of types without time or with; more are learnt as they come
 iec104_peers.py master HOST PORT STATION    the same, which knows the points of STATION, {"address": common
     address, "points": {type: [addresses]}}, and no others
+    both with CERTIFICATE KEY AUTHORITIES behind it: under TLS
 iec104_peers.py station [PORT]        lib60870's controlled station, common address 3
 
 Reads one JSON array a line from standard input, a command and its arguments, and writes what
@@ -114,8 +115,13 @@ def frame(data, **more):
 
 
 class Master:
-    def __init__(self, host, port, types="plain"):
-        self.client = c104.Client(tick_rate_ms=50, command_timeout_ms=5000)
+    def __init__(self, host, port, types="plain", certificate=None, key=None, authorities=None):
+        security = None
+        if certificate:
+            security = c104.TransportSecurity(validate=True, only_known=False)
+            security.set_certificate(cert=certificate, key=key)
+            security.set_ca_certificate(cert=authorities)
+        self.client = c104.Client(tick_rate_ms=50, command_timeout_ms=5000, transport_security=security)
         self.connection = self.client.add_connection(ip=host, port=int(port), init=c104.Init.NONE)
         self.connection.on_receive_raw(callable=self.raw)
         self.connection.on_state_change(callable=self.state)

@@ -8,7 +8,10 @@ modbus_peers.py write-line PATH UNIT
 modbus_peers.py station             a pymodbus server with four tables
 modbus_peers.py station-rtu         the same, RTU frames over TCP
 modbus_peers.py station-line        the same, on a serial line of its own
+modbus_peers.py station-tls CERTIFICATE KEY AUTHORITIES    the same, under TLS
 modbus_peers.py inverter            a pymodbus server with models that pysunspec2 encoded
+modbus_peers.py meter MODEL         a pymodbus server with the registers of a power meter
+modbus_peers.py read-tls PORT CERTIFICATE KEY AUTHORITIES    registers 0 to 3 of 127.0.0.1, or the error, as JSON
 
 The servers print their port (a number or a path), serve until standard input closes, and then print every holding
 register that a client wrote, as JSON.
@@ -17,12 +20,14 @@ register that a client wrote, as JSON.
 import asyncio
 import json
 import os
+import ssl
 import sys
 import threading
 import tty
 
 from pymodbus import FramerType
-from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+from pymodbus.client import ModbusTlsClient
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusTlsServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 from sunspec2 import device
 from sunspec2.modbus.client import SunSpecModbusClientDeviceRTU, SunSpecModbusClientDeviceTCP
@@ -113,7 +118,29 @@ def line():
     return [os.ttyname(far) for _, far in ends]
 
 
-async def serve(simdata, how="tcp"):
+def secure(purpose, certificate, key, authorities):
+    """Mutual TLS by OpenSSL."""
+    context = ssl.create_default_context(purpose, cafile=authorities)
+    context.load_cert_chain(certificate, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def read_under_tls(port, *files):
+    context = secure(ssl.Purpose.SERVER_AUTH, *files)
+    client = ModbusTlsClient("127.0.0.1", port=int(port), sslctx=context, retries=0)
+    try:
+        if not client.connect():
+            return {"error": "not connected"}
+        answer = client.read_holding_registers(0, count=4, device_id=1)
+        return {"registers": answer.registers}
+    except Exception as error:
+        return {"error": repr(error)}
+    finally:
+        client.close()
+
+
+async def serve(simdata, how="tcp", files=()):
     written = {}
 
     def watch(sending, pdu):
@@ -127,6 +154,11 @@ async def serve(simdata, how="tcp"):
         ours, port = line()
         server = ModbusSerialServer(device, port=ours, baudrate=19200, parity=NO_PARITY, trace_pdu=watch)
         await server.serve_forever(background=True)
+    elif how == "tls":
+        context = secure(ssl.Purpose.CLIENT_AUTH, *files)
+        server = ModbusTlsServer(device, address=("127.0.0.1", 0), sslctx=context, trace_pdu=watch)
+        await server.serve_forever(background=True)
+        port = server.transport.sockets[0].getsockname()[1]
     else:
         framer = FramerType.RTU if how == "rtu" else FramerType.SOCKET
         address = ("127.0.0.1", 0)
@@ -160,6 +192,28 @@ def station():
         ],
     )
 
+
+def floats(*rows):
+    """Floats at addresses, high register first."""
+    return [SimData(address, values=value, datatype=DataType.FLOAT32) for address, value in rows]
+
+
+def sdm630():
+    """Eastron SDM630 Modbus V2: every parameter is an input register pair, numbered from 0. What is between
+    the parameters that a profile reads is there too."""
+    shown = {42: 230.5, 46: 12.5, 52: 8500.0, 60: -1250.0, 70: 50.01, 72: 1234.5, 74: 6.25, 206: 399.25}
+    rows = floats(*((address, shown.get(address, 0.0)) for address in range(0, 382, 2)))
+    return [SimData(0, values=[False], datatype=DataType.BITS)], [SimData(0, values=[False], datatype=DataType.BITS)], [registers(0, 0)], rows
+
+
+def pm5000():
+    """Schneider PM5000 and iEM3000: holding registers, in the register list numbered from 1."""
+    rows = floats((3009, 12.5), (3025, 399.25), (3059, 8.5), (3067, -1.25), (3109, 50.01))
+    energies = [SimData(3203 + 4 * k, values=value, datatype=DataType.INT64) for k, value in enumerate([1_234_500, 6_250])]
+    return [SimData(0, values=[False], datatype=DataType.BITS)], [SimData(0, values=[False], datatype=DataType.BITS)], rows + energies, [registers(0, 0)]
+
+
+METERS = {"sdm630": sdm630, "pm5000": pm5000}
 
 INVERTER = {
     1: {"Mn": "Example", "Md": "Inverter", "SN": "0002", "DA": 1},
@@ -214,6 +268,12 @@ def main():
             result = asyncio.run(serve(station(), "rtu"))
         case ["station-line"]:
             result = asyncio.run(serve(station(), "line"))
+        case ["station-tls", *files]:
+            result = asyncio.run(serve(station(), "tls", files))
+        case ["read-tls", port, *files]:
+            result = read_under_tls(port, *files)
+        case ["meter", model]:
+            result = asyncio.run(serve(METERS[model]()))
         case ["inverter"]:
             result = asyncio.run(serve(inverter()))
         case _:

@@ -98,6 +98,7 @@ fn station(config: &Iec104, entries: &[Entry]) -> StationConfig {
     });
     let group = |master: &Iec104Master| GroupConfig {
         from: master.ips.clone(),
+        certificate: master.certificate,
         ..GroupConfig::default()
     };
     StationConfig {
@@ -117,7 +118,10 @@ impl Station {
     pub async fn bind(site: &Site, config: &Iec104) -> io::Result<Self> {
         let entries = points::list(site);
         let station = station(config, &entries);
-        let (server, events) = StationServer::bind(config.listen, station, system_clock).await?;
+        let tls = config.tls.as_ref().map(|files| files.server());
+        let tls = tls.transpose().map_err(io::Error::other)?;
+        let (server, events) =
+            StationServer::bind(config.listen, station, tls, system_clock).await?;
         Ok(Self {
             server,
             events,
@@ -247,9 +251,11 @@ mod tests {
             listen: "127.0.0.1:0".parse().unwrap(),
             address: 1,
             hold: Duration::from_secs(300),
+            tls: None,
             masters: vec![Iec104Master {
                 name: "dso".to_owned(),
                 ips: Vec::new(),
+                certificate: None,
                 commands: true,
             }],
         };

@@ -2,15 +2,13 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use protocols::{
-    dnp3::{link::MAX_ADDRESS, master::TimeSync},
-    tls::{Fingerprint, TlsFiles},
-};
+use protocols::dnp3::{link::MAX_ADDRESS, master::TimeSync};
 
 use super::{
     model::{Dnp3, Dnp3Master, Outstation},
     read::Table,
     tables::seconds,
+    tls,
 };
 
 /// A command lasts so long, if the site does not say.
@@ -22,10 +20,7 @@ pub(super) fn read(table: &Table<'_, '_>) -> Option<Dnp3> {
     let listen = table.address("listen");
     let address = address(table, "address");
     let hold = hold(table);
-    let tls = tls(table);
-    if let Some(Err(error)) = tls.as_ref().map(TlsFiles::server) {
-        table.problem("tls", error.to_string());
-    }
+    let tls = tls::server(table);
     let secure = table.has("tls");
     let masters = table.tables("master");
     let masters: Vec<Option<Dnp3Master>> = masters.iter().map(|m| master(m, secure)).collect();
@@ -76,11 +71,7 @@ fn master(table: &Table<'_, '_>, secure: bool) -> Option<Dnp3Master> {
         ip
     });
     let commands = table.boolean("commands");
-    // Without TLS it would be a promise that nothing keeps: the key is unknown then.
-    let certificate = match secure {
-        true => certificate(table).map(Some),
-        false => Some(None),
-    };
+    let certificate = tls::certificate(table, secure);
     table.finish();
     Some(Dnp3Master {
         name: name?,
@@ -89,49 +80,6 @@ fn master(table: &Table<'_, '_>, secure: bool) -> Option<Dnp3Master> {
         commands: commands?,
         certificate: certificate?,
     })
-}
-
-fn certificate(table: &Table<'_, '_>) -> Option<Fingerprint> {
-    match table.text("certificate_sha256")?.parse() {
-        Ok(fingerprint) => Some(fingerprint),
-        Err(error) => {
-            table.problem("certificate_sha256", error);
-            None
-        }
-    }
-}
-
-/// The files of a `tls` table, if there is one; relative to the site file.
-fn tls(parent: &Table<'_, '_>) -> Option<TlsFiles> {
-    let table = parent.has("tls").then(|| parent.table("tls")).flatten()?;
-    let files = tls_files(&table);
-    table.finish();
-    files
-}
-
-fn tls_files(table: &Table<'_, '_>) -> Option<TlsFiles> {
-    let file = |key| table.text(key).map(|text| table.source.beside(text));
-    let (certificate, key, authorities) = (file("certificate"), file("key"), file("authorities"));
-    Some(TlsFiles {
-        certificate: certificate?,
-        key: key?,
-        authorities: authorities?,
-    })
-}
-
-/// Our files towards a device, and the name that its certificate is for: `None` if they are wrong.
-pub(super) fn device_tls(parent: &Table<'_, '_>) -> Option<Option<(TlsFiles, String)>> {
-    if !parent.has("tls") {
-        return Some(None);
-    }
-    let table = parent.table("tls")?;
-    let (files, name) = (tls_files(&table), table.text("name"));
-    table.finish();
-    let (files, name) = (files?, name?);
-    if let Err(error) = files.client(name) {
-        parent.problem("tls", error.to_string());
-    }
-    Some(Some((files, name.to_owned())))
 }
 
 /// How an outstation is asked, whose events are read with each poll.
@@ -156,7 +104,6 @@ pub(super) fn outstation(table: &Table<'_, '_>, poll: Option<Duration>) -> Optio
         true => table.boolean("ask_times"),
         false => Some(false),
     };
-    let tls = device_tls(table);
     let words = [
         ("lan", TimeSync::Lan),
         ("delay", TimeSync::Delay),
@@ -171,7 +118,6 @@ pub(super) fn outstation(table: &Table<'_, '_>, poll: Option<Duration>) -> Optio
         master: ours?,
         integrity: integrity?,
         unsolicited: unsolicited?,
-        tls: tls?,
         ask_times: ask_times?,
         time_sync: time_sync?,
     })

@@ -6,6 +6,7 @@ use super::{
     dnp3::hold,
     model::{Iec104, Iec104Master, Rtu104},
     read::Table,
+    tls,
 };
 
 /// Redundancy groups, each with events of its own.
@@ -17,8 +18,10 @@ pub(super) fn read(table: &Table<'_, '_>) -> Option<Iec104> {
     let listen = table.address("listen");
     let address = address(table, "address");
     let hold = hold(table);
+    let tls = tls::server(table);
+    let secure = table.has("tls");
     let tables = table.tables("master");
-    let masters: Vec<Option<Iec104Master>> = tables.iter().map(master).collect();
+    let masters: Vec<Option<Iec104Master>> = tables.iter().map(|m| master(m, secure)).collect();
     table.finish();
     if masters.is_empty() || masters.len() > MAX_MASTERS {
         table.problem("master", format!("must be 1 to {MAX_MASTERS} masters"));
@@ -37,11 +40,12 @@ pub(super) fn read(table: &Table<'_, '_>) -> Option<Iec104> {
         listen: listen?,
         address: address?,
         hold: hold?,
+        tls,
         masters,
     })
 }
 
-fn master(table: &Table<'_, '_>) -> Option<Iec104Master> {
+fn master(table: &Table<'_, '_>, secure: bool) -> Option<Iec104Master> {
     let name = table.name("name").map(str::to_owned);
     let texts = table.texts("ips");
     let ips: Vec<IpAddr> = texts.iter().filter_map(|text| text.parse().ok()).collect();
@@ -49,10 +53,12 @@ fn master(table: &Table<'_, '_>) -> Option<Iec104Master> {
         table.problem("ips", format!("must be 1 to {MAX_IPS} IP addresses"));
     }
     let commands = table.boolean("commands");
+    let certificate = tls::certificate(table, secure);
     table.finish();
     Some(Iec104Master {
         name: name?,
         ips,
+        certificate: certificate?,
         commands: commands?,
     })
 }

@@ -3,12 +3,11 @@
 
 use protocols::iec61850::{CommandSpec, Kind, ObjectMap, PointSpec, Reference};
 
-use super::{dnp3::device_tls, model::Ied, read::Table};
+use super::{model::Ied, read::Table};
 
 /// Which IED a device is, and the attributes of its profile with those of its table.
 pub(super) fn ied(table: &Table<'_, '_>, mut map: ObjectMap) -> Option<(Ied, ObjectMap)> {
     let name = table.name("ied").map(str::to_owned);
-    let tls = device_tls(table);
     for text in table.texts("reports") {
         match text.parse() {
             Ok(report) => map.reports.push(report),
@@ -30,10 +29,7 @@ pub(super) fn ied(table: &Table<'_, '_>, mut map: ObjectMap) -> Option<(Ied, Obj
             "neither the profile nor the device has a point".to_owned(),
         );
     }
-    let ied = Ied {
-        name: name?,
-        tls: tls?,
-    };
+    let ied = Ied { name: name? };
     Some((ied, map))
 }
 

@@ -15,6 +15,7 @@ pub mod profile;
 mod read;
 mod tables;
 mod timeline;
+mod tls;
 
 pub use model::{
     Above, Battery, Bay, BayOf, ConnectionMeter, Device, Dnp3, Dnp3Master, Iec104, Iec104Master,

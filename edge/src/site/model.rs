@@ -148,6 +148,8 @@ pub struct Iec104 {
     pub address: u16,
     /// A command ends when it is not renewed for so long.
     pub hold: Duration,
+    /// With TLS, by these files.
+    pub tls: Option<TlsFiles>,
     /// Who may connect.
     pub masters: Vec<Iec104Master>,
 }
@@ -159,6 +161,8 @@ pub struct Iec104Master {
     pub name: String,
     /// Where it connects from; others are turned away.
     pub ips: Vec<IpAddr>,
+    /// The certificate that it shows; with TLS there is one.
+    pub certificate: Option<Fingerprint>,
     /// It may command, not only read.
     pub commands: bool,
 }
@@ -228,6 +232,8 @@ pub struct Device {
     pub profile: Profile,
     /// Where it is.
     pub place: Place,
+    /// With TLS: our files, and the name that its certificate is for.
+    pub tls: Option<(TlsFiles, String)>,
     /// How it is asked.
     pub wire: Wire,
     /// Time between polls.
@@ -325,8 +331,6 @@ pub enum Wire {
 pub struct Ied {
     /// Its name, which those of its logical devices begin with.
     pub name: String,
-    /// With TLS: our files, and the name that its certificate is for.
-    pub tls: Option<(TlsFiles, String)>,
 }
 
 /// A station of IEC 60870-5-104 that the appliance is the master of.
@@ -349,8 +353,6 @@ pub struct Outstation {
     pub integrity: Duration,
     /// It sends events by itself.
     pub unsolicited: bool,
-    /// With TLS: our files, and the name that its certificate is for.
-    pub tls: Option<(TlsFiles, String)>,
     /// Events are asked for with their time.
     pub ask_times: bool,
     /// How its clock is set when it asks for it.

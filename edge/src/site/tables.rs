@@ -19,6 +19,7 @@ use super::{
     model::{Battery, Bay, BayOf, Device, Load, NodePlace, Place, Unit, UnitKind, Wire},
     profile::{self, Access, Profile},
     read::{At, Table},
+    tls,
 };
 
 /// Widest power, W or var; keeps a slip of a few zeros from passing.
@@ -157,6 +158,10 @@ impl Context<'_> {
         if let (Some(profile), Some(Wire::Iec61850 { map, .. })) = (&mut profile, &wire) {
             profile.access = Access::Iec61850(map.clone());
         }
+        let tls = tls::device(table);
+        if table.has("tls") && matches!(place, Some(Place::RtuOverTcp(_) | Place::Line { .. })) {
+            table.problem("tls", "goes with plain `address` only".to_owned());
+        }
         let bays = self.bays(table, profile.as_ref());
         table.finish();
         Some(Device {
@@ -164,6 +169,7 @@ impl Context<'_> {
             profile_name: profile_name?.to_owned(),
             profile: profile?,
             place: place?,
+            tls: tls?,
             wire: wire?,
             poll: poll?,
             timeout: timeout?,

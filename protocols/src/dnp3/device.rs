@@ -2,19 +2,17 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tokio::sync::mpsc;
-
 use super::{
     Kind,
     map::{PointMap, PointSpec},
     master::{
-        AssociationConfig, MasterEvent, Measurement, Outcome, Request, Select,
-        client::{ClientConfig, MasterClient},
+        AssociationConfig, MasterEvent, Measurement, Outcome, Request, Select, client::MasterClient,
     },
 };
 use crate::{
     device::{Clock, DeviceEvent, DeviceState, Ports},
     point::{Action, Command, CommandStatus, PointId, Timestamp, Update},
+    tcp::{ClientConfig, ClientEvent, ClientEvents},
 };
 
 /// A DNP3 outstation on a site.
@@ -79,11 +77,17 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut events: mpsc::Receiver<(usize, MasterEvent)>) {
-        let mut heard = self.state(DeviceState::Connecting).await;
+    async fn run(mut self, mut events: ClientEvents<MasterEvent>) {
+        let mut heard = Ok(());
         while heard.is_ok() {
             heard = tokio::select! {
-                Some((_, event)) = events.recv() => self.hear(event).await,
+                Some((_, event)) = events.recv() => match event {
+                    ClientEvent::Connecting => self.state(DeviceState::Connecting).await,
+                    ClientEvent::Session(event) => self.hear(event).await,
+                    ClientEvent::Disconnected { error, retry_in } => {
+                        self.offline(error, retry_in).await
+                    }
+                },
                 Some(command) = self.ports.commands.recv() => self.command(command).await,
                 else => Err(Unheard),
             };
@@ -109,7 +113,6 @@ impl Task {
                 let error = "it does not answer".to_owned();
                 self.offline(error, self.retry).await
             }
-            MasterEvent::Unconnected { error, retry_in } => self.offline(error, retry_in).await,
             MasterEvent::Done { id, outcome } => match self.waiting.remove(&id) {
                 Some(command) => self.done(command, status(outcome)).await,
                 None => Ok(()),

@@ -5,14 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     Cause,
     map::{CommandSpec, ObjectMap, PointSpec},
-    master::{
-        MasterConfig, MasterEvent, Measurement, Outcome, Request,
-        client::{ClientConfig, ClientEvent, MasterClient},
-    },
+    master::{MasterConfig, MasterEvent, Measurement, Outcome, Request, client::MasterClient},
 };
 use crate::{
     device::{Clock, DeviceEvent, DeviceState, Ports},
     point::{Action, Command, CommandStatus, DeviceId, PointId, Timestamp, Update},
+    tcp::{ClientConfig, ClientEvent},
 };
 
 /// An RTU on a site.
@@ -83,7 +81,7 @@ impl Rtu {
         }
     }
 
-    async fn event(&mut self, event: ClientEvent) -> Result<(), Unheard> {
+    async fn event(&mut self, event: ClientEvent<MasterEvent>) -> Result<(), Unheard> {
         match event {
             ClientEvent::Connecting => self.state(DeviceState::Connecting).await,
             ClientEvent::Disconnected { error, retry_in } => {

@@ -6,20 +6,26 @@
 
 use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_modbus::{
     Error, ExceptionCode, Request, Response, Slave,
     client::{Client as _, Context, rtu, tcp},
 };
 
 use super::{line::Line, mbap::Table, plan::Span};
-use crate::device::Clock;
+use crate::{
+    device::Clock,
+    tcp::connect,
+    tls::{Octets, TlsClient},
+};
 
 /// What a Modbus device hangs on.
 #[derive(Clone, Debug)]
 pub enum Way {
     /// Modbus TCP at `host:port`: a device, or a gateway that speaks it.
     Tcp(String),
+    /// Modbus TCP at `host:port` under TLS (MODBUS/TCP Security Protocol Specification), mutual.
+    Tls(String, TlsClient),
     /// RTU frames over TCP at `host:port`: a converter that passes bytes on.
     RtuOverTcp(String),
     /// A serial line, which other devices may share.
@@ -126,9 +132,15 @@ impl Client {
     pub(super) async fn connect(link: &Link) -> Result<Self, LinkError> {
         let slave = Slave(link.unit);
         let wire = match &link.way {
-            Way::Tcp(address) => Wire::Own(tcp::attach_slave(open(address, link).await?, slave)),
+            Way::Tcp(address) => {
+                Wire::Own(tcp::attach_slave(open(address, None, link).await?, slave))
+            }
+            Way::Tls(address, tls) => Wire::Own(tcp::attach_slave(
+                open(address, Some(tls), link).await?,
+                slave,
+            )),
             Way::RtuOverTcp(address) => {
-                Wire::Own(rtu::attach_slave(open(address, link).await?, slave))
+                Wire::Own(rtu::attach_slave(open(address, None, link).await?, slave))
             }
             Way::Serial(line) => {
                 line.open().await?;
@@ -213,18 +225,22 @@ impl Client {
     }
 }
 
-async fn open(address: &str, link: &Link) -> Result<TcpStream, LinkError> {
-    let connecting = timeout(link.connect_timeout, TcpStream::connect(address));
-    let stream = connecting.await.map_err(|_| LinkError::ConnectTimeout {
-        address: address.to_owned(),
-        within: link.connect_timeout,
-    })?;
-    stream
-        .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
-        .map_err(|error| LinkError::Connect {
+async fn open(
+    address: &str,
+    tls: Option<&TlsClient>,
+    link: &Link,
+) -> Result<Box<dyn Octets>, LinkError> {
+    let opened = connect(address, tls, link.connect_timeout).await;
+    opened.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => LinkError::ConnectTimeout {
+            address: address.to_owned(),
+            within: link.connect_timeout,
+        },
+        _ => LinkError::Connect {
             address: address.to_owned(),
             error,
-        })
+        },
+    })
 }
 
 /// One request and its answer.

@@ -17,6 +17,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use super::mbap::Table;
 use super::mbap::{self, HEADER, Header, Request};
+use crate::{
+    tcp,
+    tls::{Octets, TlsServer},
+};
 
 /// Registers behind a server. Called from the connections' tasks: answer at once.
 pub trait Registers: Send + Sync + 'static {
@@ -34,8 +38,10 @@ pub trait Registers: Send + Sync + 'static {
 }
 
 /// Bounds of a server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerConfig {
+    /// With TLS, so; who shows a good certificate may read and write everything.
+    pub tls: Option<TlsServer>,
     /// Connections served at a time; more are closed at once.
     pub max_connections: usize,
     /// A connection without a whole request for so long is closed.
@@ -45,6 +51,7 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
+            tls: None,
             max_connections: 8,
             idle_timeout: Duration::from_secs(60),
         }
@@ -100,10 +107,10 @@ impl RegisterServer {
         let (fault, faults) = watch::channel(Fault::None);
         let shared = Arc::new(Shared {
             registers,
+            places: Arc::new(Semaphore::new(config.max_connections)),
             config,
             stop: stop.clone(),
             fault: faults,
-            places: Arc::new(Semaphore::new(config.max_connections)),
         });
         tokio::spawn(
             stop.clone()
@@ -130,15 +137,7 @@ impl RegisterServer {
 
 async fn accept<R: Registers>(listener: TcpListener, shared: Arc<Shared<R>>) {
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of file descriptors, mostly: there is nothing to do but try again later.
-                tracing::warn!(%error, "modbus server cannot accept");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+        let (stream, _) = tcp::accept(&listener).await;
         if *shared.fault.borrow() == Fault::Gone {
             continue;
         }
@@ -153,7 +152,7 @@ async fn accept<R: Registers>(listener: TcpListener, shared: Arc<Shared<R>>) {
                 () = shared.stop.cancelled() => {}
                 // The sender lives as long as the server.
                 _ = fault.wait_for(|fault| *fault == Fault::Gone) => {}
-                result = serve(stream, &shared) => if let Err(error) = result {
+                result = let_in(stream, &shared) => if let Err(error) = result {
                     tracing::debug!(%error, "modbus connection closed");
                 }
             }
@@ -162,9 +161,17 @@ async fn accept<R: Registers>(listener: TcpListener, shared: Arc<Shared<R>>) {
     }
 }
 
+async fn let_in<R: Registers>(stream: TcpStream, shared: &Shared<R>) -> io::Result<()> {
+    let Some(tls) = &shared.config.tls else {
+        return serve(stream, shared).await;
+    };
+    let handshake = timeout(shared.config.idle_timeout, tls.accept(stream));
+    let (stream, _) = handshake.await??;
+    serve(stream, shared).await
+}
+
 /// Answers requests until the client goes, idles or talks nonsense.
-async fn serve<R: Registers>(mut stream: TcpStream, shared: &Shared<R>) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+async fn serve<R: Registers>(mut stream: impl Octets, shared: &Shared<R>) -> io::Result<()> {
     let mut faults = shared.fault.clone();
     loop {
         let read = timeout(shared.config.idle_timeout, request(&mut stream));
@@ -184,10 +191,12 @@ async fn serve<R: Registers>(mut stream: TcpStream, shared: &Shared<R>) -> io::R
         }
         let write = timeout(shared.config.idle_timeout, stream.write_all(&answer));
         write.await.map_err(|_| io::ErrorKind::TimedOut)??;
+        // TLS may keep what it has taken.
+        stream.flush().await?;
     }
 }
 
-async fn request(stream: &mut TcpStream) -> io::Result<(Header, Vec<u8>)> {
+async fn request(stream: &mut impl Octets) -> io::Result<(Header, Vec<u8>)> {
     let mut bytes = [0; HEADER];
     stream.read_exact(&mut bytes).await?;
     let header = Header::decode(bytes)

@@ -60,7 +60,7 @@ impl Iec104Server {
         let config = station(common_address, &map);
         // Only the relay is to be reached from outside.
         let inside = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (server, events) = StationServer::bind(inside, config, system_clock).await?;
+        let (server, events) = StationServer::bind(inside, config, None, system_clock).await?;
         let relay = Relay::bind(address, server.address()).await?;
         let server = Arc::new(server);
         tokio::spawn(obey(Arc::downgrade(&server), events, map.clone(), order));

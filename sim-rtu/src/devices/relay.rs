@@ -3,7 +3,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use protocols::modbus::server::Fault;
+use protocols::{modbus::server::Fault, tcp};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{
@@ -11,7 +11,7 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{Semaphore, watch},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -68,14 +68,9 @@ async fn accept(
 ) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let accepted = tokio::select! {
+        let client = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((client, _)) = accepted else {
-            // Out of file descriptors, mostly: there is nothing to do but try again later.
-            sleep(std::time::Duration::from_millis(100)).await;
-            continue;
+            (client, _) = tcp::accept(&listener) => client,
         };
         let place = Arc::clone(&places).try_acquire_owned();
         let (Ok(place), false) = (place, *faults.borrow() == Fault::Gone) else {
@@ -102,7 +97,6 @@ async fn relay(
     faults: watch::Receiver<Fault>,
 ) -> io::Result<()> {
     let server = TcpStream::connect(behind).await?;
-    client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (mut from_client, to_client) = client.into_split();
     let (from_server, mut to_server) = server.into_split();

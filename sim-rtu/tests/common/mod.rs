@@ -21,18 +21,12 @@ use std::{
 
 use protocols::{
     device::{DeviceEvent, DeviceState, Ports, system_clock},
-    dnp3::{
-        self,
-        link::LinkConfig,
-        master::{AssociationConfig, client::ClientConfig},
-    },
-    iec104::{
-        self,
-        master::{MasterConfig, client::ClientConfig as Iec104Address},
-    },
+    dnp3::{self, link::LinkConfig, master::AssociationConfig},
+    iec104::{self, master::MasterConfig},
     iec61850,
     modbus::{Line, LineConfig, Link, Way, device, map::RegisterMap, sunspec},
     point::{Action, Command, CommandStatus, DeviceId, Origin, PointId, Update, Value},
+    tcp::ClientConfig,
 };
 use serde_json::Value as Json;
 use sim_rtu::{
@@ -194,10 +188,10 @@ impl Stand {
         let poll = Duration::from_millis(100);
         let address = SocketAddr::new(self.ip, 15_210).to_string();
         let config = iec104::device::Iec104Config {
-            client: Iec104Address {
+            client: ClientConfig {
                 min_retry: poll,
                 max_retry: poll,
-                ..Iec104Address::new(address)
+                ..ClientConfig::new(address)
             },
             master: MasterConfig {
                 answer_timeout: Duration::from_secs(1),

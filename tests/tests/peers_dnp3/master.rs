@@ -10,15 +10,15 @@ use protocols::{
         link::LinkConfig,
         master::{
             AssociationConfig, MasterEvent, Measurement, Outcome, ReadHeader, ReadRange, Request,
-            Select,
-            client::{ClientConfig, MasterClient},
+            Select, client::MasterClient,
         },
         outstation::Class,
     },
     point::{DoublePoint, Value},
+    tcp::{ClientConfig, ClientEvent, ClientEvents},
 };
 use serde_json::{Value as Json, json};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::time::timeout;
 
 use super::peer::{PATIENCE, Peer};
 
@@ -27,7 +27,7 @@ pub(super) const TIME_MS: i64 = 1_700_000_000_123;
 /// Our master and what it tells.
 pub(super) struct Ours {
     client: MasterClient,
-    events: mpsc::Receiver<(usize, MasterEvent)>,
+    events: ClientEvents<MasterEvent>,
     /// Everything measured so far.
     pub(super) seen: Vec<Measurement>,
     octets: Vec<(u16, Vec<u8>)>,
@@ -60,8 +60,17 @@ impl Ours {
     }
 
     async fn event(&mut self) -> Result<MasterEvent> {
-        let event = timeout(PATIENCE, self.events.recv()).await?;
-        let (_, event) = event.context("the client ended")?;
+        let next = async {
+            loop {
+                match self.events.recv().await {
+                    Some((_, ClientEvent::Session(event))) => return Some(event),
+                    Some(_) => {}
+                    None => return None,
+                }
+            }
+        };
+        let event = timeout(PATIENCE, next).await?;
+        let event = event.context("the client ended")?;
         match &event {
             MasterEvent::Measurements { measurements, .. } => self.seen.extend(measurements),
             MasterEvent::Octets { index, octets, .. } => self.octets.push((*index, octets.clone())),

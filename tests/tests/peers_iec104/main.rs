@@ -10,3 +10,4 @@ mod peer;
 mod station;
 #[path = "../peers_dnp3/tape.rs"]
 mod tape;
+mod tls;

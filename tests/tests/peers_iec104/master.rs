@@ -7,15 +7,13 @@ use protocols::{
     device::system_clock,
     iec104::{
         Cause, Command, CommandValue, Kind, Qds,
-        master::{
-            MasterConfig, MasterEvent, Measurement, Outcome, Request,
-            client::{ClientConfig, ClientEvent, MasterClient},
-        },
+        master::{MasterConfig, MasterEvent, Measurement, Outcome, Request, client::MasterClient},
     },
     point::{TimeQuality, Timestamp, Value},
+    tcp::{ClientConfig, ClientEvent, ClientEvents},
 };
 use serde_json::{Value as Json, json};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::time::timeout;
 
 use super::{
     peer::{PATIENCE, Peer},
@@ -25,7 +23,7 @@ use super::{
 /// Our master and what it tells.
 pub(super) struct Ours {
     client: MasterClient,
-    events: mpsc::Receiver<(usize, ClientEvent)>,
+    events: ClientEvents<MasterEvent>,
     /// Everything measured so far.
     seen: Vec<Measurement>,
 }
@@ -55,7 +53,7 @@ impl Ours {
         }
     }
 
-    async fn event(&mut self) -> Result<ClientEvent> {
+    async fn event(&mut self) -> Result<ClientEvent<MasterEvent>> {
         let event = timeout(PATIENCE, self.events.recv()).await?;
         let (_, event) = event.context("the client ended")?;
         if let ClientEvent::Session(MasterEvent::Measurements(measurements)) = &event {

@@ -14,6 +14,7 @@ use protocols::{
         },
     },
     point::{DoublePoint, TimeQuality, Timestamp, Value},
+    tls::TlsServer,
 };
 use serde_json::{Value as Json, json};
 use tokio::{sync::mpsc, time::timeout};
@@ -87,7 +88,15 @@ pub(super) struct Ours {
 
 impl Ours {
     pub(super) async fn start(address: SocketAddr, config: StationConfig) -> Result<Self> {
-        let (server, events) = StationServer::bind(address, config, system_clock).await?;
+        Self::secured(address, config, None).await
+    }
+
+    pub(super) async fn secured(
+        address: SocketAddr,
+        config: StationConfig,
+        tls: Option<TlsServer>,
+    ) -> Result<Self> {
+        let (server, events) = StationServer::bind(address, config, tls, system_clock).await?;
         Ok(Self { server, events })
     }
 

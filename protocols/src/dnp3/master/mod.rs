@@ -86,11 +86,4 @@ pub enum MasterEvent {
     },
     /// No outstation of the channel answers any more: the connection is to be closed.
     LinkLost,
-    /// There is no connection; of [`client`] only.
-    Unconnected {
-        /// Why, for a person.
-        error: String,
-        /// Until the next attempt.
-        retry_in: Duration,
-    },
 }

@@ -21,7 +21,8 @@ use super::{ConfigProblem, Outstation, OutstationConfig, OutstationEvent, PointC
 use crate::{
     device::Clock,
     dnp3::{Iin, Kind, Now, Sample, app::CommandStatus, link::FrameParser},
-    driver::{Session, Shared},
+    driver::{self, Shared},
+    tcp,
     tls::{Fingerprint, Octets, TlsServer},
 };
 
@@ -49,34 +50,7 @@ impl Default for ServerConfig {
     }
 }
 
-impl Session for Outstation {
-    type Event = OutstationEvent;
-
-    fn connected(&mut self, now: Now) {
-        self.connected(now);
-    }
-    fn disconnected(&mut self, now: Now) {
-        self.disconnected(now);
-    }
-    fn handle_input(&mut self, bytes: &[u8], now: Now) {
-        self.handle_input(bytes, now);
-    }
-    fn handle_timeout(&mut self, now: Now) {
-        self.handle_timeout(now);
-    }
-    fn poll_timeout(&self) -> Option<Duration> {
-        self.poll_timeout()
-    }
-    fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        self.poll_transmit()
-    }
-    fn poll_event(&mut self) -> Option<OutstationEvent> {
-        self.poll_event()
-    }
-    fn ends_connection(event: &OutstationEvent) -> bool {
-        *event == OutstationEvent::LinkLost
-    }
-}
+driver::session!(Outstation, OutstationEvent, OutstationEvent::LinkLost);
 
 /// An event of a session: which of the sessions, and what.
 pub type ServerEvent = (usize, OutstationEvent);
@@ -245,15 +219,7 @@ async fn run(
 async fn accept(listener: TcpListener, door: Arc<Door>, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(door.config.max_connections));
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of file descriptors, mostly: there is nothing to do but try again later.
-                tracing::warn!(%error, "dnp3 server cannot accept");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+        let (stream, _) = tcp::accept(&listener).await;
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             tracing::debug!("dnp3 server is full");
             continue;
@@ -274,7 +240,6 @@ async fn accept(listener: TcpListener, door: Arc<Door>, stop: CancellationToken)
 impl Door {
     /// Hands a connection to the session of the master that its first frame names.
     async fn let_in(&self, stream: TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
         let peer = stream.peer_addr()?.ip().to_canonical();
         let mut known: Vec<&DoorTo> = self.sessions.iter().filter(|d| d.lets_in(peer)).collect();
         if known.is_empty() {

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use crate::iec104::{BROADCAST, ControlKind, Kind, LinkConfig, MAX_IOA};
+use crate::{
+    iec104::{BROADCAST, ControlKind, Kind, LinkConfig, MAX_IOA},
+    tls::Fingerprint,
+};
 
 /// A point in monitor direction.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,6 +58,8 @@ pub struct CommandConfig {
 pub struct GroupConfig {
     /// Where it connects from; empty: from anywhere.
     pub from: Vec<IpAddr>,
+    /// The certificate that it has to show under TLS; none: any that is good.
+    pub certificate: Option<Fingerprint>,
     /// Windows and timers of its connections.
     pub link: LinkConfig,
     /// Events kept for it; beyond, the oldest that is not under way is lost.
@@ -67,6 +72,7 @@ impl Default for GroupConfig {
     fn default() -> Self {
         Self {
             from: Vec::new(),
+            certificate: None,
             link: LinkConfig::default(),
             max_events: 10_000,
             max_connections: 4,

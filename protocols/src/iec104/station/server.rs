@@ -1,5 +1,5 @@
-//! A controlled station behind a TCP port (clause 5): connections are told apart by where they come from,
-//! and are bounded in number for each master.
+//! A controlled station behind a TCP port (clause 5): connections are told apart by where they come from
+//! and, with TLS, by their certificates, and are bounded in number for each master.
 
 use std::{
     collections::BTreeMap,
@@ -11,8 +11,8 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::mpsc,
-    time::Instant,
+    sync::{Semaphore, mpsc},
+    time::{Instant, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -21,7 +21,14 @@ use crate::{
     device::Clock,
     driver::{self, Now, Session, Shared},
     iec104::Sample,
+    tcp,
+    tls::{Fingerprint, Octets, TlsServer},
 };
+
+/// Handshakes under way at a time; more connections are closed at once.
+const MAX_HANDSHAKES: usize = 16;
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// An event: of which group, and what.
 pub type ServerEvent = (usize, StationEvent);
@@ -72,13 +79,18 @@ impl Session for Wire {
     }
 }
 
+/// Where a group connects from, from anywhere if empty, and the certificate it has to show.
+type Known = (Vec<IpAddr>, Option<Fingerprint>);
+
 /// What the port's task and the owner share.
 #[derive(Debug)]
 struct Inner {
     station: Arc<Mutex<Station>>,
     wires: Mutex<BTreeMap<u64, Arc<Shared<Wire>>>>,
-    /// Where each group connects from.
-    from: Vec<Vec<IpAddr>>,
+    /// Who connects: where each group is, and what certificate it shows.
+    groups: Vec<Known>,
+    tls: Option<TlsServer>,
+    handshakes: Semaphore,
     start: Instant,
     clock: Clock,
 }
@@ -111,12 +123,32 @@ impl Inner {
         shared
     }
 
-    /// The group of a connection from there.
-    fn group(&self, peer: IpAddr) -> Option<usize> {
+    /// Groups that may connect from there.
+    fn of_place(&self, peer: IpAddr) -> impl Iterator<Item = (usize, Option<Fingerprint>)> {
         let peer = peer.to_canonical();
-        let takes =
-            |from: &Vec<IpAddr>| from.is_empty() || from.iter().any(|ip| ip.to_canonical() == peer);
-        self.from.iter().position(takes)
+        let takes = move |from: &[IpAddr]| {
+            from.is_empty() || from.iter().any(|ip| ip.to_canonical() == peer)
+        };
+        let groups = self.groups.iter().enumerate();
+        groups.filter_map(move |(k, (from, shown))| takes(from).then_some((k, *shown)))
+    }
+
+    /// The group of a connection, and what it speaks over.
+    async fn let_in(
+        &self,
+        stream: TcpStream,
+        peer: IpAddr,
+    ) -> io::Result<(usize, Box<dyn Octets>)> {
+        let stranger = || io::ErrorKind::PermissionDenied;
+        let first = self.of_place(peer).next().ok_or_else(stranger)?;
+        let Some(tls) = &self.tls else {
+            return Ok((first.0, Box::new(stream)));
+        };
+        let _place = self.handshakes.try_acquire().map_err(io::Error::other)?;
+        let (stream, shown) = timeout(HANDSHAKE, tls.accept(stream)).await??;
+        let mut groups = self.of_place(peer);
+        let ours = groups.find(|(_, wanted)| wanted.is_none_or(|wanted| wanted == shown));
+        Ok((ours.ok_or_else(stranger)?.0, stream))
     }
 }
 
@@ -129,20 +161,19 @@ pub struct StationServer {
 }
 
 impl StationServer {
-    /// Listens on `address` (port 0: any free one).
+    /// Listens on `address` (port 0: any free one), with TLS if there is some.
     ///
     /// # Errors
     /// The address cannot be bound, or the configuration is wrong ([`io::ErrorKind::InvalidInput`]).
     pub async fn bind(
         address: SocketAddr,
         config: StationConfig,
+        tls: Option<TlsServer>,
         clock: Clock,
     ) -> io::Result<(Self, mpsc::Receiver<ServerEvent>)> {
-        let from = config
-            .groups
-            .iter()
-            .map(|group| group.from.clone())
-            .collect();
+        let groups = config.groups.iter();
+        let groups = groups.map(|group| (group.from.clone(), group.certificate));
+        let groups = groups.collect();
         let wrong = |problems: Vec<String>| {
             io::Error::new(io::ErrorKind::InvalidInput, problems.join("; "))
         };
@@ -152,7 +183,9 @@ impl StationServer {
         let inner = Arc::new(Inner {
             station: Arc::new(Mutex::new(station)),
             wires: Mutex::default(),
-            from,
+            groups,
+            tls,
+            handshakes: Semaphore::new(MAX_HANDSHAKES),
             start: Instant::now(),
             clock,
         });
@@ -204,45 +237,27 @@ async fn accept(
     tell: mpsc::Sender<ServerEvent>,
     stop: CancellationToken,
 ) {
-    let mut connection = 0;
-    loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, mostly: there is nothing to do but try again later.
-                tracing::warn!(%error, "iec104 server cannot accept");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
+    for connection in 1.. {
+        let (stream, peer) = tcp::accept(&listener).await;
+        let (inner, tell) = (Arc::clone(&inner), tell.clone());
+        let serve = async move {
+            match inner.let_in(stream, peer.ip()).await {
+                Ok((group, stream)) => serve(&inner, stream, (connection, group), &tell).await,
+                Err(error) => tracing::debug!(%peer, %error, "iec104 connection refused"),
             }
         };
-        let Some(group) = inner.group(peer.ip()) else {
-            tracing::debug!(%peer, "iec104 connection refused");
-            continue;
-        };
-        if stream.set_nodelay(true).is_err() {
-            continue;
-        }
-        connection += 1;
-        let shared = inner.admit(connection, group);
-        let serve = serve(
-            Arc::clone(&inner),
-            shared,
-            stream,
-            (connection, group),
-            tell.clone(),
-        );
         tokio::spawn(stop.clone().run_until_cancelled_owned(serve));
     }
 }
 
 async fn serve(
-    inner: Arc<Inner>,
-    shared: Arc<Shared<Wire>>,
-    stream: TcpStream,
+    inner: &Inner,
+    stream: Box<dyn Octets>,
     (connection, group): (u64, usize),
-    tell: mpsc::Sender<ServerEvent>,
+    tell: &mpsc::Sender<ServerEvent>,
 ) {
-    let served = shared.serve(stream, &[], (group, &tell)).await;
+    let shared = inner.admit(connection, group);
+    let served = shared.serve(stream, &[], (group, tell)).await;
     lock(&inner.wires).remove(&connection);
     if let Err(error) = served {
         tracing::debug!(group, %error, "iec104 connection closed");

@@ -1,6 +1,9 @@
 //! Modbus and SunSpec against pymodbus and pysunspec2 (`tests/peers/modbus_peers.py`): definitions,
 //! our server to their client, their server to our client.
 
+mod meters;
+mod tls;
+
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
@@ -66,8 +69,8 @@ struct PeerServer {
 }
 
 impl PeerServer {
-    async fn start(kind: &str) -> Result<Self> {
-        let mut child = peer(&[kind])?.stdin(Stdio::piped()).spawn()?;
+    async fn start(arguments: &[&str]) -> Result<Self> {
+        let mut child = peer(arguments)?.stdin(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().context("no standard output")?;
         let mut stdout = BufReader::new(stdout);
         let mut port = String::new();
@@ -383,21 +386,21 @@ const STATION: &str = r#"
 
 #[tokio::test]
 async fn our_client_polls_and_commands_pymodbus() -> Result<()> {
-    let server = PeerServer::start("station").await?;
+    let server = PeerServer::start(&["station"]).await?;
     let way = Way::Tcp(server.address());
     polls_and_commands(server, way).await
 }
 
 #[tokio::test]
 async fn our_client_polls_and_commands_pymodbus_by_rtu_over_tcp() -> Result<()> {
-    let server = PeerServer::start("station-rtu").await?;
+    let server = PeerServer::start(&["station-rtu"]).await?;
     let way = Way::RtuOverTcp(server.address());
     polls_and_commands(server, way).await
 }
 
 #[tokio::test]
 async fn our_client_polls_and_commands_pymodbus_on_a_line() -> Result<()> {
-    let server = PeerServer::start("station-line").await?;
+    let server = PeerServer::start(&["station-line"]).await?;
     let line = Line::new(LineConfig::new(&server.port));
     polls_and_commands(server, Way::Serial(Arc::new(line))).await
 }
@@ -448,7 +451,7 @@ async fn polls_and_commands(server: PeerServer, way: Way) -> Result<()> {
 
 #[tokio::test]
 async fn our_client_reads_and_commands_what_pysunspec2_encoded() -> Result<()> {
-    let server = PeerServer::start("inverter").await?;
+    let server = PeerServer::start(&["inverter"]).await?;
     let config = sunspec::device::SunspecConfig {
         link: link(Way::Tcp(server.address())),
     };
