@@ -4,8 +4,10 @@ iec104_peers.py master HOST PORT plain|timed    lib60870's controlling station, 
     address 1 to 9 of common address 3, of types without time or with; more are learnt as they come
 iec104_peers.py master HOST PORT STATION    the same, which knows the points of STATION, {"address": common
     address, "points": {type: [addresses]}}, and no others
-    both with CERTIFICATE KEY AUTHORITIES behind it: under TLS
-iec104_peers.py station [PORT]        lib60870's controlled station, common address 3
+    both with CERTIFICATE KEY AUTHORITIES behind it: through OpenSSL. lib60870's own client gives mbed TLS no
+    name to check, which then refuses every certificate (-0x5D80)
+iec104_peers.py station [PORT [CERTIFICATE KEY AUTHORITIES]]    lib60870's controlled station, common address 3,
+    with its own TLS
 
 Reads one JSON array a line from standard input, a command and its arguments, and writes what
 happens as one JSON object a line; ends when standard input closes.
@@ -14,6 +16,7 @@ happens as one JSON object a line; ends when standard input closes.
 import datetime
 import json
 import socket
+import ssl
 import sys
 import threading
 
@@ -114,14 +117,45 @@ def frame(data, **more):
         )
 
 
+def through_tls(host, port, certificate, key, authorities):
+    """A port that leads to another under TLS."""
+    context = ssl.create_default_context(cafile=authorities)
+    context.load_cert_chain(certificate, key)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pass_on(source, sink):
+        try:
+            while data := source.recv(4096):
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def accept():
+        while True:
+            near, _ = listener.accept()
+            try:
+                far = context.wrap_socket(socket.create_connection((host, port)), server_hostname=host)
+            except OSError as error:
+                tell(refused=str(error))
+                near.close()
+                continue
+            for way in ((near, far), (far, near)):
+                threading.Thread(target=pass_on, args=way, daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return listener.getsockname()[1]
+
+
 class Master:
     def __init__(self, host, port, types="plain", certificate=None, key=None, authorities=None):
-        security = None
         if certificate:
-            security = c104.TransportSecurity(validate=True, only_known=False)
-            security.set_certificate(cert=certificate, key=key)
-            security.set_ca_certificate(cert=authorities)
-        self.client = c104.Client(tick_rate_ms=50, command_timeout_ms=5000, transport_security=security)
+            host, port = "127.0.0.1", through_tls(host, int(port), certificate, key, authorities)
+        self.client = c104.Client(tick_rate_ms=50, command_timeout_ms=5000)
         self.connection = self.client.add_connection(ip=host, port=int(port), init=c104.Init.NONE)
         self.connection.on_receive_raw(callable=self.raw)
         self.connection.on_state_change(callable=self.state)
@@ -214,8 +248,15 @@ class Master:
 
 
 class Station:
-    def __init__(self, port):
-        self.server = c104.Server(ip="127.0.0.1", port=int(port), tick_rate_ms=50, select_timeout_ms=10000)
+    def __init__(self, port, certificate=None, key=None, authorities=None):
+        security = None
+        if certificate:
+            security = c104.TransportSecurity(validate=True, only_known=False)
+            security.set_certificate(cert=certificate, key=key)
+            security.set_ca_certificate(cert=authorities)
+        self.server = c104.Server(
+            ip="127.0.0.1", port=int(port), tick_rate_ms=50, select_timeout_ms=10000, transport_security=security
+        )
         self.server.on_clock_sync(callable=self.clock)
         self.server.on_receive_raw(callable=self.raw)
         self.station = self.server.add_station(common_address=3)
@@ -268,8 +309,9 @@ def main():
     if role == "master":
         peer = Master(*arguments)
     else:
-        port = arguments[0] if arguments else free_port()
-        peer = Station(port)
+        port, *files = arguments or ["0"]
+        port = free_port() if port == "0" else port
+        peer = Station(port, *files)
         peer.start()
         tell(port=int(port))
     for line in sys.stdin:

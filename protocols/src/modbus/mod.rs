@@ -9,6 +9,7 @@ pub mod map;
 mod mbap;
 pub mod plan;
 mod rtu;
+pub mod scan;
 pub mod server;
 pub mod sunspec;
 mod supervise;

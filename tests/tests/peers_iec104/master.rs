@@ -11,6 +11,7 @@ use protocols::{
     },
     point::{TimeQuality, Timestamp, Value},
     tcp::{ClientConfig, ClientEvent, ClientEvents},
+    tls::TlsClient,
 };
 use serde_json::{Value as Json, json};
 use tokio::time::timeout;
@@ -40,7 +41,12 @@ fn config() -> MasterConfig {
 
 impl Ours {
     pub(super) fn start(port: u64) -> Self {
+        Self::secured(port, None)
+    }
+
+    pub(super) fn secured(port: u64, tls: Option<TlsClient>) -> Self {
         let address = ClientConfig {
+            tls,
             min_retry: Duration::from_millis(50),
             max_retry: Duration::from_millis(200),
             ..ClientConfig::new(format!("127.0.0.1:{port}"))

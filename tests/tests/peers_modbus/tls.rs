@@ -17,7 +17,7 @@ use protocols::{
 };
 use serde_json::json;
 
-use super::{Ours, PeerServer, ask, link, polls_and_commands};
+use super::{Ours, PeerServer, STATION, ask, link, polls_and_commands};
 
 struct Counting;
 
@@ -70,7 +70,7 @@ async fn we_poll_and_command_pymodbus_under_tls_if_both_certificates_are_good() 
     let stranger = f.stranger("stranger").map_err(|error| anyhow!(error))?;
     let config = device::ModbusConfig {
         link: link(way(&stranger)?),
-        map: RegisterMap::default(),
+        map: toml::from_str::<RegisterMap>(STATION)?,
     };
     let mut refused = Ours::start(|ports| device::run(config, ports));
     let read = refused.poll().await;

@@ -47,13 +47,20 @@ const MAX_GAP: u16 = 16;
 /// Commands: [`Action::Der`] at `control`. When the device refuses one of the writes, those before it
 /// stay in force, under their lease, and the command is rejected.
 pub async fn run(config: SunspecConfig, ports: Ports) {
-    let session = SunspecSession {
-        device: ports.device.clone(),
-        clock: config.link.clock,
-        blocks: Blocks::default(),
-        lease_until: None,
-    };
+    let session = SunspecSession::new(ports.device.clone(), config.link.clock);
     supervise(config.link, session, ports).await;
+}
+
+/// What the device at the other end says of itself; `None`: it is no SunSpec device.
+pub(in crate::modbus) async fn describe(
+    client: &mut Client,
+    link: &Link,
+) -> Result<Option<Description>, LinkError> {
+    let mut session = SunspecSession::new(DeviceId::new(""), link.clock);
+    match session.open(client).await {
+        Err(LinkError::NotSunspec(_)) => Ok(None),
+        described => described,
+    }
 }
 
 struct SunspecSession {
@@ -95,6 +102,15 @@ fn known(found: &[Found]) -> Vec<Block> {
 }
 
 impl SunspecSession {
+    fn new(device: DeviceId, clock: Clock) -> Self {
+        Self {
+            device,
+            clock,
+            blocks: Blocks::default(),
+            lease_until: None,
+        }
+    }
+
     /// The reads that fetch `models`; `wanted` are indices into the blocks.
     fn plan(&self, models: &[u16]) -> Vec<Read> {
         let mut indices = Vec::new();
