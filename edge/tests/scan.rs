@@ -72,6 +72,7 @@ fn inverter() -> Mutex<Image> {
     image.set_text(1, "Mn", "Sun\n[web]").unwrap();
     image.set_text(1, "Md", "X1").unwrap();
     image.set_text(1, "SN", "0007").unwrap();
+    image.set(120, "WRtg_SF", 0.0).unwrap();
     image.set(120, "WRtg", 5000.0).unwrap();
     Mutex::new(image)
 }

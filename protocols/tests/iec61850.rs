@@ -1,6 +1,8 @@
 //! Our client and our server, with a wire between them that lies: nobody panics, and once it is honest again all
 //! goes on.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
 use std::{
     net::SocketAddr,
     sync::{

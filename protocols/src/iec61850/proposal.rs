@@ -46,12 +46,12 @@ pub fn of_scl(text: &str) -> Result<Vec<Proposal>, String> {
             .connected_aps
             .iter()
             .filter_map(|ap| ap.address.as_ref());
-        let addresses = addresses.filter_map(|address| {
+        let mut addresses = addresses.filter_map(|address| {
             let port = address.mms_port().unwrap_or(102);
             Some(format!("{}:{port}", address.ip()?))
         });
         proposals.push(Proposal {
-            address: addresses.last(),
+            address: addresses.next_back(),
             map: propose(&names_of_model(&model)),
             ied,
         });

@@ -83,8 +83,9 @@ async fn our_master_reads_lib60870_under_tls_with_a_good_certificate_only() -> R
             Some(files.client("127.0.0.1")?),
         ))
     };
-    let interrogated = timeout(Duration::from_secs(3), start(&stranger)?.interrogated());
-    ensure!(!matches!(interrogated.await, Ok(Ok(()))), "served");
+    let mut refused = start(&stranger)?;
+    let interrogated = timeout(Duration::from_secs(3), refused.interrogated()).await;
+    ensure!(!matches!(interrogated, Ok(Ok(()))), "served");
     start(&end("master")?)?.interrogated().await?;
     peer.stop().await
 }
