@@ -7,6 +7,7 @@
 pub mod above;
 pub mod account;
 pub mod agents;
+pub mod area;
 pub mod cli;
 pub mod clock;
 pub mod cycle;

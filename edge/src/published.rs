@@ -15,8 +15,8 @@ use crate::participants::{Change, Register};
 use crate::store::{Hold, Ledger};
 use crate::table::Snapshot;
 use crate::web::api::{
-    AboveView, AlarmView, DeviceView, DispatchView, ExplanationView, IntervalView, NetworkState,
-    NetworkView, NewOrder, OrderView, PointView, Problem, ReceiptView, Status,
+    AboveView, AlarmView, AreaView, DeviceView, DispatchView, ExplanationView, IntervalView,
+    NetworkState, NetworkView, NewOrder, OrderView, PointView, Problem, ReceiptView, Status,
 };
 
 /// Who asks for something that goes on record.
@@ -71,6 +71,8 @@ pub struct Published {
     pub holds: Arc<BTreeMap<Id, Hold>>,
     /// The market above; none: the site has none.
     pub above: Option<Upwards>,
+    /// The market of an area; `None`: this is a substation.
+    pub area: Option<Arc<AreaView>>,
 }
 
 /// The market above, as it is on record.

@@ -45,7 +45,7 @@ use crate::{
 /// Events of devices that may wait for the table.
 const EVENTS: usize = 1024;
 /// Requests that may wait for the loop.
-const REQUESTS: usize = 64;
+pub(crate) const REQUESTS: usize = 64;
 /// A restart looks back on this many intervals besides those that take orders: the ones that are
 /// still shown, and as long before as their network went on record.
 const REMEMBERED: i64 = RECENT + 70;
@@ -55,7 +55,7 @@ const REMEMBERED: i64 = RECENT + 70;
 pub struct Running {
     /// For servers.
     pub handle: Handle,
-    done: JoinHandle<anyhow::Result<()>>,
+    pub(crate) done: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Running {
@@ -177,7 +177,7 @@ fn resume(directory: &Path, cycle: &mut Cycle, started_us: i64) -> anyhow::Resul
     Ok(ledger)
 }
 
-fn make_directory(directory: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_directory(directory: &Path) -> anyhow::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -519,7 +519,7 @@ impl Loop {
 }
 
 /// Replaces the status file as a whole, for `busbar status`.
-fn write_status(file: &Path, status: &Status) {
+pub(crate) fn write_status(file: &Path, status: &Status) {
     let text = match serde_json::to_vec_pretty(status) {
         Ok(text) => text,
         Err(error) => {
@@ -540,7 +540,7 @@ fn write_status(file: &Path, status: &Status) {
 }
 
 /// Resident memory of this process; 0 where the system does not say.
-fn rss_bytes() -> u64 {
+pub(crate) fn rss_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
         .lines()

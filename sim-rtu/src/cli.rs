@@ -57,6 +57,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run a wholesale market that an area can be a tenant of, over OPC UA, until Ctrl-C or SIGTERM: a price by
+    /// time of day, awards from each tenant's own curve at it.
+    Wholesale {
+        /// Configuration (TOML); its keys are in docs/simulator.md.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Check a scenario, name everything wrong with it (exit status 78), and say how the feeder
     /// stands at its start when nobody controls it.
     #[command(after_help = CHECK_EXAMPLE)]

@@ -15,3 +15,4 @@ pub mod profiles;
 pub mod scenario;
 pub mod station;
 pub mod substation;
+pub mod wholesale;

@@ -13,8 +13,10 @@ use sim_rtu::{
     scenario::{self, Loaded},
     station::{self, Listen},
     substation::Substation,
+    wholesale::{self, Config},
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 /// Exit status for a wrong scenario (`EX_CONFIG` of sysexits.h), as of a wrong site.
@@ -33,6 +35,13 @@ async fn main() -> ExitCode {
         .init();
     match cli.command {
         Command::Check { scenario } => with_scenario(&scenario, |loaded| check(&loaded)),
+        Command::Wholesale { config } => match Config::read(&config) {
+            Ok(config) => done(wholesale(&config).await),
+            Err(error) => {
+                done(Err(error.into()));
+                ExitCode::from(CONFIG)
+            }
+        },
         Command::Run {
             scenario,
             listen,
@@ -80,6 +89,21 @@ fn done(outcome: anyhow::Result<()>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn wholesale(config: &Config) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let serve = wholesale::serve(config, stop.clone());
+    tokio::pin!(serve);
+    tokio::select! {
+        ended = &mut serve => return ended,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stop.cancel();
+    serve.await
 }
 
 #[expect(clippy::print_stdout, reason = "the verdict is the command's output")]

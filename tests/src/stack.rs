@@ -68,7 +68,10 @@ impl Plan {
 }
 
 /// Folder of the programs that `cargo build` made: `BUSBAR_BIN`, or where this test itself is.
-fn binaries() -> Result<PathBuf> {
+///
+/// # Errors
+/// There is no `busbar` beside this program.
+pub fn binaries() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("BUSBAR_BIN") {
         return Ok(dir.into());
     }
@@ -222,14 +225,7 @@ impl Stack {
     /// # Errors
     /// When it printed none within 10 s.
     pub fn enrolment_link(&self) -> Result<String> {
-        let find = || {
-            let log = fs::read_to_string(self.plan.dir.join("busbar.out")).ok()?;
-            log.split_whitespace()
-                .find(|word| word.contains("#/enrol?code="))
-                .map(str::to_owned)
-        };
-        wait(Duration::from_secs(10), || find().is_some());
-        find().ok_or_else(|| anyhow!("no enrolment link in:\n{}", self.log("busbar")))
+        enrolment_link(&self.plan.dir.join("busbar.out"))
     }
 
     /// A client logged in as the first operator; enrols it when nobody is yet.
@@ -237,22 +233,7 @@ impl Stack {
     /// # Errors
     /// When enrolment or login fails.
     pub fn login(&self) -> Result<Client> {
-        let mut client = Client::new(&self.url());
-        let enrolled = client.json("/api/v1/session")?["enrolled"].as_bool() == Some(true);
-        if enrolled {
-            client.open_session(
-                "/api/v1/login",
-                &json!({"user": USER, "password": PASSWORD}),
-            )?;
-        } else {
-            let link = self.enrolment_link()?;
-            let code = link.rsplit("code=").next().unwrap_or_default();
-            client.open_session(
-                "/api/v1/enrol",
-                &json!({"code": code, "user": USER, "password": PASSWORD}),
-            )?;
-        }
-        Ok(client)
+        login(&self.url(), &self.plan.dir.join("busbar.out"))
     }
 
     /// The simulator's physics now.
@@ -299,7 +280,39 @@ impl Drop for Stack {
     }
 }
 
-fn spawn(plan: &Plan, program: &str, arguments: &[&std::ffi::OsStr]) -> Result<Child> {
+/// The one-time enrolment link that an appliance printed into a file.
+fn enrolment_link(printed: &Path) -> Result<String> {
+    let find = || {
+        let log = fs::read_to_string(printed).ok()?;
+        log.split_whitespace()
+            .find(|word| word.contains("#/enrol?code="))
+            .map(str::to_owned)
+    };
+    wait(Duration::from_secs(10), || find().is_some());
+    find().ok_or_else(|| anyhow!("no enrolment link in {}", printed.display()))
+}
+
+/// A client of an appliance, logged in as the first operator; enrols it when nobody is yet.
+pub(crate) fn login(url: &str, printed: &Path) -> Result<Client> {
+    let mut client = Client::new(url);
+    let enrolled = client.json("/api/v1/session")?["enrolled"].as_bool() == Some(true);
+    if enrolled {
+        client.open_session(
+            "/api/v1/login",
+            &json!({"user": USER, "password": PASSWORD}),
+        )?;
+    } else {
+        let link = enrolment_link(printed)?;
+        let code = link.rsplit("code=").next().unwrap_or_default();
+        client.open_session(
+            "/api/v1/enrol",
+            &json!({"code": code, "user": USER, "password": PASSWORD}),
+        )?;
+    }
+    Ok(client)
+}
+
+pub(crate) fn spawn(plan: &Plan, program: &str, arguments: &[&std::ffi::OsStr]) -> Result<Child> {
     let log = |end: &str| {
         let path = plan.dir.join(format!("{program}.{end}"));
         fs::OpenOptions::new().create(true).append(true).open(path)
@@ -315,7 +328,7 @@ fn spawn(plan: &Plan, program: &str, arguments: &[&std::ffi::OsStr]) -> Result<C
         .with_context(|| format!("starting {}", plan.bin.join(program).display()))
 }
 
-fn terminate(child: &mut Child) -> Result<ExitStatus> {
+pub(crate) fn terminate(child: &mut Child) -> Result<ExitStatus> {
     if let Some(status) = child.try_wait()? {
         return Ok(status);
     }

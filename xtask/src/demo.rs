@@ -1,5 +1,7 @@
 //! `cargo xtask demo`: from a fresh checkout to a running market on a simulated substation.
 
+mod area;
+
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
@@ -42,6 +44,9 @@ pub(crate) struct Demo {
     /// Scenario of the simulator (`day`: from 11:30, a day in 24 minutes; `noon`: held at noon).
     #[arg(long, default_value = "day")]
     scenario: String,
+    /// Three levels instead: wholesale, the market of an area, three substations; held at noon.
+    #[arg(long, conflicts_with = "scenario")]
+    area: bool,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -83,6 +88,9 @@ impl Demo {
         let flag = Arc::clone(&stopped);
         ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
 
+        if self.area {
+            return area::run(self.port, self.time, &stopped);
+        }
         let mut stack = Stack::start(self.plan())?;
         let uncontrolled = uncontrolled(&stack)?;
         let started = now_ms();

@@ -52,12 +52,13 @@ enum Step {
 }
 
 /// Tests of `tests/` that start the built programs.
-const SYSTEM: [&str; 7] = [
+const SYSTEM: [&str; 8] = [
     "bad_input",
     "batteries_run_empty",
     "closed_loop",
     "large_changes",
     "left_alone",
+    "three_levels",
     "lying_sensors",
     "slow_devices",
 ];

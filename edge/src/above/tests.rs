@@ -437,6 +437,8 @@ fn an_interval_is_metered_once_and_its_accounts_are_compared() {
     assert_eq!(of.interval(START).unwrap().differs("north"), Some(true));
 }
 
+type Step<'f> = &'f dyn Fn(&Tenant) -> Option<Entry>;
+
 #[test]
 fn a_restart_anywhere_goes_on_from_the_record() {
     let mut of = tenant(Fallback::LastAward);
@@ -444,7 +446,7 @@ fn a_restart_anywhere_goes_on_from_the_record() {
     let mut states = vec![of.clone()];
     for k in 0..3 {
         let start = START + 900 * k;
-        let steps: [&dyn Fn(&Tenant) -> Option<Entry>; 6] = [
+        let steps: [Step<'_>; 6] = [
             &|of| of.offered(offer(start), before(start, 300)),
             // No award for the second one.
             &|of| {

@@ -5,24 +5,48 @@ use std::{path::Path, process::ExitCode};
 use super::{EX_CONFIG, say, say_error};
 use crate::{
     northbound::above::password,
-    site::{self, Problem, Site, fallback},
+    site::{self, AreaSite, Loaded, Problem, Site, fallback},
 };
 
 /// Loads a site or says everything that is wrong with it.
 pub(super) fn load(file: &Path) -> Result<Site, ExitCode> {
-    site::load(file).map_err(|problems| {
-        for problem in &problems {
-            say_error(&problem.to_string());
-        }
-        let plural = if problems.len() == 1 { "" } else { "s" };
-        say_error(&format!("{} problem{plural}", problems.len()));
-        ExitCode::from(EX_CONFIG)
-    })
+    site::load(file).map_err(|problems| say_all(&problems))
+}
+
+/// The same, whatever the site is.
+pub(super) fn load_any(file: &Path) -> Result<Loaded, ExitCode> {
+    site::load_any(file).map_err(|problems| say_all(&problems))
+}
+
+fn say_all(problems: &[Problem]) -> ExitCode {
+    for problem in problems {
+        say_error(&problem.to_string());
+    }
+    let plural = if problems.len() == 1 { "" } else { "s" };
+    say_error(&format!("{} problem{plural}", problems.len()));
+    ExitCode::from(EX_CONFIG)
+}
+
+fn check_area(file: &Path, site: &AreaSite) -> ExitCode {
+    if let Some(above) = &site.above
+        && let Err(error) = password(&above.password_file)
+    {
+        say_error(&format!("above.password_file: {error}"));
+        return ExitCode::from(EX_CONFIG);
+    }
+    say(&format!(
+        "{}: ok, the market of an area: {} tenants, {} participants of its own",
+        file.display(),
+        site.setup.tenants.len(),
+        site.setup.participants.len()
+    ));
+    ExitCode::SUCCESS
 }
 
 pub(super) fn check(file: &Path) -> anyhow::Result<ExitCode> {
-    let site = match load(file) {
-        Ok(site) => site,
+    let site = match load_any(file) {
+        Ok(Loaded::Substation(site)) => *site,
+        Ok(Loaded::Area(site)) => return Ok(check_area(file, &site)),
         Err(exit) => return Ok(exit),
     };
     let states = match fallback::states(&site) {

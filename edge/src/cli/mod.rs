@@ -11,6 +11,7 @@ mod events;
 mod explain;
 mod invoice;
 mod ledger;
+mod password;
 mod pki;
 mod points;
 mod ports;
@@ -131,6 +132,8 @@ enum Verb {
         #[command(subcommand)]
         verb: pki::PkiVerb,
     },
+    /// Read a password from standard input and print its hash, for a tenant in the site file of an area.
+    HashPassword,
     /// Print the OpenAPI document of the HTTP interface.
     Openapi,
 }
@@ -166,6 +169,7 @@ pub fn main() -> ExitCode {
         Verb::Backup(arguments) => backup::backup(&arguments),
         Verb::Restore(arguments) => backup::restore(&arguments),
         Verb::Pki { verb } => pki::pki(verb),
+        Verb::HashPassword => password::password(),
         Verb::Openapi => openapi(),
     };
     result.unwrap_or_else(|error| {

@@ -17,11 +17,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::{check::load, say};
+use super::{check::load_any, say};
 use crate::{
+    area,
     northbound::{above, dnp3, iec104},
-    run,
-    site::Site,
+    run::{self, Running},
+    site::{AreaSite, Loaded, Site},
     store::users::UserStore,
     web,
 };
@@ -53,7 +54,7 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     // What is wrong with a site is said plainly, before any log.
     let site = match (unconfigured, state) {
         (Some(address), Some(state)) if missing => Err((*address, state.as_path())),
-        _ => match load(file) {
+        _ => match load_any(file) {
             Ok(site) => Ok(site),
             Err(exit) => return Ok(exit),
         },
@@ -73,13 +74,16 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
             if !runtime.block_on(commission(file, address, state))? {
                 return Ok(ExitCode::SUCCESS);
             }
-            match load(file) {
+            match load_any(file) {
                 Ok(site) => site,
                 Err(exit) => return Ok(exit),
             }
         }
     };
-    runtime.block_on(serve(site))?;
+    match site {
+        Loaded::Substation(site) => runtime.block_on(serve(*site))?,
+        Loaded::Area(site) => runtime.block_on(serve_area(*site))?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -137,7 +141,6 @@ async fn serve(site: Site) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("listening on {address}"))?;
-    let address = listener.local_addr()?;
     let dnp3 = match &site.dnp3 {
         Some(config) => Some(
             dnp3::Station::bind(&site, config)
@@ -171,7 +174,39 @@ async fn serve(site: Site) -> anyhow::Result<()> {
     if let Some(station) = iec104 {
         tokio::spawn(station.serve(running.handle.clone(), stop.clone()));
     }
-    let users = UserStore::open(&state_dir)?;
+    finish(running, listener, &state_dir, stop).await
+}
+
+/// The market of an area: no field, the rest alike.
+async fn serve_area(site: AreaSite) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let state_dir = site.state_dir.clone();
+    let listener = TcpListener::bind(site.web_listen)
+        .await
+        .with_context(|| format!("listening on {}", site.web_listen))?;
+    let wire = match &site.above {
+        Some(above) => Some(
+            above::Wire::start(&site.name, above, &stop)
+                .with_context(|| format!("the market above, {}", above.endpoint))?,
+        ),
+        None => None,
+    };
+    let running = area::run::start(site, stop.clone()).await?;
+    if let Some(wire) = wire {
+        tokio::spawn(wire.serve(running.handle.clone(), stop.clone()));
+    }
+    finish(running, listener, &state_dir, stop).await
+}
+
+/// Serves the web until asked to stop, then stops all.
+async fn finish(
+    running: Running,
+    listener: TcpListener,
+    state_dir: &Path,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    let users = UserStore::open(state_dir)?;
     say(&format!("web interface: http://{address}/"));
     if let Some(code) = users.enrolment_code() {
         say(&format!(

@@ -304,6 +304,7 @@ impl Book {
                 closing, interface, ..
             }) => self.close_above(closing, interface),
             Record::Above(_)
+            | Record::Area(_)
             | Record::Commanded { .. }
             | Record::Started { .. }
             | Record::Network { .. }

@@ -40,3 +40,4 @@ pub use registration::not_yours;
 pub use requests::Decision;
 pub use scada::{Refusal, ScadaCommand};
 pub use step::{Cycle, Input, MAX_AGE_US, Output};
+pub(crate) use view::above as view_above;

@@ -45,6 +45,7 @@ impl Cycle {
             snapshot: Arc::clone(snapshot),
             holds: Arc::new(self.holds.clone()),
             above: self.upwards(),
+            area: None,
             status: Arc::new(self.status(snapshot, rss_bytes)),
         }
     }
@@ -52,7 +53,7 @@ impl Cycle {
     fn upwards(&self) -> Option<Upwards> {
         let (site, above) = (self.site.above.as_ref()?, self.above.as_ref()?);
         Some(Upwards {
-            view: Arc::new(view::above(site, above)),
+            view: Arc::new(view::above(site, &above.tenant, &above.link)),
             outbox: Arc::new(self.outbox()),
         })
     }

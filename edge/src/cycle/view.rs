@@ -15,7 +15,7 @@ use solver::{
     network::{Grid, Id},
 };
 
-pub(super) use above::above;
+pub(crate) use above::above;
 pub(super) use market::{interval, order};
 
 use super::feeder::{BadPoint, Estimated, Feeder};

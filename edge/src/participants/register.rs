@@ -7,6 +7,7 @@ use solver::network::{Id, pgm_json};
 
 use super::{Change, Der, ParticipantRole, Secret, Token};
 use crate::{
+    area::Setup,
     clock::{US, rfc3339},
     site::Site,
     store::Hash,
@@ -128,6 +129,53 @@ impl Register {
             register.member_of_site(der, false);
         }
         register
+    }
+
+    /// What the site file of an area says: its tenants, each with what it is at its connection, and who takes
+    /// part directly.
+    #[must_use]
+    pub fn of_area(setup: &Setup) -> Self {
+        let mut register = Self {
+            nodes: setup.network.node.iter().map(|node| node.id).collect(),
+            ..Self::default()
+        };
+        for tenant in &setup.tenants {
+            let (import, export) = (tenant.import_max_w as f64, tenant.export_max_w as f64);
+            register.member_of_area(&tenant.name, tenant.unit, tenant.node, (-import, export));
+        }
+        for participant in &setup.participants {
+            let unit = &participant.unit;
+            let powers = (unit.capability.p_min_w, unit.capability.p_max_w);
+            register.member_of_area(&unit.participant, unit.id, unit.node, powers);
+        }
+        register
+    }
+
+    fn member_of_area(&mut self, name: &str, unit: Id, node: Id, (p_min_w, p_max_w): (f64, f64)) {
+        let der = Der {
+            unit,
+            participant: name.to_owned(),
+            name: name.to_owned(),
+            kind: "market".to_owned(),
+            node,
+            phase: None,
+            p_rated_w: p_max_w.max(-p_min_w),
+            s_rated_va: p_max_w.max(-p_min_w),
+            p_min_w,
+            p_max_w,
+            q_max_var: 0.0,
+        };
+        let participant = Participant {
+            role: ParticipantRole::Prosumer,
+            of_site: true,
+        };
+        self.participants.insert(name.to_owned(), participant);
+        let member = Member {
+            der,
+            dispatchable: false,
+            of_site: true,
+        };
+        self.units.insert(unit, member);
     }
 
     /// A participant of the site file takes what its portfolio takes: loads, units, or both.

@@ -4,6 +4,7 @@
 //! [`fallback`] answers by power flow whether the state all devices fall back to is within limits.
 
 mod above;
+mod area;
 mod dnp3;
 pub mod fallback;
 mod iec104;
@@ -17,9 +18,10 @@ mod tables;
 mod timeline;
 mod tls;
 
+pub use area::{Access, AreaSite, Serve};
 pub use model::{
     Above, Battery, Bay, BayOf, ConnectionMeter, Device, Dnp3, Dnp3Master, Iec104, Iec104Master,
     Limits, Load, Market, NodePlace, Outstation, Place, Role, Rtu104, Site, Unit, UnitKind, Wire,
 };
-pub use parse::{load, parse};
+pub use parse::{Loaded, load, load_any, parse, parse_area};
 pub use read::Problem;

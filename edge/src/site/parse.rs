@@ -13,13 +13,24 @@ use solver::{
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    above, dnp3, iec104,
+    above,
+    area::{self, AreaSite},
+    dnp3, iec104,
     model::{Limits, Market, Role, Site},
     read::{Problem, Source, Table},
     tables::{Context, MAX_PRICE, price, seconds},
     timeline,
 };
 use crate::store::Retention;
+
+/// A site.
+#[derive(Clone, Debug)]
+pub enum Loaded {
+    /// A substation, with a field and a market of its own.
+    Substation(Box<Site>),
+    /// A market of the markets below.
+    Area(Box<AreaSite>),
+}
 
 /// Reads a site file and the network that it names.
 ///
@@ -37,11 +48,46 @@ pub fn load(file: &Path) -> Result<Site, Vec<Problem>> {
     parse(file, &text)
 }
 
+/// Reads a site file, whatever it is of, and the network that it names.
+///
+/// # Errors
+/// Everything that is wrong with either.
+pub fn load_any(file: &Path) -> Result<Loaded, Vec<Problem>> {
+    // What cannot be read is said by who reads it whole.
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let (document, _) = DeTable::parse_recoverable(&text);
+    let site = document.get_ref().get("site");
+    let role = site.and_then(|site| site.get_ref().as_table()?.get("role")?.get_ref().as_str());
+    match role {
+        Some("area") => parse_area(file, &text).map(|site| Loaded::Area(Box::new(site))),
+        _ => load(file).map(|site| Loaded::Substation(Box::new(site))),
+    }
+}
+
+/// Reads the text of an area's site file; see [`parse`].
+///
+/// # Errors
+/// Everything that is wrong with it or with the network that it names.
+pub fn parse_area(file: &Path, text: &str) -> Result<AreaSite, Vec<Problem>> {
+    parse_by(file, text, |source, document, directory| {
+        let root = Table::new(source, String::new(), 0..0, document.get_ref());
+        area::read(&root, directory)
+    })
+}
+
 /// Reads the text of a site file; `file` is for messages, and what relative paths in it start from.
 ///
 /// # Errors
 /// Everything that is wrong with it or with the network that it names.
 pub fn parse(file: &Path, text: &str) -> Result<Site, Vec<Problem>> {
+    parse_by(file, text, read)
+}
+
+fn parse_by<T>(
+    file: &Path,
+    text: &str,
+    read: impl FnOnce(&Source<'_>, &Spanned<DeTable<'_>>, &Path) -> Option<T>,
+) -> Result<T, Vec<Problem>> {
     let source = Source::new(file, text);
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
@@ -173,7 +219,7 @@ fn read_head(table: &Table<'_, '_>, directory: &Path) -> Head {
     (name, role, state, network)
 }
 
-fn read_network(table: &Table<'_, '_>, file: &Path) -> Option<Network> {
+pub(super) fn read_network(table: &Table<'_, '_>, file: &Path) -> Option<Network> {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => {
@@ -242,16 +288,7 @@ fn read_limits(table: &Table<'_, '_>) -> Option<Limits> {
 
 /// The market, and the length of its interval, which is known even where something else is wrong.
 fn read_market(table: &Table<'_, '_>, period: Option<Duration>) -> (Option<Market>, Option<i64>) {
-    let currency = table.text("currency").filter(|text| {
-        let fit = text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
-        if !fit {
-            table.problem(
-                "currency",
-                format!("`{text}` is not a currency code of ISO 4217 such as EUR"),
-            );
-        }
-        fit
-    });
+    let currency = read_currency(table);
     let times = timeline::read(table, period);
     let import = price(table, "import_price_per_mwh");
     let export = price(table, "export_price_per_mwh");
@@ -300,8 +337,22 @@ fn read_market(table: &Table<'_, '_>, period: Option<Duration>) -> (Option<Marke
     (whole(), times.interval_s)
 }
 
+/// A code of ISO 4217.
+pub(super) fn read_currency<'d>(table: &Table<'_, 'd>) -> Option<&'d str> {
+    table.text("currency").filter(|text| {
+        let fit = text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
+        if !fit {
+            table.problem(
+                "currency",
+                format!("`{text}` is not a currency code of ISO 4217 such as EUR"),
+            );
+        }
+        fit
+    })
+}
+
 /// What deviations cost and earn: by default what the grid above takes and gives.
-fn read_imbalance(
+pub(super) fn read_imbalance(
     table: &Table<'_, '_>,
     import: Option<Price>,
     export: Option<Price>,
@@ -325,7 +376,7 @@ fn read_imbalance(
     })
 }
 
-fn read_grid_fee(table: &Table<'_, '_>) -> Option<GridFee> {
+pub(super) fn read_grid_fee(table: &Table<'_, '_>) -> Option<GridFee> {
     let fee = |key| {
         table
             .number(key, 0.0..=MAX_PRICE)

@@ -23,7 +23,7 @@ use super::{
 };
 
 /// Widest power, W or var; keeps a slip of a few zeros from passing.
-const MAX_POWER: f64 = 1e10;
+pub(super) const MAX_POWER: f64 = 1e10;
 /// Longest time constant of a unit's reactive power, s.
 const MAX_LAG_S: f64 = 60.0;
 /// Widest price, currency per MWh.

@@ -246,12 +246,7 @@ impl UserStore {
     pub fn verify(&self, user: &str, password: &str) -> Option<Role> {
         let record = self.lock().users.get(user).cloned();
         let hash = record.as_ref().map_or(&*self.decoy, |record| &record.hash);
-        let right = password.len() <= PASSWORD_MAX
-            && PasswordHash::new(hash).is_ok_and(|hash| {
-                Argon2::default()
-                    .verify_password(password.as_bytes(), &hash)
-                    .is_ok()
-            });
+        let right = is_password(hash, password);
         record.filter(|_| right).map(|record| record.role)
     }
 
@@ -288,7 +283,18 @@ fn shown(user: &str) -> String {
     user.chars().take(NAME_MAX).collect()
 }
 
-fn hash(password: &str) -> Result<String, UserError> {
+/// Whether a password is the one of a hash (PHC string, Argon2).
+pub(crate) fn is_password(hash: &str, password: &str) -> bool {
+    password.len() <= PASSWORD_MAX
+        && PasswordHash::new(hash).is_ok_and(|hash| {
+            Argon2::default()
+                .verify_password(password.as_bytes(), &hash)
+                .is_ok()
+        })
+}
+
+/// A password's hash, as a PHC string.
+pub(crate) fn hash(password: &str) -> Result<String, UserError> {
     Argon2::default()
         .hash_password(password.as_bytes())
         .map(|hash| hash.to_string())

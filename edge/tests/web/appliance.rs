@@ -497,6 +497,7 @@ fn state() -> Published {
             view: Arc::new(above()),
             outbox: Arc::default(),
         }),
+        area: None,
     }
 }
 

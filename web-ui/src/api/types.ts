@@ -3,6 +3,8 @@ import type { components } from './schema';
 
 type Schemas = components['schemas'];
 
+export type AreaView = Schemas['AreaView'];
+export type AreaIntervalView = Schemas['AreaIntervalView'];
 export type Status = Schemas['Status'];
 export type DeviceView = Schemas['DeviceView'];
 export type PointView = Schemas['PointView'];

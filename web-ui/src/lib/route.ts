@@ -1,6 +1,6 @@
 /** Hash routes: the server needs no fallback page, and a link can be sent to a colleague. */
 
-export const PAGES = ['overview', 'market', 'participants', 'points', 'devices', 'dispatch', 'alarms', 'users'] as const;
+export const PAGES = ['overview', 'area', 'market', 'participants', 'points', 'devices', 'dispatch', 'alarms', 'users'] as const;
 export type Page = (typeof PAGES)[number] | 'enrol' | 'login';
 
 export interface Route {

@@ -5,6 +5,7 @@
 //! taking turns; what counts is the time its thread was on the processor, per scenario. On either
 //! side the fastest method that reaches the same answer counts.
 
+mod area;
 mod market;
 mod measure;
 mod table;
@@ -53,6 +54,8 @@ enum What {
     Solver(Solver),
     /// The market's clearing beside HiGHS and pandapower; peers come from PyPI. Exit status 1 when answers disagree.
     Market(market::Market),
+    /// The market of an area with more and more tenants: time on the processor of an interval, and its growth.
+    Area(area::Area),
 }
 
 #[derive(Args)]
@@ -84,6 +87,7 @@ impl Bench {
         match self.what {
             What::Solver(solver) => solver.run(),
             What::Market(market) => market.run(),
+            What::Area(area) => area.run(),
         }
     }
 }

@@ -3,31 +3,30 @@
 use protocols::opcua::message::{Award, Basis};
 
 use crate::{
-    above::{Fallback, Interval},
+    above::{Fallback, Interval, Link, Tenant},
     clock::{rfc3339, rfc3339_s},
-    cycle::above::Upwards,
     site::Above,
     web::api::{AboveAwardView, AboveIntervalView, AboveView, CornerView},
 };
 
-pub(in crate::cycle) fn above(site: &Above, of: &Upwards) -> AboveView {
-    let tenant = of.tenant.name();
-    let intervals = of.tenant.intervals().rev();
+pub(crate) fn above(site: &Above, of: &Tenant, link: &Link) -> AboveView {
+    let tenant = of.name();
+    let intervals = of.intervals().rev();
     AboveView {
         endpoint: site.endpoint.clone(),
         tenant: tenant.to_owned(),
-        connected: of.link.up,
-        since: rfc3339(of.link.since_us),
-        reason: of.link.reason.clone(),
-        clock_ms: of.link.clock_ms,
-        certificate_days: of.link.certificate_days,
+        connected: link.up,
+        since: rfc3339(link.since_us),
+        reason: link.reason.clone(),
+        clock_ms: link.clock_ms,
+        certificate_days: link.certificate_days,
         fallback: match site.terms.fallback {
             Fallback::LastAward => "last_award",
             Fallback::Schedule => "schedule",
             Fallback::Zero => "zero",
         }
         .to_owned(),
-        unsent: u32::try_from(of.tenant.unsent()).unwrap_or(u32::MAX),
+        unsent: u32::try_from(of.unsent()).unwrap_or(u32::MAX),
         intervals: intervals
             .map(|(start, of)| interval(start, of, tenant))
             .collect(),

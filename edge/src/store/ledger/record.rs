@@ -7,7 +7,7 @@ use solver::{
 };
 
 use super::{Fault, Hash, PublicKey};
-use crate::{above, metering, participants::Change};
+use crate::{above, area, metering, participants::Change};
 
 /// One entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +68,8 @@ pub enum Record {
     },
     /// What passes between the market and the one above.
     Above(above::Entry),
+    /// What the market of an area puts on record besides.
+    Area(area::Entry),
     /// The appliance started.
     Started {
         /// Its version: results may differ between versions.

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 mod above;
 mod account;
+mod area;
 mod explain;
 mod market;
 mod metering;
@@ -19,6 +20,10 @@ mod participants;
 
 pub use above::{AboveAwardView, AboveIntervalView, AboveView, CornerView};
 pub use account::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount};
+pub use area::{
+    AreaCornerView, AreaIntervalView, AreaPriceView, AreaView, AuditView, DealView,
+    TenantAwardView, TenantView,
+};
 pub use explain::{ExplanationView, LimitPartView, PricePartsView, ReliefView, StepView};
 pub use market::{
     AcCheckView, AheadView, AwardView, BindingView, CallView, ContractView, IntervalView,

@@ -29,6 +29,7 @@ use super::{
 
 mod above;
 mod account;
+mod area;
 #[expect(
     unused_qualifications,
     reason = "utoipa's `params` qualifies what it generates"
@@ -118,6 +119,7 @@ pub(crate) fn document() -> OpenApiRouter<App> {
         .routes(routes!(participants::register_meter))
         .routes(routes!(metering::give_values))
         .routes(routes!(metering::accounts))
+        .routes(routes!(area::area))
         .routes(routes!(account::session))
         .routes(routes!(account::enrol))
         .routes(routes!(account::login))

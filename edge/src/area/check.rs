@@ -1,0 +1,117 @@
+//! Whether a document makes sense at all, before anything is done with it. Curves are checked again where
+//! they are cleared.
+
+use protocols::opcua::message::{Award, Basis, Closing, Offer, Total};
+
+/// Corners of a curve; a residual has far less.
+const CORNERS_MOST: usize = 256;
+/// Sequence numbers of one interval's documents that are taken: each is kept.
+const SEQUENCE_MOST: u32 = 100;
+/// Widest power, W or var.
+const POWER_MOST: u64 = 1_000_000_000_000;
+/// Widest price, micro-currency per MWh.
+const PRICE_MOST: u64 = 3_000_000_000;
+/// Most energy, Wh.
+const ENERGY_MOST: i64 = 1_000_000_000_000;
+/// Limits in words: as many, each as long.
+const WORDS_MOST: (usize, usize) = (64, 256);
+
+pub(super) fn offer(offer: &Offer, length_s: u32) -> Result<(), String> {
+    sequence(offer.sequence)?;
+    if offer.length_s != length_s {
+        return Err(format!(
+            "intervals are {length_s} s long, not {}",
+            offer.length_s
+        ));
+    }
+    let corners = offer.curve.len();
+    if !(1..=CORNERS_MOST).contains(&corners) {
+        return Err(format!("a curve of {corners} corners; 1 to {CORNERS_MOST}"));
+    }
+    for (k, pair) in offer.curve.windows(2).enumerate() {
+        if pair[0].exchange_w >= pair[1].exchange_w {
+            return Err(format!(
+                "the curve's exchange does not rise at corner {}",
+                k + 1
+            ));
+        }
+        if k + 2 < corners && pair[0].price <= pair[1].price {
+            return Err(format!(
+                "the curve's price does not fall at corner {}",
+                k + 1
+            ));
+        }
+    }
+    for corner in &offer.curve {
+        power(corner.exchange_w)?;
+        power(corner.q_var)?;
+        if corner.price.unsigned_abs() > PRICE_MOST {
+            return Err(format!(
+                "a price of {} micro-currency per MWh",
+                corner.price
+            ));
+        }
+    }
+    for value in [offer.q_min_var, offer.q_max_var, offer.forecast_w] {
+        power(value)?;
+    }
+    if offer.q_min_var > offer.q_max_var {
+        return Err("q_min_var is above q_max_var".to_owned());
+    }
+    let state = &offer.state;
+    let is_share = (0.0..=1.0).contains(&state.observed);
+    if !is_share || !(0.0..=10.0).contains(&state.sigma_max_pu) {
+        return Err("a state that is none".to_owned());
+    }
+    let (count, length) = WORDS_MOST;
+    if state.limits.len() > count || state.limits.iter().any(|words| words.len() > length) {
+        return Err(format!(
+            "more than {count} limits, or longer ones than {length}"
+        ));
+    }
+    Ok(())
+}
+
+/// `awards`: those of the interval that the tenant was given.
+pub(super) fn closing(closing: &Closing, award: Option<&Award>) -> Result<(), String> {
+    sequence(closing.sequence)?;
+    power(closing.exchange_w)?;
+    if closing.price.unsigned_abs() > PRICE_MOST {
+        return Err(format!(
+            "a price of {} micro-currency per MWh",
+            closing.price
+        ));
+    }
+    match (closing.basis, closing.award) {
+        (Basis::Award, Some(named)) => match award {
+            Some(award) if award.sequence == named => Ok(()),
+            _ => Err(format!("there is no award {named}")),
+        },
+        (Basis::Award, None) => Err("which award it rests on is not said".to_owned()),
+        (_, Some(_)) => Err("it names an award that it does not rest on".to_owned()),
+        (_, None) => Ok(()),
+    }
+}
+
+pub(super) fn total(total: &Total) -> Result<(), String> {
+    sequence(total.sequence)?;
+    let energies = [total.import_wh, total.export_wh];
+    if energies.iter().any(|wh| !(0..=ENERGY_MOST).contains(wh)) {
+        return Err(format!("{} and {} Wh", total.import_wh, total.export_wh));
+    }
+    Ok(())
+}
+
+fn sequence(sequence: u32) -> Result<(), String> {
+    match sequence {
+        1..=SEQUENCE_MOST => Ok(()),
+        _ => Err(format!("sequence {sequence}; 1 to {SEQUENCE_MOST}")),
+    }
+}
+
+fn power(value: i64) -> Result<(), String> {
+    match value.unsigned_abs() {
+        0..=POWER_MOST => Ok(()),
+        _ => Err(format!("{value} is beyond any grid")),
+    }
+}

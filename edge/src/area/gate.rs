@@ -1,0 +1,171 @@
+//! From a gate's offers to a case, and from its clearing to awards.
+
+use protocols::opcua::message::{Award, Offer};
+use solver::market::{
+    LedgerEntry, Price,
+    clearing::{Case, Clearing, Controls, Interface},
+    layers::{self, Area, AreaError},
+};
+
+use super::{Deal, Entry, Given, Market, Setup, Taken, Tenant};
+
+/// Limits that an award names, the dearest first.
+const LIMITS_MOST: usize = 16;
+
+impl Setup {
+    /// The exchange with the grid above, as the site file has it.
+    #[must_use]
+    pub fn interface(&self) -> Interface {
+        Interface {
+            source: self.source,
+            import_price: self.import_price,
+            export_price: self.export_price,
+            import_max_w: self.import_max_w,
+            export_max_w: self.export_max_w,
+            scheduled: None,
+        }
+    }
+
+    /// The area's own part of a case.
+    fn own_case(&self, start: i64) -> Case {
+        let orders = self.participants.iter().flat_map(|of| &of.orders);
+        let mut orders: Vec<_> = orders.cloned().collect();
+        for order in &mut orders {
+            order.interval = start;
+        }
+        Case {
+            duration_s: self.product.length_s,
+            fixed: Vec::new(),
+            units: self.participants.iter().map(|of| of.unit.clone()).collect(),
+            orders,
+            limits: self.limits.clone(),
+            interface: vec![self.interface()],
+            controls: Controls::default(),
+            by_phase: None,
+            start: None,
+        }
+    }
+}
+
+impl Market {
+    /// With what each tenant stands in the case of an interval.
+    pub(super) fn gather(&self, start: i64) -> Vec<Taken> {
+        let of = |tenant: &Tenant| {
+            let deal = self.book.deal(start, &tenant.name);
+            let offer = deal.and_then(|deal| deal.offer.as_ref());
+            let expected_w = match offer {
+                Some(offer) => offer.forecast_w,
+                None => self.book.last_w(&tenant.name),
+            };
+            Taken {
+                tenant: tenant.name.clone(),
+                offer: offer.map(|offer| offer.sequence),
+                expected_w: expected_w.clamp(-tenant.export_max_w, tenant.import_max_w),
+            }
+        };
+        self.setup.tenants.iter().map(of).collect()
+    }
+
+    /// The case of an interval with its tenants.
+    ///
+    /// # Errors
+    /// A curve that is none: it was checked when it was taken.
+    pub(super) fn area(&self, start: i64, taken: &[Taken]) -> Result<Area, AreaError> {
+        let each = taken.iter().filter_map(|of| {
+            let tenant = self.setup.tenant(&of.tenant)?;
+            let deal = self.book.deal(start, &of.tenant);
+            let offer = deal.and_then(|deal| deal.offer.as_ref());
+            let offer = offer.filter(|offer| Some(offer.sequence) == of.offer);
+            Some(layer(tenant, of.expected_w, offer))
+        });
+        let tenants: Vec<layers::Tenant> = each.collect();
+        let mut area = Area::new(&self.setup.own_case(start), &tenants)?;
+        for order in &mut area.case.orders {
+            order.interval = start;
+        }
+        Ok(area)
+    }
+
+    /// The awards that a clearing comes to.
+    pub(super) fn awards(
+        &self,
+        start: i64,
+        area: &Area,
+        taken: &[Taken],
+        clearing: &Clearing,
+    ) -> Entry {
+        let given = area.awards(&self.grid, clearing, &self.setup.rulebook.grid_fee);
+        let named = clearing.binding.iter().take(LIMITS_MOST);
+        let limits: Vec<String> = named.map(ToString::to_string).collect();
+        let awards = taken.iter().zip(given).map(|(of, given)| {
+            let tenant = self.setup.tenant(&of.tenant);
+            let sequence = self.book.deal(start, &of.tenant).and_then(Deal::last_award);
+            Given {
+                tenant: of.tenant.clone(),
+                award: Award {
+                    interval: start,
+                    sequence: sequence.unwrap_or_default() + 1,
+                    offer: of.offer.unwrap_or_default(),
+                    exchange_w: given.exchange_w,
+                    price: given.price.0,
+                    q_var: given.q_var,
+                    grid_fee: given.grid_fee.0,
+                    import_max_w: tenant.map_or(0, |tenant| tenant.import_max_w),
+                    export_max_w: tenant.map_or(0, |tenant| tenant.export_max_w),
+                    called_w: None,
+                    limits: limits.clone(),
+                },
+            }
+        });
+        Entry::Awarded {
+            interval: start,
+            awards: awards.collect(),
+        }
+    }
+
+    /// The record of a gate.
+    pub(super) fn gate_entry(&self, start: i64, case: Case) -> LedgerEntry {
+        LedgerEntry::GateClosed {
+            interval: start,
+            network: self.network.to_string(),
+            rulebook: Some(Box::new(self.setup.rulebook.clone())),
+            pairs: Vec::new(),
+            ahead: None,
+            calls: None,
+            case: Box::new(case),
+        }
+    }
+}
+
+impl Deal {
+    fn last_award(&self) -> Option<u32> {
+        self.award.as_ref().map(|award| award.sequence)
+    }
+}
+
+/// A tenant as the solver takes it: with its curve, or as what it is expected to exchange.
+fn layer(tenant: &Tenant, expected_w: i64, offer: Option<&Offer>) -> layers::Tenant {
+    let expected = || {
+        vec![layers::Corner {
+            exchange_w: expected_w,
+            price: Price(0),
+        }]
+    };
+    let corners = offer.map(|offer| {
+        let corners = offer.curve.iter().map(|corner| layers::Corner {
+            exchange_w: corner.exchange_w,
+            price: Price(corner.price),
+        });
+        corners.collect()
+    });
+    layers::Tenant {
+        name: tenant.name.clone(),
+        unit: tenant.unit,
+        node: tenant.node,
+        curve: corners.unwrap_or_else(expected),
+        q_min_var: offer.map_or(0.0, |offer| offer.q_min_var as f64),
+        q_max_var: offer.map_or(0.0, |offer| offer.q_max_var as f64),
+        import_max_w: tenant.import_max_w,
+        export_max_w: tenant.export_max_w,
+    }
+}

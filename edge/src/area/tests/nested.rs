@@ -1,0 +1,159 @@
+//! An area that is a tenant of a wider one.
+
+use protocols::opcua::message::{Down, Up};
+use solver::market::Price;
+
+use super::*;
+use crate::{
+    above::{Document, Event, Fallback, Terms as AboveTerms},
+    store::Hash,
+};
+
+/// The wider area's gate closes so long before the start, s: later than the inner one's.
+const OUTER_GATE: i64 = 200;
+
+fn inner() -> Market {
+    let terms = AboveTerms {
+        award_s: 120,
+        fallback: Fallback::Zero,
+        schedule: Vec::new(),
+        spread: Price(5_000_000),
+    };
+    Market::new(Arc::new(Setup {
+        above: Some(("riverside".to_owned(), terms)),
+        ..setup()
+    }))
+    .unwrap()
+}
+
+/// The same grid again, the inner area at its node 2; another tenant needs up to 1 MW.
+fn outer() -> Market {
+    let mut wide = setup();
+    wide.participants.clear();
+    wide.tenants.truncate(2);
+    wide.tenants[0].name = "riverside".to_owned();
+    wide.tenants[1].name = "hills".to_owned();
+    wide.product.gate_lead_s = 200;
+    wide.product.publish_lead_s = 150;
+    Market::new(Arc::new(wide)).unwrap()
+}
+
+/// Passes up what the inner market has not been answered; what each answer was of.
+fn pass_up(inner: &mut Market, outer: &mut Market, all: &mut Vec<Record>, now_us: i64) {
+    let outbox = inner.above().unwrap().outbox(64);
+    for up in outbox {
+        let answer = outer.submit("riverside", up.clone(), now_us);
+        let answer = answer.map(|(_, receipt)| receipt.account.and_then(|text| Hash::parse(&text)));
+        all.extend(inner.hear(Event::Answer { up, answer }, now_us));
+    }
+}
+
+#[test]
+fn two_levels_clear_together() {
+    let (mut inner, mut outer) = (inner(), outer());
+    let mut all = Vec::new();
+    for (tenant, document) in offers() {
+        all.extend(inner.submit(tenant, document, OPEN).unwrap().0);
+    }
+    // Its gate closes, and it offers; nothing is awarded yet.
+    let step = inner.step(GATE);
+    assert!(!step.awarded);
+    all.extend(step.records);
+    let unsent = inner.above().unwrap().outbox(64);
+    assert!(matches!(unsent[..], [Up::Offer(_)]), "{unsent:?}");
+    pass_up(&mut inner, &mut outer, &mut all, GATE + US);
+    // Worth more to them than to the grid above, less than to north and works.
+    let hills = offer(1, &[(0, 50_000_000), (1_000_000, 0)], 0);
+    outer.submit("hills", Up::Offer(hills), GATE + US).unwrap();
+    assert!(outer.step((START - OUTER_GATE) * US).awarded);
+    let award = outer
+        .book()
+        .deal(START, "riverside")
+        .unwrap()
+        .award
+        .clone()
+        .unwrap();
+    // What is left of south's 2 MW beyond north's 1.5 MW, works' 0.2 MW and losses goes to the hills, at their
+    // price but for losses on the way: nothing is taken from the grid above them, or given.
+    assert!(
+        (-300_000..-270_000).contains(&award.exchange_w),
+        "{award:?}"
+    );
+    assert!((49_000_000..51_000_000).contains(&award.price), "{award:?}");
+
+    let now_us = (START - OUTER_GATE + 1) * US;
+    all.extend(inner.hear(Event::Down(Down::Award(award.clone())), now_us));
+    let step = inner.step(now_us);
+    assert!(step.awarded);
+    all.extend(step.records);
+    let interval = &inner.book().intervals[&START];
+    let exchange_w = interval.clearing.as_ref().unwrap().exchange[0].p_w;
+    // Cleared for good at the award; residual and clearing differ by rounding and tolerances alone.
+    assert!(
+        (exchange_w - award.exchange_w as f64).abs() < 500.0,
+        "{exchange_w} for {award:?}"
+    );
+
+    // All keep to their words; the area's own total is made up of its tenants'.
+    let after = (START + LENGTH + 60) * US;
+    for tenant in ["north", "south", "west"] {
+        let word = closing(&inner, tenant, Basis::Award);
+        let wh = word.exchange_w / 4;
+        all.extend(inner.submit(tenant, Up::Closing(word), now_us).unwrap().0);
+        let total = Up::Total(total(1, wh.max(0), (-wh).max(0)));
+        all.extend(inner.submit(tenant, total, after).unwrap().0);
+    }
+    all.extend(inner.step(after).records);
+    pass_up(&mut inner, &mut outer, &mut all, after);
+    let of = inner.above().unwrap().interval(START).unwrap();
+    assert_eq!(of.award().map(|of| of.exchange_w), Some(award.exchange_w));
+    let (_, theirs) = of.theirs.unwrap();
+    assert_eq!(of.account("riverside").unwrap().hash(), theirs);
+    assert_eq!(
+        outer.book().deal(START, "riverside").unwrap().hash,
+        Some(theirs)
+    );
+    assert!(of.answered.contains_key(&(Document::Total, 1)));
+    // To the grid above at the award's price, so far as it kept to it.
+    let accounts = accounts(&all);
+    assert_eq!(accounts.values().sum::<i64>(), 0);
+    let up = accounts[&Party::Upstream];
+    let expected = award.exchange_w as f64 / 4.0 * award.price as f64 / 1e6;
+    assert!(
+        (up as f64 - expected).abs() < 0.02 * expected.abs(),
+        "{up} for {expected}"
+    );
+
+    // The record replays, its clearing at the award included.
+    let mut replay = Replay::new(0, i64::MAX);
+    for (number, record) in (0..).zip(all.clone()) {
+        replay.record(number, record);
+    }
+    assert_eq!(replay.clearings, 1);
+    assert_eq!(replay.differences, []);
+    // A restart knows all of it, and has nothing to say again.
+    let mut again = self::inner();
+    for record in &all {
+        again.restore(record);
+    }
+    again.resume(after);
+    assert!(again.above().unwrap().outbox(64).is_empty());
+    assert!(again.step(after + US).records.is_empty());
+}
+
+/// Nothing comes down: it clears by its fallback in time, and says so.
+#[test]
+fn apart_from_the_market_above_it_closes_on_time() {
+    let mut inner = inner();
+    for (tenant, document) in offers() {
+        inner.submit(tenant, document, OPEN).unwrap();
+    }
+    assert!(!inner.step(GATE).awarded);
+    assert!(!inner.step((START - 121) * US).awarded);
+    assert!(inner.step((START - 120) * US).awarded);
+    let of = inner.above().unwrap().interval(START).unwrap();
+    let closing = of.closing.as_ref().map(|of| (of.basis, of.exchange_w));
+    assert_eq!(closing, Some((Basis::Zero, 0)));
+    // What it exchanges all the same is a deviation, at the site file's prices.
+    assert!(inner.book().intervals[&START].clearing.is_some());
+}
