@@ -192,7 +192,7 @@ fn web(count: &mut Count) -> Result<()> {
 }
 
 /// Python packages of the peers.
-const PEERS: [&str; 10] = [
+const PEERS: [&str; 11] = [
     "pymodbus==3.16.1",
     "pyserial==3.5",
     "pysunspec2==1.3.7",
@@ -201,6 +201,7 @@ const PEERS: [&str; 10] = [
     "dnp3py==0.6.0",
     "c104==2.2.1",
     "asyncua==2.1.0",
+    "pyiec61850-ng==1.6.1.10",
     "pandapower==3.5.6",
     "jsonschema==4.26.0",
 ];
