@@ -79,7 +79,12 @@ impl Market {
             Some(layer(tenant, of.expected_w, offer))
         });
         let tenants: Vec<layers::Tenant> = each.collect();
-        let mut area = Area::new(&self.setup.own_case(start), &tenants)?;
+        let mut area = Area::new(
+            &self.grid,
+            &self.setup.own_case(start),
+            &tenants,
+            &self.setup.rulebook.clearing,
+        )?;
         for order in &mut area.case.orders {
             order.interval = start;
         }
@@ -149,12 +154,14 @@ fn layer(tenant: &Tenant, expected_w: i64, offer: Option<&Offer>) -> layers::Ten
         vec![layers::Corner {
             exchange_w: expected_w,
             price: Price(0),
+            q_var: 0,
         }]
     };
     let corners = offer.map(|offer| {
         let corners = offer.curve.iter().map(|corner| layers::Corner {
             exchange_w: corner.exchange_w,
             price: Price(corner.price),
+            q_var: corner.q_var,
         });
         corners.collect()
     });
@@ -163,6 +170,7 @@ fn layer(tenant: &Tenant, expected_w: i64, offer: Option<&Offer>) -> layers::Ten
         unit: tenant.unit,
         node: tenant.node,
         curve: corners.unwrap_or_else(expected),
+        expected_w: offer.map_or(expected_w, |offer| offer.forecast_w),
         q_min_var: offer.map_or(0.0, |offer| offer.q_min_var as f64),
         q_max_var: offer.map_or(0.0, |offer| offer.q_max_var as f64),
         import_max_w: tenant.import_max_w,

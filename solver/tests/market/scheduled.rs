@@ -2,7 +2,7 @@
 
 use solver::{
     market::{
-        Imbalance, Money, Party, Price, Rulebook,
+        Ahead, Imbalance, Money, Party, Price, Rulebook,
         clearing::{
             Case, Clearing, Interface, NodePower, Options, Scheduled, ScheduledReactive, Status,
             clear,
@@ -266,4 +266,25 @@ fn reactive_exchange_is_as_agreed_on_where_units_can() {
         "{} {plain}",
         of.cost_per_h
     );
+}
+
+/// Nothing is agreed on for later intervals yet: the grid above is expected to take and give at the award's
+/// price.
+#[test]
+fn later_intervals_are_at_the_awards_price() {
+    let case = kinked(1e6);
+    let ahead = Ahead {
+        orders: vec![Vec::new()],
+        expected: Vec::new(),
+    };
+    let cases = ahead.cases(&case);
+    assert_eq!(cases[0], case);
+    let later = cases[1].interface[0];
+    let price = Price(30_000_000);
+    assert_eq!(
+        (later.import_price, later.export_price, later.scheduled),
+        (price, price, None)
+    );
+    let plain = feeder::stressed().case;
+    assert_eq!(ahead.cases(&plain)[1].interface, plain.interface);
 }

@@ -7,7 +7,7 @@
 use crate::{
     market::{
         Direction, GridFee, Order, OrderId, Price, Step, Terms, Unit,
-        clearing::{Case, Clearing, NodePower},
+        clearing::{Case, Clearing, NodePower, Options, Status, clear_from},
         contract::price,
         distance::Distances,
         matching::loading,
@@ -29,6 +29,8 @@ pub struct Corner {
     /// What the next W of import from here on is worth; falls from corner to corner. Of the last one:
     /// without meaning.
     pub price: Price,
+    /// Reactive exchange that goes with it, var, import-positive.
+    pub q_var: i64,
 }
 
 /// A market below.
@@ -42,7 +44,9 @@ pub struct Tenant {
     pub node: Id,
     /// By rising import, at least one corner; beyond its ends it cannot go.
     pub curve: Vec<Corner>,
-    /// Least reactive power that it takes, var, import-positive.
+    /// Exchange that it is expected at, W.
+    pub expected_w: i64,
+    /// Least reactive power that it can take there, var, import-positive.
     pub q_min_var: f64,
     /// Most of it, var.
     pub q_max_var: f64,
@@ -105,74 +109,185 @@ pub enum AreaError {
 }
 
 /// Tenants in a case.
+///
+/// The reactive power of a tenant is what its curve says goes with its exchange, which is known after clearing
+/// only: so the case is cleared for it, with the reactive power of what came of it, and again. What a tenant could
+/// give besides costs it losses that its curve does not say; it is called on where limits cannot be kept
+/// without.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Area {
     /// To be cleared.
     pub case: Case,
-    /// By tenant: index of its unit, node, middle of its reactive range (var, import-positive), and the
-    /// range that an exchange is rounded within.
-    tenants: Vec<(usize, Id, f64, (i64, i64))>,
+    tenants: Vec<Placed>,
+}
+
+/// Times that the case is cleared to see what reactive power goes with the awards.
+const ROUNDS: u32 = 2;
+
+/// A tenant in the case.
+#[derive(Clone, Debug, PartialEq)]
+struct Placed {
+    /// Index of its unit.
+    unit: usize,
+    node: Id,
+    /// Index of its reactive power in the case's `fixed`.
+    fixed: usize,
+    curve: Vec<Corner>,
+    /// What it can give more or less of reactive power than goes with its exchange, var, import-positive.
+    reactive: (f64, f64),
+    /// That an exchange is rounded within.
+    range: (i64, i64),
+}
+
+impl Placed {
+    /// Middle of its reactive power, var, import-positive.
+    fn middle_var(&self, case: &Case) -> f64 {
+        -case.fixed[self.fixed].q_var
+    }
+
+    /// What it is awarded, to the whole watt and never beyond the range; where even that is cut, towards
+    /// nothing.
+    fn exchange_w(&self, clearing: &Clearing) -> i64 {
+        let (least, most) = self.range;
+        let exchange_w = (-clearing.awards[self.unit].p_w).round_ties_even() as i64;
+        exchange_w.clamp(least.min(0), most.max(0))
+    }
+
+    /// Reactive power that goes with an exchange, var, import-positive.
+    fn goes_with(&self, exchange_w: i64) -> f64 {
+        let after = self.curve.partition_point(|of| of.exchange_w <= exchange_w);
+        let (before, after) = (after.saturating_sub(1), after.min(self.curve.len() - 1));
+        let (a, b) = (self.curve[before], self.curve[after]);
+        let wide = b.exchange_w - a.exchange_w;
+        let share = match wide {
+            0 => 0.0,
+            _ => (exchange_w - a.exchange_w) as f64 / wide as f64,
+        };
+        a.q_var as f64 + share * (b.q_var - a.q_var) as f64
+    }
 }
 
 impl Area {
     /// Adds tenants to a case, which has the layer's own units, orders, limits and interface. Their units
-    /// are not in it yet.
+    /// are not in it yet. Deterministic: the same again is the same.
     ///
     /// # Errors
     /// A curve that is none; see [`AreaError`].
-    pub fn new(own: &Case, tenants: &[Tenant]) -> Result<Self, AreaError> {
-        let mut case = own.clone();
-        let mut placed = Vec::with_capacity(tenants.len());
+    pub fn new(
+        grid: &Grid,
+        own: &Case,
+        tenants: &[Tenant],
+        options: &Options,
+    ) -> Result<Self, AreaError> {
+        let mut area = Self {
+            case: own.clone(),
+            tenants: Vec::with_capacity(tenants.len()),
+        };
         let orders = own.orders.iter().map(|order| order.id.0 + 1);
         let mut next = orders.max().unwrap_or(1);
         for tenant in tenants {
             tenant.check()?;
-            let middle_var = f64::midpoint(tenant.q_min_var, tenant.q_max_var);
-            // What a unit can do is alike in both directions: its range's middle stands beside it.
-            if middle_var != 0.0 {
-                case.fixed.push(NodePower {
-                    node: tenant.node,
-                    p_w: 0.0,
-                    q_var: -middle_var,
-                    owner: None,
-                });
-            }
-            let (least, most) = tenant.range();
-            placed.push((case.units.len(), tenant.node, middle_var, (least, most)));
-            case.units.push(Unit {
-                id: tenant.unit,
-                participant: tenant.name.clone(),
-                node: tenant.node,
-                capability: Capability {
-                    p_min_w: -(most.max(0) as f64),
-                    p_max_w: -(least.min(0) as f64),
-                    q_max_var: 0.5 * (tenant.q_max_var - tenant.q_min_var),
-                    s_max_va: None,
-                },
-                dispatchable: true,
-            });
-            for (direction, must, steps) in tenant.orders() {
-                let terms = Terms {
-                    must,
-                    ..Terms::default()
-                };
-                case.orders.push(Order {
-                    id: OrderId(next),
-                    client_id: format!("{}-{next}", tenant.name),
-                    participant: tenant.name.clone(),
-                    unit: tenant.unit,
-                    interval: 0,
-                    direction,
-                    steps,
-                    terms,
-                });
-                next += 1;
-            }
+            area.add(tenant, &mut next);
         }
-        Ok(Self {
-            case,
-            tenants: placed,
-        })
+        area.follow(grid, options);
+        Ok(area)
+    }
+
+    fn add(&mut self, tenant: &Tenant, next: &mut u64) {
+        let (least, most) = tenant.range();
+        let mut placed = Placed {
+            unit: self.case.units.len(),
+            node: tenant.node,
+            fixed: self.case.fixed.len(),
+            curve: tenant.curve.clone(),
+            reactive: (0.0, 0.0),
+            range: (least, most),
+        };
+        let expected = placed.goes_with(tenant.expected_w);
+        let (more, less) = (tenant.q_max_var - expected, tenant.q_min_var - expected);
+        placed.reactive = (less.min(0.0), more.max(0.0));
+        self.case.fixed.push(NodePower {
+            node: tenant.node,
+            p_w: 0.0,
+            q_var: -expected,
+            owner: None,
+        });
+        self.tenants.push(placed);
+        self.case.units.push(Unit {
+            id: tenant.unit,
+            participant: tenant.name.clone(),
+            node: tenant.node,
+            capability: Capability {
+                p_min_w: -(most.max(0) as f64),
+                p_max_w: -(least.min(0) as f64),
+                q_max_var: 0.0,
+                s_max_va: None,
+            },
+            dispatchable: true,
+        });
+        for (direction, must, steps) in tenant.orders() {
+            let terms = Terms {
+                must,
+                ..Terms::default()
+            };
+            self.case.orders.push(Order {
+                id: OrderId(*next),
+                client_id: format!("{}-{next}", tenant.name),
+                participant: tenant.name.clone(),
+                unit: tenant.unit,
+                interval: 0,
+                direction,
+                steps,
+                terms,
+            });
+            *next += 1;
+        }
+    }
+
+    /// Sets the reactive power that goes with what tenants would be awarded. Where that cannot be cleared at
+    /// all, it stays as expected: clearing says why.
+    fn follow(&mut self, grid: &Grid, options: &Options) {
+        let mut near: Option<Clearing> = None;
+        let mut called = false;
+        for _ in 0..ROUNDS {
+            let Ok(mut clearing) = clear_from(grid, &self.case, options, near.as_ref()) else {
+                return;
+            };
+            if !called && !self.is_kept(&clearing) {
+                called = true;
+                self.call_on_reactive_power();
+                let Ok(again) = clear_from(grid, &self.case, options, near.as_ref()) else {
+                    return;
+                };
+                clearing = again;
+            }
+            for of in &self.tenants {
+                let with = of.goes_with(of.exchange_w(&clearing));
+                let (less, more) = if called { of.reactive } else { (0.0, 0.0) };
+                self.case.fixed[of.fixed].q_var = -(with + f64::midpoint(less, more));
+            }
+            near = Some(clearing);
+        }
+    }
+
+    /// Whether a clearing keeps all limits, and gives each tenant what it must have.
+    fn is_kept(&self, clearing: &Clearing) -> bool {
+        let is_cut = |of: &Placed| {
+            let exchange_w = -clearing.awards[of.unit].p_w;
+            exchange_w < of.range.0 as f64 - 1.0 || exchange_w > of.range.1 as f64 + 1.0
+        };
+        !matches!(clearing.status, Status::LeastViolation { .. })
+            && !self.tenants.iter().any(is_cut)
+    }
+
+    /// Tenants give what they can besides. What a unit can do is alike in both directions: the middle of the
+    /// range stands beside it.
+    fn call_on_reactive_power(&mut self) {
+        for of in &self.tenants {
+            let (less, more) = of.reactive;
+            self.case.units[of.unit].capability.q_max_var = 0.5 * (more - less);
+            self.case.fixed[of.fixed].q_var -= f64::midpoint(less, more);
+        }
     }
 
     /// What a clearing of the case gives to each tenant, in their order.
@@ -181,21 +296,19 @@ impl Area {
         let loading = loading(grid, clearing);
         let mut distances = Distances::new(grid);
         let sources: Vec<Id> = clearing.exchange.iter().map(|of| of.node).collect();
-        let of = |&(unit, node, middle_var, (least, most)): &(usize, Id, f64, (i64, i64))| {
-            let award = &clearing.awards[unit];
+        let of = |placed: &Placed| {
+            let award = &clearing.awards[placed.unit];
+            let node = placed.node;
             let at = clearing.prices.iter().find(|at| at.node == node);
             let fees = sources.iter().map(|&source| {
                 let far = distances.between(node, source).unwrap_or(f64::INFINITY);
                 (far, fee.of(&mut distances, node, source, &loading))
             });
             let nearest = fees.min_by(|a, b| a.0.total_cmp(&b.0));
-            // To the whole watt and never beyond the range; where even that is cut, towards nothing.
-            let exchange_w = (-award.p_w).round_ties_even() as i64;
-            let within = exchange_w.clamp(least.min(0), most.max(0));
             TenantAward {
-                exchange_w: within,
+                exchange_w: placed.exchange_w(clearing),
                 price: price(at.map_or(0.0, |at| at.p_per_mwh)),
-                q_var: (middle_var - award.q_var).round_ties_even() as i64,
+                q_var: (placed.middle_var(&self.case) - award.q_var).round_ties_even() as i64,
                 q_price: price(at.map_or(0.0, |at| at.q_per_mvarh)),
                 grid_fee: nearest.map_or(Price(0), |(_, fee)| fee),
             }
@@ -287,7 +400,7 @@ impl Tenant {
 mod tests {
     use super::*;
     use crate::{
-        market::clearing::{Interface, LimitSet, Options, clear},
+        market::clearing::{Interface, LimitSet, clear},
         network::pgm_json,
     };
 
@@ -330,12 +443,14 @@ mod tests {
         let corner = |&(exchange_w, price)| Corner {
             exchange_w,
             price: Price(price),
+            q_var: 0,
         };
         Tenant {
             name: name.to_owned(),
             unit,
             node,
             curve: corners.iter().map(corner).collect(),
+            expected_w: 0,
             q_min_var: 0.0,
             q_max_var: 0.0,
             import_max_w: 10_000_000,
@@ -345,7 +460,7 @@ mod tests {
 
     fn awards(own: &Case, tenants: &[Tenant], fee: &GridFee) -> (Vec<TenantAward>, Clearing) {
         let grid = Grid::new(&pgm_json::read(NETWORK).unwrap()).unwrap();
-        let area = Area::new(own, tenants).unwrap();
+        let area = Area::new(&grid, own, tenants, &Options::default()).unwrap();
         let clearing = clear(&grid, &area.case, &Options::default()).unwrap();
         (area.awards(&grid, &clearing, fee), clearing)
     }
@@ -435,16 +550,51 @@ mod tests {
     }
 
     #[test]
-    fn reactive_power_is_about_the_ranges_middle() {
-        let mut south = tenant("south", 10, 2, &[(1_000_000, 0)]);
-        (south.q_min_var, south.q_max_var) = (200_000.0, 300_000.0);
-        let (given, _) = awards(
-            &base(100_000_000, 40_000_000),
-            &[south],
-            &GridFee::default(),
+    fn reactive_power_is_what_goes_with_the_award() {
+        // 1 MW must be, 2 MW at a price; expected is halfway between, and more could be given.
+        for (worth, q_var) in [(60_000_000, 100_000), (150_000_000, 300_000)] {
+            let mut south = tenant("south", 10, 2, &[(1_000_000, worth), (2_000_000, 0)]);
+            (south.curve[0].q_var, south.curve[1].q_var) = (100_000, 300_000);
+            (south.expected_w, south.q_min_var, south.q_max_var) = (1_500_000, 0.0, 900_000.0);
+            let (given, clearing) = awards(
+                &base(100_000_000, 40_000_000),
+                &[south],
+                &GridFee::default(),
+            );
+            assert_eq!(given[0].q_var, q_var, "{:?}", given[0]);
+            // The source's is the same but for what the line takes.
+            assert!((clearing.exchange[0].q_var - q_var as f64).abs() < 2_000.0);
+        }
+    }
+
+    #[test]
+    fn reactive_power_besides_is_called_on_where_limits_need_it() {
+        // 2 MW over 1 Ω take 20 kV down to 0.995 pu.
+        let mut south = tenant("south", 10, 2, &[(2_000_000, 0)]);
+        (south.expected_w, south.q_min_var, south.q_max_var) = (2_000_000, -2_000_000.0, 0.0);
+        let mut own = base(100_000_000, 40_000_000);
+        own.limits.u_min_pu = 0.9952;
+        let (given, clearing) = awards(&own, &[south.clone()], &GridFee::default());
+        assert!(
+            !matches!(clearing.status, Status::LeastViolation { .. }),
+            "{:?}",
+            clearing.status
         );
-        // Least losses: as little of it as can be.
-        assert!((given[0].q_var - 200_000).abs() < 1_000, "{:?}", given[0]);
+        assert_eq!(given[0].exchange_w, 2_000_000);
+        // By hand: (R P + X Q) / U is 0.0048 · 20 kV, with the source's 0.04 Ω (R/X 0.1) before the line.
+        let expected = (0.0048 * 0.9952 * 4e8 - 1.004 * 2e6) / 0.1398;
+        assert!(
+            (given[0].q_var as f64 - expected).abs() < 0.03 * expected.abs(),
+            "{} {expected}",
+            given[0].q_var
+        );
+        south.q_min_var = 0.0;
+        let (_, clearing) = awards(&own, &[south], &GridFee::default());
+        assert!(
+            clearing.awards[0].p_w > -1_950_000.0,
+            "what must be is cut: {:?}",
+            clearing.awards
+        );
     }
 
     #[test]
@@ -463,10 +613,16 @@ mod tests {
     #[test]
     fn curves_that_are_none_are_refused_by_name() {
         let own = base(1, 1);
+        let grid = Grid::new(&pgm_json::read(NETWORK).unwrap()).unwrap();
         let refused = |corners: &[(i64, i64)]| {
-            Area::new(&own, &[tenant("north", 11, 3, corners)])
-                .unwrap_err()
-                .to_string()
+            Area::new(
+                &grid,
+                &own,
+                &[tenant("north", 11, 3, corners)],
+                &Options::default(),
+            )
+            .unwrap_err()
+            .to_string()
         };
         assert!(refused(&[]).contains("north has a curve without"));
         assert!(refused(&[(5, 1), (5, 0)]).contains("must rise, at corner 1"));
@@ -474,6 +630,6 @@ mod tests {
         assert!(refused(&[(i64::MIN, 1)]).contains("must rise, at corner 0"));
         let mut odd = tenant("north", 11, 3, &[(0, 0)]);
         (odd.q_min_var, odd.q_max_var) = (1.0, f64::NAN);
-        assert!(Area::new(&own, &[odd]).is_err());
+        assert!(Area::new(&grid, &own, &[odd], &Options::default()).is_err());
     }
 }

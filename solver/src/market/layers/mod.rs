@@ -1,7 +1,7 @@
 //! Markets above one another: a tenant passes up what each exchange at its connection is worth to it, the
 //! layer above clears these curves over its own network and passes an award down.
 //!
-//! An exchange is import-positive: what the tenant takes from the layer above. `docs/market-above.md` has the
+//! An exchange is import-positive: what the tenant takes from the layer above. `docs/market-layers.md` has the
 //! mathematics.
 
 mod area;

@@ -324,7 +324,7 @@ fn push(open: &mut Vec<Open>, found: &[Found], from: usize, to: usize) {
 
 /// Share of the highest price that a Mvarh of reactive power counts in looking for its range: what is free is
 /// used, energy is not given up for it.
-const REACTIVE: f64 = 0.1;
+const REACTIVE: f64 = 0.01;
 
 /// Least and most reactive power at the forecast exchange, var.
 fn reactive_range(
