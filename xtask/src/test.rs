@@ -26,9 +26,8 @@ pub(crate) struct Test {
     /// Run only the tests whose name contains this (steps of cargo).
     #[arg(long)]
     filter: Option<String>,
-    /// Test of the packages only what can be without a booted container, and say what was not.
-    #[arg(long)]
-    without_nspawn: bool,
+    #[command(flatten)]
+    without: packages::Without,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -68,7 +67,7 @@ const SYSTEM: [&str; 8] = [
 pub(crate) struct Count {
     pub(crate) passed: u32,
     pub(crate) failed: u32,
-    skipped: u32,
+    pub(crate) skipped: u32,
 }
 
 impl Test {
@@ -159,7 +158,7 @@ impl Step {
                 counted(&mut test, count)
             }
             Self::E2e => e2e(count),
-            Self::Packages => packages::test(of.without_nspawn, count),
+            Self::Packages => packages::test(&of.without, count),
         }
     }
 }

@@ -20,12 +20,16 @@ use crate::deb::Built;
 /// A check and its name.
 type Check = (&'static str, fn(&mut Appliance) -> Result<String>);
 
+/// The one that needs a kernel which lets the container filter by BPF.
+pub(super) const ADDRESSES: &str = "addresses";
+
 /// All of them.
-pub(super) const CHECKS: [Check; 18] = [
+pub(super) const CHECKS: [Check; 19] = [
     ("install, no site yet", install),
     ("unit files", verify),
     ("a site comes: polled and settled", commission),
-    ("limits and addresses", limits::limits),
+    ("memory and tasks", limits::limits),
+    (ADDRESSES, limits::addresses),
     ("kill -9", kill),
     ("SIGSTOP", freeze),
     ("disk full", disk_full),
