@@ -7,6 +7,7 @@
 use std::{
     cell::RefCell,
     collections::BTreeSet,
+    ffi::OsString,
     fmt,
     net::SocketAddr,
     ops::{Range, RangeInclusive},
@@ -52,6 +53,16 @@ pub(super) struct Source<'a> {
     problems: RefCell<Vec<Problem>>,
 }
 
+/// Where the packaged units load credentials from, all with the same prefix.
+const CREDENTIALS: &str = "/etc/busbar/credentials";
+
+fn credential(loaded: Option<OsString>, name: &str) -> PathBuf {
+    match loaded {
+        Some(loaded) => Path::new(&loaded).join(format!("busbar_{name}")),
+        None => Path::new(CREDENTIALS).join(name),
+    }
+}
+
 impl<'a> Source<'a> {
     pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
         Self {
@@ -61,10 +72,14 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// A path that the file gives relative to itself.
+    /// A path that the file gives relative to itself. `credential:NAME` is what systemd has loaded for the
+    /// service (`LoadCredential=` of the unit), and for a check by hand what it would load.
     pub(super) fn beside(&self, path: &str) -> PathBuf {
         let directory = self.file.parent().unwrap_or(Path::new("."));
-        directory.join(path)
+        match path.strip_prefix("credential:") {
+            Some(name) => credential(std::env::var_os("CREDENTIALS_DIRECTORY"), name),
+            None => directory.join(path),
+        }
     }
 
     /// Notes a problem at a byte range.
@@ -435,4 +450,24 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_what_systemd_has_loaded_or_would_load() {
+        let source = Source::new(Path::new("/etc/busbar/site.toml"), "");
+        assert_eq!(source.beside("key.pem"), Path::new("/etc/busbar/key.pem"));
+        let loaded = Some(OsString::from("/run/credentials/busbar.service"));
+        assert_eq!(
+            credential(loaded, "key.pem"),
+            Path::new("/run/credentials/busbar.service/busbar_key.pem")
+        );
+        assert_eq!(
+            credential(None, "key.pem"),
+            Path::new("/etc/busbar/credentials/key.pem")
+        );
+    }
 }

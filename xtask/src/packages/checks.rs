@@ -14,7 +14,7 @@ use busbar_tests::{
 };
 use serde_json::{Value, json};
 
-use super::{container::Container, limits};
+use super::{container::Container, limits, serial::serial};
 use crate::deb::Built;
 
 /// A check and its name.
@@ -24,12 +24,14 @@ type Check = (&'static str, fn(&mut Appliance) -> Result<String>);
 pub(super) const ADDRESSES: &str = "addresses";
 
 /// All of them.
-pub(super) const CHECKS: [Check; 19] = [
+pub(super) const CHECKS: [Check; 21] = [
     ("install, no site yet", install),
     ("unit files", verify),
     ("a site comes: polled and settled", commission),
     ("memory and tasks", limits::limits),
     (ADDRESSES, limits::addresses),
+    ("a serial line", serial),
+    ("credentials", limits::credentials),
     ("kill -9", kill),
     ("SIGSTOP", freeze),
     ("disk full", disk_full),
@@ -142,7 +144,7 @@ fn client() -> Client {
     Client::new(&format!("http://127.0.0.1:{PORT}"))
 }
 
-fn polled(status: &Value) -> bool {
+pub(super) fn polled(status: &Value) -> bool {
     status["devices"].as_u64() > Some(0) && status["devices_online"] == status["devices"]
 }
 

@@ -136,6 +136,29 @@ pub(super) fn addresses(on: &mut Appliance) -> Result<String> {
     Ok("public addresses closed, private ones open".to_owned())
 }
 
+/// A key that is root's: the service has a copy in memory, and cannot open the file.
+pub(super) fn credentials(on: &mut Appliance) -> Result<String> {
+    on.stop()?;
+    on.sh("umask 077; echo secret > /etc/busbar/credentials/key.pem")?;
+    on.start()?;
+    let copy = on.sh("stat -c '%U %a' /run/credentials/busbar.service/busbar_key.pem")?;
+    let pid = on.pid()?;
+    let seen = on.sh(&format!(
+        "nsenter --target {pid} --mount --setuid $(id -u busbar) --setgid $(id -g busbar) \
+         sh -c 'cat /run/credentials/busbar.service/busbar_key.pem; cat /etc/busbar/credentials/key.pem 2>&1 || true'"
+    ))?;
+    on.sh("rm /etc/busbar/credentials/key.pem")?;
+    ensure!(seen.starts_with("secret\n"), "the service sees: {seen}");
+    ensure!(
+        seen.contains("Permission denied"),
+        "the service sees: {seen}"
+    );
+    Ok(format!(
+        "the copy is of {}, the file is root's",
+        copy.trim()
+    ))
+}
+
 /// The table of `ledger.redb` that has its format.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 

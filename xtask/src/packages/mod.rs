@@ -5,6 +5,7 @@
 mod checks;
 mod container;
 mod limits;
+mod serial;
 
 use std::{path::Path, process::Command, time::Instant};
 
