@@ -272,8 +272,8 @@ fn who_may_poll_and_who_is_polled_is_checked() {
             TLS_104,
             "iec104.master[0].certificate_sha256: missing",
         ),
-        (MODBUS_ADDRESS, TLS_MODBUS, "device[1].tls: goes with plain"),
-        (MODBUS_ADDRESS, TLS_MODBUS, "device[1].tls: /c.pem: "),
+        (MODBUS_ADDRESS, TLS_MODBUS, "device[3].tls: goes with plain"),
+        (MODBUS_ADDRESS, TLS_MODBUS, "device[3].tls: /c.pem: "),
     ] {
         let found = found(from, to);
         assert!(

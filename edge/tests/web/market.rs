@@ -154,7 +154,7 @@ async fn an_interval_shows_a_program_its_own() {
 
 /// However late the loop may be: a value for what is owed yet would be lost.
 #[tokio::test]
-async fn a_value_for_an_interval_that_is_not_settled_waits() {
+async fn a_value_is_taken_once_its_interval_is_over() {
     let appliance = Appliance::enrolled("owed").await;
     let client = &appliance.client;
     let json = [("content-type", "application/json")];
@@ -167,12 +167,16 @@ async fn a_value_for_an_interval_that_is_not_settled_waits() {
                  "quality": "metered" }])
     };
     let path = "/api/v1/market/meters/values";
-    // Since 2026-06-21 it is being delivered, says the made-up loop.
-    let late = value("2026-06-21T11:59:50Z");
-    let words = client.post(path, &late).await.refused(409, "too_early");
-    assert!(words.contains("2026-06-21T11:59:50Z"), "{words}");
-    let before = client.post(path, &value("2026-06-21T11:59:40Z")).await;
-    assert_eq!(before.json()["taken"], 1, "{:?}", before.body);
+    let running = edge::clock::now_us() / 10_000_000 * 10;
+    let running = edge::clock::rfc3339_s(running);
+    let early = client.post(path, &value(&running)).await;
+    let words = early.refused(409, "too_early");
+    assert!(words.contains(&running), "{words}");
+    // The made-up loop delivers it since: it is over by the clock, and what it will be settled on.
+    for over in ["2026-06-21T11:59:50Z", "2026-06-21T11:59:40Z"] {
+        let taken = client.post(path, &value(over)).await;
+        assert_eq!(taken.json()["taken"], 1, "{:?}", taken.body);
+    }
 }
 
 #[tokio::test]
