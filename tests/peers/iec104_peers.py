@@ -181,6 +181,13 @@ class Master:
 
     def state(self, connection: c104.Connection, state: c104.ConnectionState) -> None:
         tell(state=state.name)
+        if state == c104.ConnectionState.OPEN_MUTED:
+            threading.Timer(2.0, self.start_data_transfer).start()
+
+    def start_data_transfer(self) -> None:
+        # Now and then c104 opens a connection and never sends STARTDT.
+        if self.connection.state == c104.ConnectionState.OPEN_MUTED:
+            tell(unmuted=self.connection.unmute())
 
     def unexpected(self, connection: c104.Connection, message: c104.IncomingMessage, cause: c104.Umc) -> None:
         tell(unexpected=cause.name, type=message.type.name)
