@@ -92,8 +92,14 @@ pub(crate) fn venv(name: &str, packages: &[&str]) -> Result<PathBuf> {
         packages.join(" ")
     ));
     let _ = fs::remove_dir_all(&dir);
-    run(Command::new("python3").args(["-m", "venv"]).arg(&dir))
-        .context("Python 3 with venv is needed (`apt-get install python3-venv`)")?;
+    let able = Command::new("python3")
+        .args(["-c", "import ensurepip, venv"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !able {
+        install("python3-venv").context("Python 3 with venv is needed")?;
+    }
+    run(Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
     run(Command::new(&python)
         .args([
             "-m",
@@ -117,6 +123,12 @@ pub(crate) fn debian_package(program: &str, package: &str) -> Result<PathBuf> {
     if let Some(path) = which(program) {
         return Ok(path);
     }
+    install(package).with_context(|| format!("{program} is needed"))?;
+    which(program).with_context(|| format!("no `{program}` on the path, although it was installed"))
+}
+
+/// Installs a package of Debian's, if this machine lets us.
+fn install(package: &str) -> Result<()> {
     let apt = |arguments: &[&str]| {
         run(Command::new("apt-get")
             .args(arguments)
@@ -124,8 +136,7 @@ pub(crate) fn debian_package(program: &str, package: &str) -> Result<PathBuf> {
     };
     apt(&["update", "-qq"])
         .and_then(|()| apt(&["install", "-qq", "-y", "--no-install-recommends", package]))
-        .with_context(|| format!("{program} is needed (`apt-get install {package}` as root)"))?;
-    which(program).with_context(|| format!("no `{program}` on the path, although it was installed"))
+        .with_context(|| format!("could not install it (`apt-get install {package}` as root)"))
 }
 
 pub(crate) fn which(program: &str) -> Option<PathBuf> {

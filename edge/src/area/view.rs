@@ -221,6 +221,7 @@ impl Shown {
             reasons,
             devices: count(tenants.len()),
             devices_online: count(tenants.iter().filter(|of| there(&of.name)).count()),
+            linked_above: self.above.is_some().then_some(self.link.up),
             interval_s: product.length_s,
             interval: rfc3339_s(current),
             next_interval: rfc3339_s(next),

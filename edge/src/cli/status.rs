@@ -34,7 +34,7 @@ pub(super) struct StatusArguments {
     #[arg(long, value_name = "SECONDS")]
     can_be_away: Option<u32>,
     /// Fail unless it does what it did when it said this (`status --json`): as many devices answer,
-    /// and it estimates if it did.
+    /// and it estimates and has a link to the market above if it did.
     #[arg(long, value_name = "FILE")]
     as_good_as: Option<PathBuf>,
 }
@@ -116,6 +116,11 @@ fn as_good_as(status: &Value, before: &Value) -> Result<(), String> {
     if estimates(before) && !estimates(status) {
         return Err("it does not estimate, it did before".to_owned());
     }
+    // Where there is none above any more, none is expected.
+    let linked = |of: &Value| of["linked_above"].as_bool();
+    if linked(before) == Some(true) && linked(status) == Some(false) {
+        return Err("there is no link to the market above, there was before".to_owned());
+    }
     Ok(())
 }
 
@@ -147,6 +152,15 @@ fn table(status: &Value) -> String {
                 word(&status["devices_online"]),
                 word(&status["devices"])
             ),
+        ),
+        (
+            "above",
+            match status["linked_above"].as_bool() {
+                None => "no market above",
+                Some(true) => "linked",
+                Some(false) => "no link",
+            }
+            .to_owned(),
         ),
         ("interval", word(&status["interval"])),
         ("gate closes", word(&status["gate_closure"])),
@@ -256,6 +270,26 @@ mod tests {
         // What was not estimated before need not be now.
         let before = doing(10, 9, old);
         assert_eq!(as_good_as(&doing(10, 9, json!(null)), &before), Ok(()));
+    }
+
+    #[test]
+    fn as_good_means_a_link_to_the_market_above_if_there_was_one() {
+        let linked = |link: Value| {
+            let mut status = doing(10, 10, json!(null));
+            status["linked_above"] = link;
+            status
+        };
+        for (before, now, good) in [
+            (json!(true), json!(true), true),
+            (json!(true), json!(false), false),
+            (json!(false), json!(false), true),
+            (json!(null), json!(false), true),
+            // The site has none above any more.
+            (json!(true), json!(null), true),
+        ] {
+            let said = as_good_as(&linked(now.clone()), &linked(before.clone()));
+            assert_eq!(said.is_ok(), good, "{before} {now}");
+        }
     }
 
     #[test]

@@ -115,6 +115,7 @@ impl Cycle {
             reasons,
             devices: count(self.site.devices.len()),
             devices_online: count(snapshot.links.values().filter(|l| l.online()).count()),
+            linked_above: self.above.as_ref().map(|above| above.link.up),
             interval_s: product.length_s,
             interval: rfc3339_s(current),
             next_interval: rfc3339_s(next),

@@ -393,6 +393,7 @@ fn status() -> Status {
         reasons: vec![],
         devices: 2,
         devices_online: 2,
+        linked_above: None,
         interval_s: 10,
         interval: now(),
         next_interval: now(),

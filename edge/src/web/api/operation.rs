@@ -24,6 +24,8 @@ pub struct Status {
     pub devices: u32,
     /// Devices that answer.
     pub devices_online: u32,
+    /// Whether there is a link to the market above; `null`: the site has none above.
+    pub linked_above: Option<bool>,
     /// Length of the market's interval, s.
     pub interval_s: u32,
     /// Start of the interval being delivered.
