@@ -6,7 +6,10 @@ mod common;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -140,6 +143,44 @@ async fn one_that_babbles_is_silent_or_late_keeps_the_others_online() {
         }
         server.set_fault(2, Fault::None);
     }
+}
+
+/// Registers that are read too slowly for the time-out of [`poll`], every fifth time.
+struct Slow(AtomicU32);
+
+impl Registers for Slow {
+    fn read(&self, _: Table, _: u16, count: u16) -> Result<Vec<u16>, ExceptionCode> {
+        if self.0.fetch_add(1, Ordering::Relaxed) % 5 == 4 {
+            tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(230)));
+        }
+        Ok(vec![7; count.into()])
+    }
+
+    fn write(&self, _: Table, _: u16, _: &[u16]) -> Result<(), ExceptionCode> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_lost_now_and_then_is_asked_for_again() {
+    let slow = Arc::new(Slow(AtomicU32::new(0)));
+    let shown: Arc<dyn Registers> = Arc::clone(&slow) as _;
+    let server = LineServer::open([(1, shown)].into()).unwrap();
+    let mut polled = poll(line(&server), 1);
+    polled.until_online().await;
+    for _ in 0..20 {
+        let values = polled.until(|event| match event {
+            DeviceEvent::Updates(updates) => Some(updates[0].value),
+            DeviceEvent::State(state) => panic!("{state:?}"),
+            _ => None,
+        });
+        assert_eq!(values.await, Value::Analog(7.0));
+    }
+    let read = slow.0.load(Ordering::Relaxed);
+    assert!(
+        read >= 24,
+        "{read} requests for 20 values: none was repeated"
+    );
 }
 
 #[tokio::test]

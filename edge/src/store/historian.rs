@@ -22,7 +22,7 @@ use redb::{
 
 use super::{
     block::{Encoder, Sample, decode},
-    database,
+    builder, database,
 };
 use crate::{
     table::{Snapshot, number},
@@ -125,7 +125,7 @@ impl Historian {
     /// There is none, it is damaged, or an appliance runs on it.
     pub fn existing(directory: &Path) -> Result<Self, HistorianError> {
         let file = directory.join("historian.redb");
-        let db = Database::open(&file).map_err(|error| at(&file)(&error))?;
+        let db = builder().open(&file).map_err(|error| at(&file)(&error))?;
         Ok(Self::of(db, file, Retention::NOTHING_GOES))
     }
 

@@ -19,5 +19,15 @@ fn database(path: &Path) -> Result<redb::Database, redb::DatabaseError> {
     let mut options = fs::OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false);
     options.mode(0o600).open(path)?;
-    redb::Database::create(path)
+    builder().create(path)
+}
+
+/// Pages of a file that are kept in memory, bytes. What is asked for is mostly of the last minutes; redb's own
+/// default, 1 GiB, is all that the packaged service may take, and a ledger that grows would fill it.
+const CACHE: usize = 8 << 20;
+
+fn builder() -> redb::Builder {
+    let mut builder = redb::Database::builder();
+    builder.set_cache_size(CACHE);
+    builder
 }

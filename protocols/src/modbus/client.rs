@@ -125,7 +125,12 @@ pub(super) struct Client {
 
 enum Wire {
     Own(Context),
-    Shared(Arc<Line>, Slave),
+    Shared {
+        line: Arc<Line>,
+        slave: Slave,
+        /// It answered the last request.
+        answered: bool,
+    },
 }
 
 impl Client {
@@ -144,7 +149,11 @@ impl Client {
             }
             Way::Serial(line) => {
                 line.open().await?;
-                Wire::Shared(Arc::clone(line), slave)
+                Wire::Shared {
+                    line: Arc::clone(line),
+                    slave,
+                    answered: false,
+                }
             }
         };
         Ok(Self {
@@ -166,7 +175,7 @@ impl Client {
             Table::Input => Request::ReadInputRegisters(address, count),
             Table::Holding => Request::ReadHoldingRegisters(address, count),
         };
-        let values = match self.call(request).await? {
+        let values = match self.ask(request).await? {
             Err(exception) => return Ok(Err(exception)),
             Ok(Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words)) => {
                 words
@@ -217,10 +226,28 @@ impl Client {
         }
     }
 
+    /// Reads. Lines lose a frame now and then: whoever answered the last time is asked twice before it counts
+    /// as gone. What is written is not repeated, since it may have been carried out.
+    async fn ask(&mut self, request: Request<'_>) -> Answer<Response> {
+        let forgiven = matches!(self.wire, Wire::Shared { answered: true, .. });
+        match self.call(request.clone()).await {
+            Err(LinkError::Timeout(_)) if forgiven => self.call(request).await,
+            outcome => outcome,
+        }
+    }
+
     async fn call(&mut self, request: Request<'_>) -> Answer<Response> {
         match &mut self.wire {
             Wire::Own(context) => call(context, request, self.timeout).await,
-            Wire::Shared(line, slave) => line.call(*slave, request, self.timeout).await,
+            Wire::Shared {
+                line,
+                slave,
+                answered,
+            } => {
+                let outcome = line.call(*slave, request, self.timeout).await;
+                *answered = outcome.is_ok();
+                outcome
+            }
         }
     }
 }

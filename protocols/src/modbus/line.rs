@@ -2,10 +2,15 @@
 //! devices: their tasks take turns, a request at a time, and one that does not answer costs the
 //! others its time-out.
 
-use std::{fmt, io, time::Duration};
+use std::{
+    fmt, io,
+    pin::Pin,
+    task::{Context as Task, Poll},
+    time::Duration,
+};
 
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     sync::Mutex,
     time::{Instant, sleep_until, timeout},
 };
@@ -153,7 +158,7 @@ impl Line {
             address: self.config.path.clone(),
             error,
         })?;
-        Ok(rtu::attach(stream))
+        Ok(rtu::attach(Undrained(stream)))
     }
 
     /// The port, opened, with nothing on the line any more.
@@ -185,5 +190,38 @@ impl Line {
             }
         }
         Ok(stream)
+    }
+}
+
+/// A port that does not wait until the last bit is on the wire: the system's way to (`tcdrain`) keeps the thread,
+/// and with it the tasks of other devices; the answer tells as well that the request went out.
+#[derive(Debug)]
+struct Undrained(SerialStream);
+
+impl AsyncRead for Undrained {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(task, buffer)
+    }
+}
+
+impl AsyncWrite for Undrained {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(task, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }

@@ -21,7 +21,7 @@ use super::{
     index::{Index, Uses},
     write_export,
 };
-use crate::store::database;
+use crate::store::{builder, database};
 
 /// Level of compression: higher ones save little more.
 const LEVEL: u8 = 6;
@@ -138,7 +138,9 @@ impl Ledger {
     pub fn look(directory: &Path) -> Result<Self, LedgerError> {
         let path = directory.join("ledger.redb");
         let file = path.display().to_string();
-        let db = Database::open(&path).map_err(|error| not_opened(file.clone(), &error))?;
+        let db = builder()
+            .open(&path)
+            .map_err(|error| not_opened(file.clone(), &error))?;
         let key = match directory.join(super::key::FILE).exists() {
             true => Some(Key::open(directory)?),
             false => None,
