@@ -35,10 +35,11 @@ fn killed_devices_fall_back_and_the_restart_loses_nothing() -> Result<()> {
     let mut stack = Stack::start(Plan::for_test("left-alone", "noon")?)?;
     stack.start_edge()?;
     let client = stack.login()?;
+    let all = units(&stack.truth()?).count();
     ensure!(
         wait(Duration::from_secs(60), || controlled(&stack)
-            .is_ok_and(|c| c.len() >= 13)),
-        "not every unit is under control after 60 s: {:?}",
+            .is_ok_and(|c| c.len() == all)),
+        "not every unit is under control after 60 s: {:?} of {all}",
         controlled(&stack)?
     );
 

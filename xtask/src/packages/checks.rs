@@ -387,7 +387,7 @@ fn login() -> Result<Client> {
 fn upgrade(on: &mut Appliance) -> Result<String> {
     on.client = login()?;
     on.sh("echo '# mine' >> /etc/apparmor.d/busbar")?;
-    let site = on.sh("sha256sum /etc/busbar/*")?;
+    let site = on.sh("find /etc/busbar -type f | sort | xargs sha256sum")?;
     let interval = open_interval(&on.client)?;
     let network = on.client.json("/api/v1/network")?;
     let mut units = network["units"].as_array().into_iter().flatten();
@@ -417,7 +417,7 @@ fn upgrade(on: &mut Appliance) -> Result<String> {
     let kept = kept.with_context(|| format!("order {} is gone", order.body["id"]))?;
     ensure!(kept["client_id"] == "kept", "{kept}");
     ensure!(
-        on.sh("sha256sum /etc/busbar/*")? == site,
+        on.sh("find /etc/busbar -type f | sort | xargs sha256sum")? == site,
         "the site file is not what it was"
     );
     on.sh("grep -q '^# mine' /etc/apparmor.d/busbar")
