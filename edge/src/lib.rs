@@ -5,7 +5,6 @@
 //! reports, for those who must not miss one.
 
 pub mod above;
-pub mod account;
 pub mod agents;
 pub mod area;
 pub mod cli;
@@ -14,6 +13,7 @@ pub mod cycle;
 pub mod feed;
 pub mod field;
 pub mod invoice;
+pub mod links;
 pub mod metering;
 pub mod northbound;
 pub mod participants;

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::above;
 use crate::cycle::{Refusal, ScadaCommand};
 use crate::feed::Feed;
+use crate::links;
 use crate::metering;
 use crate::participants::{Change, Register};
 use crate::store::{Hold, Ledger};
@@ -161,6 +162,26 @@ pub enum Request {
         /// It is on record, as far as it belongs there.
         answer: oneshot::Sender<()>,
     },
+    /// Put on record what is trusted at a link between markets.
+    Link {
+        /// What.
+        event: links::Event,
+        /// It is on record.
+        answer: oneshot::Sender<Result<(), Problem>>,
+    },
+    /// Call on a tenant of the area for an exchange.
+    Call {
+        /// Whom.
+        tenant: String,
+        /// Start of the interval, UTC, s since 1970.
+        interval: i64,
+        /// For what, W; none: not any more.
+        exchange_w: Option<i64>,
+        /// Who asks.
+        by: Asker,
+        /// Where it is on record, if it changed anything; or why not.
+        answer: oneshot::Sender<Result<Option<ReceiptView>, Problem>>,
+    },
     /// Note that a person has seen an alarm.
     AcknowledgeAlarm {
         /// Its number.
@@ -183,4 +204,6 @@ pub struct Handle {
     pub published: watch::Receiver<Arc<Published>>,
     /// Requests to the loop.
     pub requests: mpsc::Sender<Request>,
+    /// The ends of links between markets.
+    pub links: Arc<[links::End]>,
 }

@@ -36,7 +36,7 @@ use crate::{
     metering,
     participants::Change,
     published::{Asker, Handle, Published, Request},
-    site::Site,
+    site::{Above, Site},
     store::{Historian, Ledger, Receipt, Record},
     table::{Snapshot, Table},
     web::api::{OrderView, Problem, ReceiptView, Status},
@@ -118,6 +118,7 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
     let (published, watched) = watch::channel(first.published);
     let (requests, requested) = mpsc::channel(REQUESTS);
     let ledger = Arc::new(ledger);
+    let links = site.above.iter().map(Above::end).collect();
     let the_loop = Loop {
         status_file: site.state_dir.join("status.json"),
         site,
@@ -140,6 +141,7 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
             published: watched,
             feed,
             requests,
+            links,
         },
         done: tokio::spawn(the_loop.run()),
     })
@@ -420,6 +422,20 @@ impl Loop {
                 }
                 // Nobody waits any more when the wire is stopping.
                 let _ = answer.send(());
+            }
+            Request::Call { answer, .. } => {
+                let _ = answer.send(Err(Problem {
+                    error: "no_area".to_owned(),
+                    message: "this is a substation: it has no tenants".to_owned(),
+                    accepted: None,
+                }));
+                return Ok(());
+            }
+            Request::Link { event, answer } => {
+                let at_us = now_us();
+                self.append(vec![Record::Link { at_us, event }]).await?;
+                let _ = answer.send(Ok(()));
+                return Ok(());
             }
             Request::AcknowledgeAlarm { id, user, answer } => {
                 let _ = answer.send(self.cycle.acknowledge(id, &user));

@@ -18,19 +18,18 @@ use std::{
 
 use edge::{
     above::{Fallback, Terms},
-    account::Account,
     northbound::above::Wire,
     published::Handle,
     run::{self, Running},
     site::{Above, Site},
 };
 use protocols::opcua::{
-    Pki,
+    Account, Pki,
     message::{Closing, Receipt, Refused, Total, Up},
     pki::Subject,
     server::{MarketServer, Request, ServerConfig, Tenant},
 };
-use solver::market::Price;
+use solver::market::{Imbalance, Price};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -71,7 +70,7 @@ impl Taken {
                     closing: of.0.as_ref().unwrap(),
                     total: new,
                 };
-                account = Some(whole.hash().to_string());
+                account = Some(whole.sha256_text());
             }
         }
         self.documents
@@ -186,6 +185,7 @@ async fn what_is_to_be_said_comes_up_once_whatever_is_stopped() {
             fallback: Fallback::Zero,
             schedule: Vec::new(),
             spread: Price(0),
+            imbalance: Imbalance::default(),
         },
         meter: None,
     };

@@ -76,11 +76,18 @@ class Tenant:
         self.endpoint, self.files, self.policy = endpoint, (certificate, key, server), policy
         self.client = None
 
-    async def connect(self, user, password):
+    async def connect(self, user, password, certificate=None, key=None):
         client = Client(self.endpoint, timeout=10)
         if user is not None:
             client.set_user(user)
             client.set_password(password)
+        if certificate is not None:
+            await client.load_client_certificate(certificate)
+            await client.load_private_key(key)
+            # Whatever the server says that it takes.
+            policy = ua.UserTokenPolicy("user", ua.UserTokenType.Certificate)
+            policy.SecurityPolicyUri = "http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256"
+            client.server_policy = lambda kind: policy
         if self.policy != "None":
             certificate, key, server = self.files
             await client.set_security_string(f"{self.policy},{certificate},{key},{server}")

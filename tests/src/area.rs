@@ -16,11 +16,12 @@ use crate::{
     stack::{Plan, Stack, scenario_file, spawn, terminate, wait, workspace},
 };
 
-/// A substation: name, share of the loads, share of what generators can give.
+/// A substation: name, share of the loads, share of what generators can give. South's wind is more than its own
+/// feeder takes, and more than the other two together: what is left of it is wholesale's.
 const SUBSTATIONS: [(&str, f64, f64); 3] = [
-    ("north", 0.2, 0.1),
-    ("south", 0.05, 1.0),
-    ("west", 0.15, 0.3),
+    ("north", 0.05, 0.1),
+    ("south", 0.02, 1.0),
+    ("west", 0.04, 0.15),
 ];
 /// Length of an interval, s.
 pub const INTERVAL_S: u32 = 30;
@@ -362,6 +363,11 @@ impl AreaStack {
         change("interval_s = 10", format!("interval_s = {INTERVAL_S}"))?;
         change("gate_s = 3 ", format!("gate_s = {gate_s} "))?;
         change("lease_s = 15 ", format!("lease_s = {} ", INTERVAL_S + 10))?;
+        // Wind asks for next to nothing: wholesale pays 24 at noon.
+        change(
+            "sell_price_per_mwh = 36.6667",
+            "sell_price_per_mwh = 5.0".to_owned(),
+        )?;
         change(
             "import_price_per_mwh = 50.0",
             "import_price_per_mwh = 110.0".to_owned(),

@@ -2,7 +2,7 @@
 
 use protocols::opcua::message::{Award, Basis, Closing, Offer};
 use solver::market::{
-    Price,
+    Imbalance, Price,
     clearing::{Interface, Scheduled, ScheduledReactive},
 };
 
@@ -17,6 +17,8 @@ pub struct Terms {
     pub schedule: Vec<(u32, i64)>,
     /// What is exchanged beyond the award is this much dearer, or cheaper where it is given, per MWh.
     pub spread: Price,
+    /// What is exchanged beyond a schedule, or where nothing is to be exchanged: deviations are settled so.
+    pub imbalance: Imbalance,
 }
 
 /// What stands in for an award.
@@ -142,22 +144,27 @@ pub(super) fn by_fallback(
     if let Some((least_w, most_w)) = offer.and_then(range) {
         exchange_w = exchange_w.min(most_w).max(least_w);
     }
-    let own = match (basis, last) {
-        (Basis::LastAward, Some(last)) => last.interface,
-        _ => *site,
+    let own = match exchange_w {
+        ..0 => site.export_price,
+        0.. => site.import_price,
     };
-    // A fee goes the way of the exchange.
-    let scheduled_price = match (basis, last) {
-        (Basis::LastAward, Some(last)) => {
-            let fee = (own.import_price.0 - own.export_price.0) / 2 - terms.spread.0;
-            Price(last.price + fee.max(0) * exchange_w.signum())
+    // What the exchange costs by the closing, and with the fee, which goes its way; then what is beyond it.
+    let (price, scheduled_price, import_price, export_price) = match (basis, last) {
+        (
+            Basis::LastAward,
+            Some(Last {
+                price, interface, ..
+            }),
+        ) => {
+            let (import, export) = (interface.import_price, interface.export_price);
+            let fee = (import.0 - export.0) / 2 - terms.spread.0;
+            let with_fee = price + fee.max(0) * exchange_w.signum();
+            (*price, Price(with_fee), import, export)
         }
-        _ if exchange_w < 0 => site.export_price,
-        _ => site.import_price,
-    };
-    let price = match (basis, last) {
-        (Basis::LastAward, Some(last)) => last.price,
-        _ => scheduled_price.0,
+        _ => {
+            let beyond = terms.imbalance;
+            (own.0, own, beyond.short_price, beyond.long_price)
+        }
     };
     let closing = Closing {
         interval: start,
@@ -169,8 +176,8 @@ pub(super) fn by_fallback(
     };
     let interface = Interface {
         source: site.source,
-        import_price: own.import_price,
-        export_price: own.export_price,
+        import_price,
+        export_price,
         import_max_w,
         export_max_w,
         scheduled: Some(Scheduled {

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocols::opcua::message::{Award, Basis, Closing, Down, Offer, Refused, Total, Up};
+use protocols::opcua::{
+    Account,
+    message::{Award, Basis, Closing, Down, Offer, Refused, Total, Up},
+};
 use solver::market::clearing::Interface;
 
 use super::{
     Document, Entry, Terms,
     decide::{Last, by_award, by_fallback, unusable},
 };
-use crate::{account::Account, clock::US, store::Hash};
+use crate::{clock::US, store::Hash};
 
 /// Awards of one interval that go on record; whoever sends more is not worth the space.
 const AWARDS_MOST: usize = 16;
@@ -60,7 +63,7 @@ impl Interval {
     pub fn differs(&self, tenant: &str) -> Option<bool> {
         let account = self.account(tenant)?;
         let (sequence, theirs) = self.theirs?;
-        (sequence == account.total.sequence).then(|| theirs != account.hash())
+        (sequence == account.total.sequence).then(|| theirs != Hash(account.sha256()))
     }
 
     /// What the layer above has not answered, in the order it is sent. An offer that the closing has

@@ -2,12 +2,12 @@ use protocols::opcua::message::{
     Award, Basis, Closing, Corner, Down, Offer, Refused, State, Total, Up,
 };
 use solver::market::{
-    Price,
+    Imbalance, Price,
     clearing::{Interface, Scheduled},
 };
 
 use super::{Document, Entry, Fallback, Tenant, Terms};
-use crate::clock::US;
+use crate::{clock::US, store::Hash};
 
 /// An hour before midnight, UTC.
 const START: i64 = 1_800_054_000;
@@ -27,6 +27,10 @@ fn terms(fallback: Fallback) -> Terms {
         fallback,
         schedule: vec![(0, 1_000), (43_200, -25_000), (82_800, 7_000)],
         spread: Price(5_000_000),
+        imbalance: Imbalance {
+            short_price: Price(150_000_000),
+            long_price: Price(10_000_000),
+        },
     }
 }
 
@@ -177,14 +181,14 @@ fn without_an_award_the_stated_fallback_stands_within_what_can_be() {
             START,
             true,
             None,
-            (Basis::Zero, 0, 90, 90, 90, 30),
+            (Basis::Zero, 0, 90, 90, 150, 10),
         ),
         (
             Fallback::LastAward,
             START,
             true,
             None,
-            (Basis::Zero, 0, 90, 90, 90, 30),
+            (Basis::Zero, 0, 90, 90, 150, 10),
         ),
         (
             Fallback::LastAward,
@@ -199,28 +203,28 @@ fn without_an_award_the_stated_fallback_stands_within_what_can_be() {
             START,
             true,
             None,
-            (Basis::Schedule, 7_000, 90, 90, 90, 30),
+            (Basis::Schedule, 7_000, 90, 90, 150, 10),
         ),
         (
             Fallback::Schedule,
             START - 39_600,
             true,
             None,
-            (Basis::Schedule, -20_000, 30, 30, 90, 30),
+            (Basis::Schedule, -20_000, 30, 30, 150, 10),
         ),
         (
             Fallback::Schedule,
             START - 39_600,
             false,
             None,
-            (Basis::Schedule, -25_000, 30, 30, 90, 30),
+            (Basis::Schedule, -25_000, 30, 30, 150, 10),
         ),
         (
             Fallback::Schedule,
             START + 3_600,
             true,
             None,
-            (Basis::Schedule, 1_000, 90, 90, 90, 30),
+            (Basis::Schedule, 1_000, 90, 90, 150, 10),
         ),
         // The last word from above was that it can take 15 kW.
         (
@@ -228,7 +232,7 @@ fn without_an_award_the_stated_fallback_stands_within_what_can_be() {
             START - 39_600,
             true,
             Some(award(START - 40_500, 1, 0)),
-            (Basis::Schedule, -15_000, 30, 30, 90, 30),
+            (Basis::Schedule, -15_000, 30, 30, 150, 10),
         ),
     ] {
         let (closing, interface) = close(fallback, start, offered, last);
@@ -415,7 +419,15 @@ fn an_interval_is_metered_once_and_its_accounts_are_compared() {
     assert_eq!(total(&of), first);
     assert_eq!(of.unmetered().count(), 0);
     assert_eq!(of.totalled(START, Some((1_750, true)), 0), None);
-    let hash = |of: &Tenant| of.interval(START).unwrap().account("north").unwrap().hash();
+    let hash = |of: &Tenant| {
+        Hash(
+            of.interval(START)
+                .unwrap()
+                .account("north")
+                .unwrap()
+                .sha256(),
+        )
+    };
     let before_correction = hash(&of);
     let sent = Up::Total(first);
     let entry = of.answered(&sent, Ok(Some(before_correction)), 0);

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocols::opcua::message::{Award, Closing, Offer, Total, Up};
+use protocols::opcua::{
+    Account,
+    message::{Award, Closing, Offer, Total, Up},
+};
 use solver::market::{
     LedgerEntry,
     clearing::{Case, Clearing},
@@ -11,7 +14,6 @@ use solver::market::{
 use super::{Entry, Taken};
 use crate::{
     above,
-    account::Account,
     store::{Hash, Record},
 };
 
@@ -20,6 +22,8 @@ use crate::{
 pub struct Deal {
     /// The latest offer.
     pub offer: Option<Offer>,
+    /// What it is called for, whatever its curve would come to, W.
+    pub called_w: Option<i64>,
     /// What was awarded.
     pub award: Option<Award>,
     /// Its word.
@@ -169,6 +173,9 @@ impl Book {
                     *last = (interval, said_w);
                 }
             }
+            Entry::Called {
+                tenant, exchange_w, ..
+            } => of.deals.entry(tenant.clone()).or_default().called_w = *exchange_w,
             Entry::Gathered { tenants, .. } => of.taken.clone_from(tenants),
             Entry::Awarded { awards, .. } => {
                 of.awarded = true;

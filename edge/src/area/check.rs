@@ -84,7 +84,13 @@ pub(super) fn closing(closing: &Closing, award: Option<&Award>) -> Result<(), St
     }
     match (closing.basis, closing.award) {
         (Basis::Award, Some(named)) => match award {
-            Some(award) if award.sequence == named => Ok(()),
+            Some(award) if award.sequence == named => {
+                let exchange_w = award.called_w.unwrap_or(award.exchange_w);
+                match (closing.exchange_w, closing.price) == (exchange_w, award.price) {
+                    true => Ok(()),
+                    false => Err(format!("award {named} says otherwise")),
+                }
+            }
             _ => Err(format!("there is no award {named}")),
         },
         (Basis::Award, None) => Err("which award it rests on is not said".to_owned()),

@@ -18,6 +18,19 @@ pub enum Entry {
         /// It.
         document: Up,
     },
+    /// An operator calls on a tenant for an exchange, to balance the grid above, whatever its curve would come to.
+    Called {
+        /// When, UTC, µs since 1970.
+        at_us: i64,
+        /// Start of the interval.
+        interval: i64,
+        /// Whom.
+        tenant: String,
+        /// For what, W; none: not any more.
+        exchange_w: Option<i64>,
+        /// Who calls.
+        by: String,
+    },
     /// With what each tenant is in the case whose gate closed just before.
     Gathered {
         /// Start of the interval.
@@ -83,7 +96,8 @@ impl Entry {
     pub fn interval(&self) -> i64 {
         match self {
             Self::Submitted { document, .. } => document.interval(),
-            Self::Gathered { interval, .. }
+            Self::Called { interval, .. }
+            | Self::Gathered { interval, .. }
             | Self::Awarded { interval, .. }
             | Self::Accounted { interval, .. }
             | Self::Exchanged { interval, .. } => *interval,

@@ -76,7 +76,8 @@ impl Market {
             let deal = self.book.deal(start, &of.tenant);
             let offer = deal.and_then(|deal| deal.offer.as_ref());
             let offer = offer.filter(|offer| Some(offer.sequence) == of.offer);
-            Some(layer(tenant, of.expected_w, offer))
+            let called = deal.and_then(Deal::called);
+            Some(layer(tenant, of.expected_w, offer, called))
         });
         let tenants: Vec<layers::Tenant> = each.collect();
         let mut area = Area::new(
@@ -104,7 +105,8 @@ impl Market {
         let limits: Vec<String> = named.map(ToString::to_string).collect();
         let awards = taken.iter().zip(given).map(|(of, given)| {
             let tenant = self.setup.tenant(&of.tenant);
-            let sequence = self.book.deal(start, &of.tenant).and_then(Deal::last_award);
+            let deal = self.book.deal(start, &of.tenant);
+            let sequence = deal.and_then(Deal::last_award);
             Given {
                 tenant: of.tenant.clone(),
                 award: Award {
@@ -117,7 +119,7 @@ impl Market {
                     grid_fee: given.grid_fee.0,
                     import_max_w: tenant.map_or(0, |tenant| tenant.import_max_w),
                     export_max_w: tenant.map_or(0, |tenant| tenant.export_max_w),
-                    called_w: None,
+                    called_w: deal.and_then(Deal::called).map(|of| of.exchange_w),
                     limits: limits.clone(),
                 },
             }
@@ -143,13 +145,39 @@ impl Market {
 }
 
 impl Deal {
+    /// The corner that it is called to, within what it has offered: it would not take an award beyond that. Who has
+    /// offered nothing cannot be called on.
+    fn called(&self) -> Option<layers::Corner> {
+        let (called_w, offer) = (self.called_w?, self.offer.as_ref()?);
+        let (first, last) = (offer.curve.first()?, offer.curve.last()?);
+        let exchange_w = called_w.min(last.exchange_w).max(first.exchange_w);
+        let above = offer
+            .curve
+            .iter()
+            .position(|of| of.exchange_w >= exchange_w)?;
+        let (low, high) = (offer.curve[above.saturating_sub(1)], offer.curve[above]);
+        let width = (high.exchange_w - low.exchange_w).max(1) as f64;
+        let share = (exchange_w - low.exchange_w) as f64 / width;
+        let q_var = low.q_var as f64 + share * (high.q_var - low.q_var) as f64;
+        Some(layers::Corner {
+            exchange_w,
+            price: Price(0),
+            q_var: q_var.round() as i64,
+        })
+    }
+
     fn last_award(&self) -> Option<u32> {
         self.award.as_ref().map(|award| award.sequence)
     }
 }
 
-/// A tenant as the solver takes it: with its curve, or as what it is expected to exchange.
-fn layer(tenant: &Tenant, expected_w: i64, offer: Option<&Offer>) -> layers::Tenant {
+/// A tenant as the solver takes it: with its curve, or as what it is called to or expected to exchange.
+fn layer(
+    tenant: &Tenant,
+    expected_w: i64,
+    offer: Option<&Offer>,
+    called: Option<layers::Corner>,
+) -> layers::Tenant {
     let expected = || {
         vec![layers::Corner {
             exchange_w: expected_w,
@@ -169,8 +197,15 @@ fn layer(tenant: &Tenant, expected_w: i64, offer: Option<&Offer>) -> layers::Ten
         name: tenant.name.clone(),
         unit: tenant.unit,
         node: tenant.node,
-        curve: corners.unwrap_or_else(expected),
-        expected_w: offer.map_or(expected_w, |offer| offer.forecast_w),
+        expected_w: match (called, offer) {
+            (Some(called), _) => called.exchange_w,
+            (None, Some(offer)) => offer.forecast_w,
+            (None, None) => expected_w,
+        },
+        curve: match called {
+            Some(called) => vec![called],
+            None => corners.unwrap_or_else(expected),
+        },
         q_min_var: offer.map_or(0.0, |offer| offer.q_min_var as f64),
         q_max_var: offer.map_or(0.0, |offer| offer.q_max_var as f64),
         import_max_w: tenant.import_max_w,

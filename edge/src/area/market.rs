@@ -2,21 +2,20 @@
 
 use std::sync::Arc;
 
-use protocols::opcua::message::{Award, Closing, Offer, Receipt, Refused, State, Total, Up};
+use protocols::opcua::message::{Award, Offer, State};
 use solver::{
-    market::{Auction, LedgerEntry, Price, clearing::Case, energy_wh},
-    network::{Grid, Id, NetworkError, pgm_json},
+    market::{Auction, LedgerEntry, clearing::Case},
+    network::{Grid, NetworkError, pgm_json},
 };
 
-use super::{Book, Deal, Entry, Interval, Setup, Taken, check, settle};
+use super::{Book, Entry, Interval, Setup, Taken};
 use crate::{
     above::{self, Event},
-    clock::US,
     store::{Hash, Record},
 };
 
 /// Documents are taken for so many intervals ahead.
-const AHEAD: i64 = 16;
+pub(super) const AHEAD: i64 = 16;
 /// Intervals that are kept in mind: for so long a tenant that was cut off can bring what it owes.
 pub(super) const KEPT: i64 = 700;
 
@@ -40,8 +39,8 @@ pub struct Market {
     network_json: String,
     pub(super) book: Book,
     /// Its own part in the market above.
-    above: Option<above::Tenant>,
-    oldest: i64,
+    pub(super) above: Option<above::Tenant>,
+    pub(super) oldest: i64,
 }
 
 impl Market {
@@ -88,7 +87,7 @@ impl Market {
         self.apply(record);
     }
 
-    fn apply(&mut self, record: &Record) {
+    pub(super) fn apply(&mut self, record: &Record) {
         self.book.apply(record);
         if let (Some(above), Record::Above(entry)) = (&mut self.above, record) {
             above.apply(entry);
@@ -130,109 +129,6 @@ impl Market {
             .filter_map(|(tenant, deal)| Some((tenant.clone(), deal.award.clone()?)))
     }
 
-    /// Takes a document: what goes on record, and once it is there, the answer. The same one again: nothing
-    /// more goes on record.
-    ///
-    /// # Errors
-    /// Why it is not taken.
-    pub fn submit(
-        &mut self,
-        tenant: &str,
-        document: Up,
-        now_us: i64,
-    ) -> Result<(Vec<Record>, Receipt), Refused> {
-        let setup = Arc::clone(&self.setup);
-        let Some(of) = setup.tenant(tenant) else {
-            let what = format!("there is no tenant {tenant}");
-            return Err(Refused::Invalid { what });
-        };
-        let start = document.interval();
-        self.is_interval(start, now_us)?;
-        let none = Deal::default();
-        let deal = self.book.deal(start, tenant).unwrap_or(&none);
-        let same = match &document {
-            Up::Offer(new) => self.offer(deal, new, now_us)?,
-            Up::Closing(new) => closing(deal, new)?,
-            Up::Total(new) => total(deal, new, now_us)?,
-        };
-        let mut receipt = Receipt {
-            interval: start,
-            sequence: document.sequence(),
-            account: None,
-        };
-        if same {
-            if matches!(document, Up::Total(_)) {
-                receipt.account = deal.hash.map(|hash| hash.to_string());
-            }
-            return Ok((Vec::new(), receipt));
-        }
-        let before = deal.clone();
-        let is_total = matches!(document, Up::Total(_));
-        let mut records = vec![Record::Area(Entry::Submitted {
-            at_us: now_us,
-            tenant: tenant.to_owned(),
-            document,
-        })];
-        self.apply(&records[0]);
-        if is_total && let Some(after) = self.book.deal(start, tenant) {
-            let settled = |deal: &Deal| settle::tenant(&setup, start, of, deal);
-            let was = before.total.is_some().then(|| settled(&before));
-            let meters = after.total.iter().flat_map(|new| settle::meters(of, new));
-            let entry = settle::entry(was.as_ref(), settled(after), meters.collect());
-            records.extend(entry.map(Record::Market));
-            if let (Some(account), Some(new)) = (after.account(tenant), &after.total) {
-                let hash = account.hash();
-                receipt.account = Some(hash.to_string());
-                records.push(Record::Area(Entry::Accounted {
-                    interval: start,
-                    tenant: tenant.to_owned(),
-                    sequence: new.sequence,
-                    hash,
-                }));
-            }
-        }
-        for record in &records[1..] {
-            self.apply(record);
-        }
-        Ok((records, receipt))
-    }
-
-    fn is_interval(&self, start: i64, now_us: i64) -> Result<(), Refused> {
-        let product = &self.setup.product;
-        let length = i64::from(product.length_s);
-        let invalid = |what: String| Err(Refused::Invalid { what });
-        if !product.is_start(start) {
-            return invalid(format!("no interval starts at {start}"));
-        }
-        if start > product.interval_of(now_us) + AHEAD * length {
-            return invalid(format!("interval {start} is too far ahead"));
-        }
-        if start < self.oldest {
-            return Err(Refused::Late {
-                interval: start,
-                closed: start + KEPT * length,
-            });
-        }
-        Ok(())
-    }
-
-    /// Whether it is there already.
-    fn offer(&self, deal: &Deal, new: &Offer, now_us: i64) -> Result<bool, Refused> {
-        if is_held(deal.offer.as_ref(), new, |of| of.sequence)? {
-            return Ok(true);
-        }
-        let closed_us = self.setup.product.gate_closure_us(new.interval);
-        let known = self.book.intervals.get(&new.interval);
-        if now_us >= closed_us || known.is_some_and(|of| of.gate_closed) {
-            return Err(Refused::Late {
-                interval: new.interval,
-                closed: closed_us.div_euclid(US),
-            });
-        }
-        check::offer(new, self.setup.product.length_s).map_err(|what| Refused::Invalid { what })?;
-        Ok(false)
-    }
-
     /// Does what is due. A gate that closed while nobody was there is left closed: nothing is awarded for
     /// an interval that has begun.
     #[must_use]
@@ -262,11 +158,11 @@ impl Market {
         step
     }
 
-    fn is(&self, start: i64, what: impl Fn(&Interval) -> bool) -> bool {
+    pub(super) fn is(&self, start: i64, what: impl Fn(&Interval) -> bool) -> bool {
         self.book.intervals.get(&start).is_some_and(what)
     }
 
-    fn put(&mut self, step: &mut Step, record: Record) {
+    pub(super) fn put(&mut self, step: &mut Step, record: Record) {
         self.apply(&record);
         step.records.push(record);
     }
@@ -400,155 +296,5 @@ impl Market {
         }
         self.put(step, Record::Area(awards));
         step.awarded = true;
-    }
-
-    /// Settles what the area exchanged with the grid above, where all that it is made up of is there, or has
-    /// been waited for long enough; and anew where some of it has changed since.
-    fn exchange(&mut self, now_us: i64, step: &mut Step) {
-        let patience_us = i64::from(self.setup.patience_s) * US;
-        let due: Vec<i64> = self.book.unexchanged.iter().copied().collect();
-        for start in due {
-            let Some(interval) = self.book.intervals.get(&start) else {
-                continue;
-            };
-            let end_us = self.setup.product.settle_us(start);
-            let missing = self.missing(interval);
-            if now_us < end_us || (!missing.is_empty() && now_us < end_us + patience_us) {
-                continue;
-            }
-            let import_wh = self.import_wh(interval);
-            let before = interval.exchanged_wh;
-            let setup = Arc::clone(&self.setup);
-            let first = before.is_none();
-            let agreed = self.agreed(start);
-            let upstream = |wh: i64| settle::upstream(&setup, start, wh, agreed);
-            let own = first.then(|| {
-                let priced = |unit: Id| own_award(interval, unit, &setup);
-                settle::own(&setup, start, priced)
-            });
-            let was = before.map(upstream);
-            let above = settle::entry(was.as_ref(), upstream(import_wh), Vec::new());
-            let own = own.filter(|of| !of.statements.is_empty());
-            let settled = own.map(LedgerEntry::Settled).into_iter().chain(above);
-            let records: Vec<Record> = settled.map(Record::Market).collect();
-            for record in records {
-                self.put(step, record);
-            }
-            let exchanged = Entry::Exchanged {
-                interval: start,
-                import_wh,
-                missing,
-            };
-            self.put(step, Record::Area(exchanged));
-            let above = self.above.as_ref();
-            let total = above.and_then(|of| of.totalled(start, Some((import_wh, true)), now_us));
-            if let Some(entry) = total {
-                self.put(step, Record::Above(entry));
-            }
-        }
-    }
-
-    /// What was agreed on with the market above: energy, import-positive Wh, its price and fee. There being
-    /// one and nothing agreed: nothing, at nothing.
-    fn agreed(&self, start: i64) -> Option<(i64, Price, Price)> {
-        let of = self.above.as_ref()?.interval(start);
-        let award = of.and_then(above::Interval::award);
-        Some(award.map_or((0, Price(0), Price(0)), |award| {
-            let exchange_w = award.called_w.unwrap_or(award.exchange_w);
-            let wh = energy_wh(exchange_w as f64, self.setup.product.length_s);
-            (wh, Price(award.price), Price(award.grid_fee))
-        }))
-    }
-
-    /// Tenants that have not said what was metered.
-    fn missing(&self, interval: &Interval) -> Vec<String> {
-        let tenants = self.setup.tenants.iter().map(|of| &of.name);
-        let silent = tenants.filter(|name| {
-            let deal = interval.deals.get(*name);
-            deal.is_none_or(|deal| deal.total.is_none())
-        });
-        silent.cloned().collect()
-    }
-
-    /// Energy taken from the grid above, Wh: of tenants as metered, else as closed, else as awarded; of own
-    /// participants as awarded; losses as cleared.
-    fn import_wh(&self, interval: &Interval) -> i64 {
-        let length_s = self.setup.product.length_s;
-        let of_deal = |deal: &Deal| {
-            let closed = deal.closing.as_ref().map(|of| of.exchange_w);
-            let awarded = deal.award.as_ref().map(|of| of.exchange_w);
-            match &deal.total {
-                Some(total) => total.import_wh.saturating_sub(total.export_wh),
-                None => energy_wh(closed.or(awarded).unwrap_or(0) as f64, length_s),
-            }
-        };
-        let tenants: i64 = interval.deals.values().map(of_deal).sum();
-        let clearing = interval.clearing.as_deref();
-        let own = self.setup.participants.iter().filter_map(|of| {
-            let mut awards = clearing?.awards.iter();
-            awards.find(|award| award.unit == of.unit.id)
-        });
-        let own: i64 = own.map(|award| energy_wh(award.p_w, length_s)).sum();
-        let losses = clearing.map_or(0, |of| energy_wh(of.ac_check.losses_w, length_s));
-        tenants.saturating_sub(own).saturating_add(losses)
-    }
-}
-
-/// What an own participant's unit was awarded, W generation-positive, and the price at its node.
-fn own_award(interval: &Interval, unit: Id, setup: &Setup) -> Option<(f64, Price)> {
-    let clearing = interval.clearing.as_deref()?;
-    let award = clearing.awards.iter().find(|of| of.unit == unit)?;
-    let of = setup.participants.iter().find(|of| of.unit.id == unit)?;
-    let price = clearing.prices.iter().find(|at| at.node == of.unit.node)?;
-    Some((
-        award.p_w,
-        Price((price.p_per_mwh * 1e6).round_ties_even() as i64),
-    ))
-}
-
-fn closing(deal: &Deal, new: &Closing) -> Result<bool, Refused> {
-    if is_held(deal.closing.as_ref(), new, |of| of.sequence)? {
-        return Ok(true);
-    }
-    // The tenant's word: there is one.
-    if let Some(held) = &deal.closing {
-        return Err(Refused::Sequence {
-            sequence: new.sequence,
-            held: held.sequence,
-        });
-    }
-    check::closing(new, deal.award.as_ref()).map_err(|what| Refused::Invalid { what })?;
-    Ok(false)
-}
-
-fn total(deal: &Deal, new: &Total, now_us: i64) -> Result<bool, Refused> {
-    if is_held(deal.total.as_ref(), new, |of| of.sequence)? {
-        return Ok(true);
-    }
-    check::total(new).map_err(|what| Refused::Invalid { what })?;
-    if new.interval.saturating_mul(US) > now_us {
-        let what = "the interval has not begun".to_owned();
-        return Err(Refused::Invalid { what });
-    }
-    if deal.closing.is_none() {
-        let reason = "the interval's closing is not here yet".to_owned();
-        return Err(Refused::Unavailable { reason });
-    }
-    Ok(false)
-}
-
-/// Whether a document is the one that is held; a lower number, or the same with other content, is refused.
-fn is_held<T: PartialEq>(
-    held: Option<&T>,
-    new: &T,
-    sequence: impl Fn(&T) -> u32,
-) -> Result<bool, Refused> {
-    match held {
-        Some(held) if held == new => Ok(true),
-        Some(held) if sequence(new) <= sequence(held) => Err(Refused::Sequence {
-            sequence: sequence(new),
-            held: sequence(held),
-        }),
-        _ => Ok(false),
     }
 }

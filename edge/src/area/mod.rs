@@ -12,11 +12,13 @@
 mod book;
 mod check;
 mod entry;
+mod exchange;
 mod gate;
 mod market;
 pub mod run;
 mod settle;
 mod setup;
+mod submit;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -25,3 +27,4 @@ pub use book::{Book, Deal, Interval};
 pub use entry::{Entry, Given, Taken};
 pub use market::{Market, Step};
 pub use setup::{Participant, Setup, Tenant};
+pub use submit::Uncalled;

@@ -16,19 +16,20 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Market, Step,
+    Market, Step, Uncalled,
     market::KEPT,
     view::{Shown, Tenancy},
 };
 use crate::{
     clock::{US, now_us},
     feed::Feed,
+    links::{End, Pace},
     participants::{Change, Register},
-    published::{Handle, Published, Request},
+    published::{Asker, Handle, Published, Request},
     run::{REQUESTS, Running, make_directory, rss_bytes, write_status},
-    site::AreaSite,
+    site::{Above, AreaSite},
     store::{Ledger, Record, users::is_password},
-    web::api::Problem,
+    web::api::{Problem, ReceiptView},
 };
 
 /// Documents that may wait for the loop.
@@ -69,6 +70,12 @@ pub async fn start(site: AreaSite, stop: CancellationToken) -> anyhow::Result<Ru
     let first = shown.published(&market, &BTreeMap::new(), started_us, rss_bytes());
     let (published, watched) = watch::channel(Arc::new(first));
     let (requests, requested) = mpsc::channel(REQUESTS);
+    let serve = End {
+        link: "tenants",
+        pki: site.serve.pki.clone(),
+    };
+    let links = [serve].into_iter().chain(site.above.iter().map(Above::end));
+    let links = links.collect();
     let the_loop = Loop {
         signed: market.setup().product.interval_of(started_us),
         market: Some(market),
@@ -79,6 +86,7 @@ pub async fn start(site: AreaSite, stop: CancellationToken) -> anyhow::Result<Ru
         requested,
         published,
         shown,
+        pace: Pace::default(),
         tenancy: BTreeMap::new(),
         status_file: site.state_dir.join("status.json"),
         stop,
@@ -89,6 +97,7 @@ pub async fn start(site: AreaSite, stop: CancellationToken) -> anyhow::Result<Ru
             published: watched,
             feed: Feed::default(),
             requests,
+            links,
         },
         done: tokio::spawn(the_loop.run()),
     })
@@ -157,6 +166,7 @@ struct Loop {
     requested: mpsc::Receiver<Request>,
     published: watch::Sender<Arc<Published>>,
     shown: Shown,
+    pace: Pace,
     tenancy: BTreeMap<String, Tenancy>,
     /// The interval in which the ledger was signed last.
     signed: i64,
@@ -194,7 +204,11 @@ impl Loop {
                         break Err(error);
                     }
                 }
-                Some(audit) = self.told.recv() => self.note(audit),
+                Some(audit) = self.told.recv() => {
+                    if let Err(error) = self.note(audit).await {
+                        break Err(error);
+                    }
+                }
                 Some(request) = self.requested.recv() => {
                     if let Err(error) = self.request(request).await {
                         break Err(error);
@@ -305,8 +319,8 @@ impl Loop {
         taken
     }
 
-    /// Who comes and goes: told to the log, and shown.
-    fn note(&mut self, audit: Audit) {
+    /// Who comes and goes: told to the log, on record, and shown.
+    async fn note(&mut self, audit: Audit) -> anyhow::Result<()> {
         let now_us = now_us();
         match &audit {
             Audit::Connected { tenant, from } => {
@@ -328,6 +342,12 @@ impl Loop {
             Audit::Missed { count } => tracing::warn!(count, "of who came and went was not told"),
         }
         self.shown.note(&audit, now_us);
+        let records = self.pace.take(&audit, now_us);
+        if !records.is_empty() {
+            let ledger = Arc::clone(&self.ledger);
+            spawn_blocking(move || ledger.append(&records, now_us, false)).await??;
+        }
+        Ok(())
     }
 
     fn show(&mut self) {
@@ -385,9 +405,63 @@ impl Loop {
                 // Nobody waits any more when the wire is stopping.
                 let _ = answer.send(());
             }
+            Request::Call {
+                tenant,
+                interval,
+                exchange_w,
+                by,
+                answer,
+            } => {
+                let called = self.call(&tenant, interval, exchange_w, by).await?;
+                let _ = answer.send(called);
+            }
+            Request::Link { event, answer } => {
+                let at_us = now_us();
+                let record = Record::Link { at_us, event };
+                let ledger = Arc::clone(&self.ledger);
+                spawn_blocking(move || ledger.append(&[record], at_us, false)).await??;
+                let _ = answer.send(Ok(()));
+            }
             Request::Command { .. } => {}
         }
         Ok(())
+    }
+
+    /// Calls on a tenant: on record, then answered.
+    async fn call(
+        &mut self,
+        tenant: &str,
+        interval: i64,
+        exchange_w: Option<i64>,
+        by: Asker,
+    ) -> anyhow::Result<Result<Option<ReceiptView>, Problem>> {
+        let now_us = now_us();
+        let market = self.market.as_mut().context("the market is away")?;
+        let record = match market.call((tenant, interval), exchange_w, by.to_string(), now_us) {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(Ok(None)),
+            Err(reason) => return Ok(Err(uncalled(reason))),
+        };
+        let ledger = Arc::clone(&self.ledger);
+        let kept = spawn_blocking(move || ledger.append(&[record], now_us, false));
+        Ok(Ok(kept.await??.map(Into::into)))
+    }
+}
+
+fn uncalled(reason: Uncalled) -> Problem {
+    let error = match reason {
+        Uncalled::Tenant => "unknown_tenant",
+        Uncalled::Interval => "interval",
+        Uncalled::Late => "late",
+        Uncalled::Range { .. } => "range",
+    };
+    Problem {
+        error: error.to_owned(),
+        message: reason.to_string(),
+        accepted: Some(
+            "an exchange within the connection's limits, until the interval's gate closes"
+                .to_owned(),
+        ),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The machine by itself: documents and moments in, records and awards out.
 
+mod calls;
 mod nested;
 
 use std::sync::Arc;
@@ -291,7 +292,7 @@ fn settled_by_hand() {
         let (new, receipt) = market.submit(tenant, total, after).unwrap();
         records.extend(new);
         let deal = market.book().deal(START, tenant).unwrap();
-        let hash = deal.account(tenant).unwrap().hash().to_string();
+        let hash = deal.account(tenant).unwrap().sha256_text();
         assert_eq!(receipt.account, Some(hash));
     }
     let early = market.step(after);

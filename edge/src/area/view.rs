@@ -170,6 +170,26 @@ impl Shown {
         }
     }
 
+    /// What is not as it should be.
+    fn reasons(&self, market: &Market, there: impl Fn(&str) -> bool) -> Vec<String> {
+        let away = market.setup().tenants.iter().filter(|of| !there(&of.name));
+        let mut reasons: Vec<String> = away
+            .map(|of| format!("tenant {} is not connected", of.name))
+            .collect();
+        if self.above.is_some() && !self.link.up {
+            reasons.push("no link to the market above".to_owned());
+        }
+        reasons.extend(differing(market));
+        let recent = market.book().intervals.iter().rev().take(SHOWN);
+        let decided = recent.into_iter().find(|(_, of)| of.decided());
+        if let Some((start, of)) = decided
+            && let Some(why) = &of.failed
+        {
+            reasons.push(format!("{}: {why}", rfc3339_s(*start)));
+        }
+        reasons
+    }
+
     fn status(
         &self,
         market: &Market,
@@ -186,25 +206,9 @@ impl Shown {
         };
         let there = |name: &str| tenancy.get(name).is_some_and(|of| of.connected);
         let tenants = &market.setup().tenants;
-        let away = tenants.iter().filter(|of| !there(&of.name));
-        let mut reasons: Vec<String> = away
-            .map(|of| format!("tenant {} is not connected", of.name))
-            .collect();
-        if self.above.is_some() && !self.link.up {
-            reasons.push("no link to the market above".to_owned());
-        }
-        let book = market.book();
-        let recent = book.intervals.iter().rev().take(SHOWN);
-        let decided = recent.clone().find(|(_, of)| of.decided());
-        if let Some((
-            start,
-            Interval {
-                failed: Some(why), ..
-            },
-        )) = decided
-        {
-            reasons.push(format!("{}: {why}", rfc3339_s(*start)));
-        }
+        let reasons = self.reasons(market, there);
+        let decided = market.book().intervals.iter().rev().take(SHOWN);
+        let decided = decided.into_iter().find(|(_, of)| of.decided());
         let mut sorted: Vec<u64> = self.took_us.iter().copied().collect();
         sorted.sort_unstable();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -237,6 +241,23 @@ impl Shown {
             },
         }
     }
+}
+
+/// Intervals of which the market above has another account.
+fn differing(market: &Market) -> Vec<String> {
+    let Some(above) = market.above() else {
+        return Vec::new();
+    };
+    let differing = above
+        .intervals()
+        .filter(|(_, of)| of.differs(above.name()) == Some(true));
+    let words = |(start, _)| {
+        format!(
+            "the market above has another account of {}",
+            rfc3339_s(start)
+        )
+    };
+    differing.map(words).collect()
 }
 
 fn tenants(market: &Market, tenancy: &BTreeMap<String, Tenancy>, now_us: i64) -> Vec<TenantView> {
@@ -338,7 +359,12 @@ fn deals(setup: &Setup, of: &Interval) -> Vec<DealView> {
         DealView {
             tenant: tenant.name.clone(),
             offer: corners,
+            limits: deal
+                .offer
+                .as_ref()
+                .map_or_else(Vec::new, |offer| offer.state.limits.clone()),
             expected_w: stands_in.map(|taken| taken.expected_w),
+            called_w: deal.called_w,
             award: deal.award.as_ref().map(|of| TenantAwardView {
                 exchange_w: of.called_w.unwrap_or(of.exchange_w),
                 price_per_mwh: of.price as f64 / 1e6,

@@ -2,10 +2,16 @@
 
 use std::{path::Path, process::ExitCode};
 
+use protocols::opcua::{
+    Pki,
+    pki::{RENEW_DAYS, Trust},
+};
+
 use super::{EX_CONFIG, say, say_error};
 use crate::{
+    clock::{US, now_us},
     northbound::above::password,
-    site::{self, AreaSite, Loaded, Problem, Site, fallback},
+    site::{self, Above, AreaSite, Loaded, Problem, Site, fallback},
 };
 
 /// Loads a site or says everything that is wrong with it.
@@ -28,10 +34,12 @@ fn say_all(problems: &[Problem]) -> ExitCode {
 }
 
 fn check_area(file: &Path, site: &AreaSite) -> ExitCode {
-    if let Some(above) = &site.above
-        && let Err(error) = password(&above.password_file)
+    let served = check_pki("serve.pki", &site.serve.pki);
+    if !site
+        .above
+        .iter()
+        .fold(served, |fine, above| check_above(above) && fine)
     {
-        say_error(&format!("above.password_file: {error}"));
         return ExitCode::from(EX_CONFIG);
     }
     say(&format!(
@@ -41,6 +49,47 @@ fn check_area(file: &Path, site: &AreaSite) -> ExitCode {
         site.setup.participants.len()
     ));
     ExitCode::SUCCESS
+}
+
+/// Whether the link to the market above can be opened with what is there; what cannot is said.
+fn check_above(above: &Above) -> bool {
+    let password = password(&above.password_file);
+    if let Err(error) = &password {
+        say_error(&format!("above.password_file: {error}"));
+    }
+    check_pki("above.pki", &above.pki) && password.is_ok()
+}
+
+/// The same of an end's certificate: whether it and its key are there and belong together, the key is its owner's alone,
+/// and its time has neither to come nor is over. That it ends soon, or that nobody is trusted, is a warning.
+fn check_pki(place: &str, pki: &Pki) -> bool {
+    let own = match pki.own() {
+        Ok(own) => own,
+        Err(error) => {
+            say_error(&format!("{place}: {error}"));
+            return false;
+        }
+    };
+    let now = now_us().div_euclid(US);
+    let days = own.days_left(now);
+    if now < own.not_before || now > own.not_after {
+        say_error(&format!(
+            "{place}: the certificate is not valid now ({days} days left)"
+        ));
+        return false;
+    }
+    if days <= RENEW_DAYS {
+        say(&format!(
+            "warning: {place}: the certificate ends in {days} days: busbar pki renew"
+        ));
+    }
+    let trusted = pki.list().unwrap_or_default();
+    if !trusted.iter().any(|(of, _)| *of == Trust::Trusted) {
+        say(&format!(
+            "warning: {place}: no certificate of another end is trusted: busbar pki trust"
+        ));
+    }
+    true
 }
 
 pub(super) fn check(file: &Path) -> anyhow::Result<ExitCode> {
@@ -76,10 +125,7 @@ pub(super) fn check(file: &Path) -> anyhow::Result<ExitCode> {
             say(&format!("warning: {}: {violation}", state.assumption));
         }
     }
-    if let Some(above) = &site.above
-        && let Err(error) = password(&above.password_file)
-    {
-        say_error(&format!("above.password_file: {error}"));
+    if !site.above.as_ref().is_none_or(check_above) {
         return Ok(ExitCode::from(EX_CONFIG));
     }
     say(&format!(

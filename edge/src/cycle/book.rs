@@ -306,6 +306,7 @@ impl Book {
             Record::Above(_)
             | Record::Area(_)
             | Record::Commanded { .. }
+            | Record::Link { .. }
             | Record::Started { .. }
             | Record::Network { .. }
             | Record::Registered { .. }

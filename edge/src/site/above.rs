@@ -1,7 +1,7 @@
 //! `[above]`: the market above, of which the site is a tenant.
 
 use protocols::{opcua::Pki, point::PointId};
-use solver::market::Price;
+use solver::market::{Imbalance, Price};
 
 use super::{
     model::{Above, ConnectionMeter},
@@ -13,8 +13,12 @@ use crate::above::{Fallback, Terms};
 /// Widest exchange of a schedule, W.
 const MAX_EXCHANGE_W: i64 = 10_000_000_000;
 
-/// Reads it; `gate_s` of the market, where that is known.
-pub(super) fn read(table: &Table<'_, '_>, gate_s: Option<u32>) -> Option<Above> {
+/// Reads it; `gate_s` and prices of deviations are the market's, where these are known.
+pub(super) fn read(
+    table: &Table<'_, '_>,
+    gate_s: Option<u32>,
+    imbalance: Option<Imbalance>,
+) -> Option<Above> {
     let endpoint = table.text("endpoint").filter(|text| {
         let address = text.strip_prefix("opc.tcp://");
         let fits = address.is_some_and(|of| !of.is_empty() && !of.contains(char::is_whitespace));
@@ -70,6 +74,7 @@ pub(super) fn read(table: &Table<'_, '_>, gate_s: Option<u32>) -> Option<Above> 
             fallback: fallback?,
             schedule,
             spread: Price((spread? * 1e6).round() as i64),
+            imbalance: imbalance?,
         },
         meter: meter??,
     })

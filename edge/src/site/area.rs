@@ -95,8 +95,9 @@ pub(super) fn read(root: &Table<'_, '_>, directory: &Path) -> Option<AreaSite> {
     let above = match root.has("above") {
         true => {
             let gate_s = market.as_ref().map(|market| market.product.gate_lead_s);
+            let imbalance = market.as_ref().map(|market| market.rulebook.imbalance);
             let above = root.table("above").map(|table| {
-                let above = above::read(&table, gate_s);
+                let above = above::read(&table, gate_s, imbalance);
                 if above.as_ref().is_some_and(|of| of.meter.is_some()) {
                     let text = "an area reads no meter: its total is made up of its tenants'";
                     table.problem("meter", text.to_owned());

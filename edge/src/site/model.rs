@@ -22,7 +22,7 @@ use solver::{
 };
 
 use super::profile::Profile;
-use crate::{above::Terms, store::Retention, table::Promise};
+use crate::{above::Terms, links::End, store::Retention, table::Promise};
 
 /// A site, complete and consistent with its network.
 #[derive(Clone, Debug)]
@@ -68,6 +68,15 @@ pub struct Site {
 pub enum Role {
     /// A substation, with a field and a market of its own.
     Substation,
+}
+
+impl Above {
+    /// Our end of the link.
+    #[must_use]
+    pub fn end(&self) -> End {
+        let pki = self.pki.clone();
+        End { link: "above", pki }
+    }
 }
 
 /// The market above, of which the site is a tenant, by OPC UA.

@@ -149,7 +149,8 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
     let above = match root.has("above") {
         true => root.table("above").map(|t| {
             let gate_s = market.as_ref().map(|market| market.gate_s);
-            let above = above::read(&t, gate_s);
+            let imbalance = market.as_ref().map(|market| market.imbalance);
+            let above = above::read(&t, gate_s, imbalance);
             if let Some(network) = network.as_ref().filter(|network| network.source.len() != 1) {
                 let sources = network.source.len();
                 let text = format!("wants a network with one source, which is where it meets the grid above; this has {sources}");

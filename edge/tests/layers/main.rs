@@ -10,7 +10,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 
-use edge::{above::Entry, clock::US};
+use edge::{above::Entry, clock::US, store::Hash};
 use protocols::opcua::message::{Basis, Up};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use substation::{AWARD_S, GATE_S, LENGTH_S, Substation};
@@ -156,7 +156,8 @@ fn tally(world: &World, intervals: i64) -> Tally {
                 Some(theirs) => {
                     tally.doubled += usize::from(theirs.submitted > 1 || theirs.settled != 1);
                     let agreed = of.and_then(|of| of.differs(tenant.name())) == Some(false);
-                    tally.differing += usize::from(theirs.hash != account.hash() || !agreed);
+                    tally.differing +=
+                        usize::from(theirs.hash != Hash(account.sha256()) || !agreed);
                 }
             }
         }

@@ -12,7 +12,7 @@ use protocols::opcua::message::{Offer, State, Up};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use solver::{
     market::{
-        Capability, Direction, Order, OrderId, Price, Step, Terms as OrderTerms, Unit,
+        Capability, Direction, Imbalance, Order, OrderId, Price, Step, Terms as OrderTerms, Unit,
         clearing::{Case, Controls, Interface, LimitSet, NodePower, Options, Status, clear},
     },
     network::{Grid, Id, pgm_json},
@@ -59,6 +59,10 @@ fn terms() -> Terms {
         fallback: Fallback::LastAward,
         schedule: Vec::new(),
         spread: Price(10_000_000),
+        imbalance: Imbalance {
+            short_price: Price(150_000_000),
+            long_price: Price(10_000_000),
+        },
     }
 }
 

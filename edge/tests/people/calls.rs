@@ -142,6 +142,7 @@ impl OnBench {
             feed: Feed::default(),
             published: first.await.unwrap(),
             requests,
+            links: Arc::default(),
         };
         let stop = CancellationToken::new();
         let users = UserStore::open(state).unwrap();

@@ -8,11 +8,13 @@ use std::{
 use edge::{
     cycle::Refusal,
     feed::Feed,
+    links::End,
     participants::Register,
     published::{Handle, Published, Request, Upwards},
     store::{Ledger, users::UserStore},
     web::{self, api::*},
 };
+use protocols::opcua::Pki;
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
@@ -55,6 +57,7 @@ impl Appliance {
             published: seen,
             feed: Feed::default(),
             requests,
+            links: Arc::new([links(&directory)]),
         };
         let stop = CancellationToken::new();
         let server = tokio::spawn(web::serve(listener, handle, users, stop.clone()));
@@ -131,6 +134,18 @@ pub(crate) fn order() -> Value {
     })
 }
 
+/// SHA-256 of `south.pem`, as `openssl x509 -fingerprint -sha256` has it.
+pub(crate) const SOUTH: &str = "ead74ff353598c2137524a3b3c9ac2e8423a7253b7ded6232e90fc9a4de56137";
+
+/// A link to a market above that has turned South away.
+fn links(directory: &Path) -> End {
+    let pki = Pki::new(directory.join("pki"));
+    let rejected = pki.folder.join("rejected");
+    std::fs::create_dir_all(&rejected).unwrap();
+    std::fs::write(rejected.join("south.pem"), include_str!("south.pem")).unwrap();
+    End { link: "above", pki }
+}
+
 fn problem<T>(error: &str) -> Result<T, Problem> {
     Err(Problem {
         error: error.to_owned(),
@@ -194,6 +209,12 @@ async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc
             }
             Request::Above { answer, .. } => {
                 let _ = answer.send(());
+            }
+            Request::Link { answer, .. } => {
+                let _ = answer.send(Ok(()));
+            }
+            Request::Call { answer, .. } => {
+                let _ = answer.send(problem("no_area"));
             }
             Request::AcknowledgeAlarm { id, user, answer } => {
                 let alarm = published

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    appliance::{Appliance, PASSWORD, START, login, order},
+    appliance::{Appliance, PASSWORD, SOUTH, START, login, order},
     client::{Answer, Client},
     schema::faults,
 };
@@ -31,6 +31,9 @@ fn operations(document: &Value) -> Vec<Operation> {
                 path: path
                     .replace("{start}", START)
                     .replace("{id}", "7")
+                    .replace("{link}", "above")
+                    .replace("{sha256}", SOUTH)
+                    .replace("{tenant}", "north")
                     .replace("{user}", "eve")
                     .replace("{name}", "prosumers")
                     .replace("{meter}", "DE1")
@@ -56,9 +59,12 @@ impl Operation {
             "add_user" => json!({ "user": "eve", "password": PASSWORD, "role": "viewer" }),
             "set_password" => json!({ "password": PASSWORD }),
             "give_values" => json!([]),
-            "register_participant" | "register_der" | "register_meter" | "issue_token" => {
-                self.example.clone()
-            }
+            "register_participant"
+            | "register_der"
+            | "register_meter"
+            | "issue_token"
+            | "judge_certificate"
+            | "call_tenant" => self.example.clone(),
             _ => Value::Null,
         };
         let headers: &[_] = match body {
@@ -146,7 +152,7 @@ async fn every_route_answers_as_documented() {
             // There is an area in none but an area's appliance.
             // Nor is the unit registered yet.
             "amend_order" | "cancel_order" | "set_password" | "revoke_token" | "area"
-            | "deregister_der" => 404,
+            | "call_tenant" | "deregister_der" => 404,
             "place_order" | "add_user" | "issue_token" => 201,
             "logout" => 204,
             _ => 200,

@@ -4,7 +4,9 @@
 
 mod account;
 mod appliance;
+mod area;
 mod bounds;
+mod certificates;
 mod client;
 mod documented;
 mod market;

@@ -2,6 +2,7 @@
 //! client, so that nothing opens a port towards it. A substation is a tenant of an area, an area of a
 //! wider area or of the wholesale market; all of them pass the same documents.
 
+mod account;
 pub mod client;
 mod codec;
 pub mod message;
@@ -9,6 +10,8 @@ pub mod model;
 pub mod nodeset;
 pub mod pki;
 pub mod server;
+
+pub use account::Account;
 
 use std::path::PathBuf;
 

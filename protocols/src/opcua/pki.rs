@@ -117,6 +117,15 @@ impl Certificate {
         })
     }
 
+    /// Reads one of PEM.
+    ///
+    /// # Errors
+    /// [`Untrusted::Unreadable`].
+    pub fn from_pem(pem: &[u8]) -> Result<Self, Untrusted> {
+        let x509 = X509::from_pem(pem).map_err(|_| Untrusted::Unreadable)?;
+        Self::read(&x509.to_der().map_err(|_| Untrusted::Unreadable)?)
+    }
+
     /// Days until its end; negative once that is over.
     #[must_use]
     pub fn days_left(&self, now: i64) -> i64 {
@@ -368,13 +377,11 @@ impl Pki {
 /// It has none.
 pub fn read_file(path: &Path) -> Result<Certificate, StartError> {
     let octets = fs::read(path).map_err(|error| file(path, error))?;
-    let der = if octets.starts_with(b"-----BEGIN") {
-        let x509 = X509::from_pem(&octets).ok();
-        x509.and_then(|x509| x509.to_der().ok()).unwrap_or_default()
-    } else {
-        octets
+    let read = match octets.starts_with(b"-----BEGIN") {
+        true => Certificate::from_pem(&octets),
+        false => Certificate::read(&octets),
     };
-    Certificate::read(&der).map_err(|error| file(path, error))
+    read.map_err(|error| file(path, error))
 }
 
 /// Seconds of UTC since 1970.

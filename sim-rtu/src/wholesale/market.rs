@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use protocols::opcua::message::{Award, Closing, Offer, Receipt, Refused, Total, Up};
+use protocols::opcua::{
+    Account,
+    message::{Award, Closing, Offer, Receipt, Refused, Total, Up},
+};
 use serde::{Deserialize, Serialize};
 
 /// Prices by time of day: from a second on, micro-currency per MWh.
@@ -74,6 +77,21 @@ struct Deal {
     total: Option<Total>,
 }
 
+impl Deal {
+    /// The interval's account, once it is metered.
+    fn account<'d>(&'d self, tenant: &'d str) -> Option<Account<'d>> {
+        let (closing, total) = (self.closing.as_ref()?, self.total.as_ref()?);
+        let award = self.award.as_ref();
+        Some(Account {
+            tenant,
+            interval: closing.interval,
+            award: award.filter(|award| closing.award == Some(award.sequence)),
+            closing,
+            total,
+        })
+    }
+}
+
 /// What it knows of its tenants.
 #[derive(Clone, Debug, Default)]
 pub struct Market {
@@ -96,7 +114,7 @@ impl Market {
     }
 
     /// Takes a document; `price` is that of its interval. The same one again changes nothing. With an offer
-    /// comes its award.
+    /// comes its award, with a total the hash of the interval's account as it stands here.
     ///
     /// # Errors
     /// Why it is not taken.
@@ -110,7 +128,7 @@ impl Market {
             let what = format!("there is no tenant {tenant}");
             return Err(Refused::Invalid { what });
         };
-        let receipt = Receipt {
+        let mut receipt = Receipt {
             interval: document.interval(),
             sequence: document.sequence(),
             account: None,
@@ -142,6 +160,8 @@ impl Market {
                 if newer(deal.total.as_ref(), new, new.sequence, |of| of.sequence)? {
                     deal.total = Some(new.clone());
                 }
+                let account = deal.account(tenant);
+                receipt.account = account.map(|account| account.sha256_text());
             }
         }
         Ok((receipt, awarded))
@@ -207,7 +227,7 @@ fn award(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocols::opcua::message::{Corner, State};
+    use protocols::opcua::message::{Basis, Corner, State};
 
     fn offer(sequence: u32, corners: &[(i64, i64)]) -> Taken {
         let corner = |&(exchange_w, price)| Corner {
@@ -264,6 +284,48 @@ mod tests {
         ));
         let (_, award) = market.submit(&offer(2, &[(1, 0)]), 5).unwrap();
         assert_eq!(award.map(|of| (of.sequence, of.offer)), Some((2, 2)));
+    }
+
+    /// The reference is of Python, as that of [`Account`]: `hashlib.sha256(json.dumps(account,
+    /// separators=(",", ":")).encode())`.
+    #[test]
+    fn a_total_is_answered_with_the_hash_of_the_account() {
+        let mut market = market();
+        let mut give = |document| {
+            let tenant = "area".to_owned();
+            market
+                .submit(&Taken { tenant, document }, 5)
+                .map(|(receipt, _)| receipt.account)
+        };
+        give(offer(1, &[(-5, 9), (0, 0)]).document).unwrap();
+        let closing = Closing {
+            interval: 900,
+            sequence: 1,
+            basis: Basis::Award,
+            award: Some(1),
+            exchange_w: 0,
+            price: 5,
+        };
+        let total = |sequence, import_wh| {
+            Up::Total(Total {
+                interval: 900,
+                sequence,
+                import_wh,
+                export_wh: 0,
+                replaced: false,
+            })
+        };
+        assert!(give(total(1, 1)).is_err(), "before its closing");
+        assert_eq!(give(Up::Closing(closing)), Ok(None));
+        let first = "080a6a4022fe7bff250ab30d44f92fd8c6b17ac6b7996e85125dd202d674e82e";
+        assert_eq!(give(total(1, 1)), Ok(Some(first.to_owned())));
+        assert_eq!(
+            give(total(1, 1)),
+            Ok(Some(first.to_owned())),
+            "the same again"
+        );
+        let corrected = give(total(2, 3)).unwrap();
+        assert!(corrected.is_some() && corrected.as_deref() != Some(first));
     }
 
     #[test]

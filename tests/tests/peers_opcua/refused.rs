@@ -71,6 +71,17 @@ async fn asyncua_is_refused_without_the_right_certificate_password_or_security()
         peer.stop().await?;
     }
 
+    // A user by certificate, its own or a stranger's, is none: users come with passwords.
+    for of in [north, &stranger] {
+        let file = |name: &str| of.folder.join("own").join(name).display().to_string();
+        let (certificate, key) = (file("certificate.der"), file("key.pem"));
+        let mut peer = tenant(&area.endpoint(), north, &site.server, SECURE)?;
+        let answer = ask(&mut peer, json!(["connect", null, null, certificate, key])).await?;
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(error.starts_with("BadIdentityToken"), "{answer}");
+        peer.stop().await?;
+    }
+
     // And with everything right it is served.
     let mut peer = tenant(&area.endpoint(), north, &site.server, SECURE)?;
     done(&mut peer, json!(["connect", "north-user", "north-word"])).await?;

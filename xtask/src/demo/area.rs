@@ -77,43 +77,27 @@ struct Told {
 
 impl Told {
     /// Prints intervals that are settled since; how many are.
-    #[expect(clippy::print_stdout, reason = "a line for each interval")]
     fn look(&mut self, area: &Client) -> Result<usize> {
         let view = area.json("/api/v1/area")?;
+        let above = area.json("/api/v1/market/above")?;
         let all = view["intervals"].as_array().context("no intervals")?;
         for interval in all.iter().rev() {
             let start = interval["start"].as_str().unwrap_or_default().to_owned();
-            if interval["phase"] != "settled" || !self.printed.insert(start.clone()) {
+            if interval["phase"] != "settled" || !self.printed.insert(start) {
                 continue;
             }
             self.settled += 1;
-            let mw = |value: &Value| value.as_f64().unwrap_or(f64::NAN) / 1e6;
+            let agreed = above["intervals"].as_array().into_iter().flatten();
+            let agreed = agreed
+                .into_iter()
+                .find(|of| of["start"] == interval["start"]);
+            print(interval, agreed)?;
             let deals = interval["deals"].as_array().context("no deals")?;
-            let each = deals.iter().map(|deal| {
-                let award = &deal["award"];
-                format!(
-                    "{} {:+.2} at {:.2} ({})",
-                    deal["tenant"].as_str().unwrap_or("?"),
-                    mw(&award["exchange_w"]),
-                    award["price_per_mwh"].as_f64().unwrap_or(f64::NAN),
-                    deal["basis"].as_str().unwrap_or("?"),
-                )
-            });
-            let each: Vec<String> = each.collect();
-            let up = mw(&interval["exchange_w"]);
-            let price = interval["price_per_mwh"].as_f64().unwrap_or(f64::NAN);
-            println!(
-                "  {}  {}   wholesale {up:+.2} at {price:.2}",
-                &start[11..19],
-                each.join("   ")
-            );
-            for limit in interval["limits"].as_array().into_iter().flatten() {
-                println!("            {}", limit.as_str().unwrap_or_default());
-            }
             let awarded = |deal: &Value| deal["award"]["exchange_w"].as_i64().unwrap_or(0);
             let gives = deals.iter().any(|deal| awarded(deal) < -10_000);
             let takes = deals.iter().any(|deal| awarded(deal) > 10_000);
-            self.neighbours += usize::from(gives && takes && up < 0.0);
+            let up_w = interval["exchange_w"].as_f64().unwrap_or(0.0);
+            self.neighbours += usize::from(gives && takes && up_w < -10_000.0);
             self.by_award += deals.iter().filter(|deal| deal["basis"] == "award").count();
             self.intervals.push(interval.clone());
         }
@@ -155,4 +139,58 @@ impl Told {
         }
         Ok(same)
     }
+}
+
+/// An interval in a line: what each tenant exchanges at what price and on what that rests, what wholesale does;
+/// then the limits that bind, the area's own and its tenants'.
+#[expect(clippy::print_stdout, reason = "what passes is the demo's output")]
+fn print(interval: &Value, agreed: Option<&Value>) -> Result<()> {
+    let exchange = |w: &Value, price: &Value| match (w.as_f64(), price.as_f64()) {
+        (Some(w), Some(price)) => format!("{:+.2} at {price:.2}", w / 1e6),
+        (Some(w), None) => format!("{:+.2}", w / 1e6),
+        (None, _) => "-".to_owned(),
+    };
+    let deals = interval["deals"].as_array().context("no deals")?;
+    let each = deals.iter().map(|deal| {
+        let award = &deal["award"];
+        let said = match deal["basis"].as_str() {
+            Some("award") => exchange(&award["exchange_w"], &award["price_per_mwh"]),
+            basis => format!(
+                "{} ({})",
+                exchange(&deal["closed_w"], &Value::Null),
+                basis.unwrap_or("silent")
+            ),
+        };
+        format!("{} {said}", deal["tenant"].as_str().unwrap_or("?"))
+    });
+    let each: Vec<String> = each.collect();
+    let up = exchange(
+        &interval["exchange_w"],
+        agreed.map_or(&Value::Null, |of| &of["price_per_mwh"]),
+    );
+    let basis = agreed.and_then(|of| of["basis"].as_str()).unwrap_or("none");
+    let up = match basis {
+        "award" => up,
+        basis => format!("{up} ({basis})"),
+    };
+    let start = interval["start"].as_str().unwrap_or_default();
+    println!(
+        "  {}  {}   wholesale {up}",
+        start.get(11..19).unwrap_or(start),
+        each.join("   ")
+    );
+    let own = interval["limits"].as_array().into_iter().flatten();
+    for limit in own {
+        println!("            area: {}", limit.as_str().unwrap_or_default());
+    }
+    for deal in deals {
+        for limit in deal["limits"].as_array().into_iter().flatten() {
+            let tenant = deal["tenant"].as_str().unwrap_or("?");
+            println!(
+                "            {tenant}: {}",
+                limit.as_str().unwrap_or_default()
+            );
+        }
+    }
+    Ok(())
 }

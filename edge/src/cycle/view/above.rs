@@ -63,7 +63,7 @@ fn interval(start: i64, of: &Interval, tenant: &str) -> AboveIntervalView {
         export_wh: total.map(|of| of.export_wh),
         replaced: total.map(|of| of.replaced),
         refused: refused.collect(),
-        hash: of.account(tenant).map(|of| of.hash().to_string()),
+        hash: of.account(tenant).map(|of| of.sha256_text()),
         agreed: of.differs(tenant).map(|differs| !differs),
     }
 }

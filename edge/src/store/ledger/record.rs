@@ -7,7 +7,7 @@ use solver::{
 };
 
 use super::{Fault, Hash, PublicKey};
-use crate::{above, area, metering, participants::Change};
+use crate::{above, area, links, metering, participants::Change};
 
 /// One entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,13 @@ pub enum Record {
     Above(above::Entry),
     /// What the market of an area puts on record besides.
     Area(area::Entry),
+    /// Somebody came to a link between markets, or what is trusted there has changed.
+    Link {
+        /// When, UTC, µs since 1970.
+        at_us: i64,
+        /// What.
+        event: links::Event,
+    },
     /// The appliance started.
     Started {
         /// Its version: results may differ between versions.

@@ -1,7 +1,9 @@
 //! The market of an area: its tenants, and what each interval came to.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::ReceiptView;
 
 /// The area.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -82,8 +84,12 @@ pub struct DealView {
     pub tenant: String,
     /// What each exchange is worth to it, by rising import; none: it has made no offer.
     pub offer: Option<Vec<AreaCornerView>>,
+    /// Limits of its own network that bind at what it expects, or that it cannot keep, as it says.
+    pub limits: Vec<String>,
     /// What it stands in with, where it has made no offer, W.
     pub expected_w: Option<i64>,
+    /// What an operator calls on it for, whatever its curve would come to, W.
+    pub called_w: Option<i64>,
     /// What it was awarded.
     pub award: Option<TenantAwardView>,
     /// On what its exchange rests: `award`, `last_award`, `schedule` or `zero`.
@@ -127,4 +133,26 @@ pub struct AuditView {
     pub what: String,
     /// In words.
     pub text: String,
+}
+
+/// What an area's operator calls on a tenant for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "exchange_w": -1500000 }))]
+pub struct TenantCall {
+    /// Exchange, import-positive, W; `null`: not any more.
+    pub exchange_w: Option<i64>,
+}
+
+/// A call as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct TenantCallView {
+    /// Whom.
+    pub tenant: String,
+    /// Start of the interval.
+    pub interval: String,
+    /// For what, W; `null`: it is not called on.
+    pub exchange_w: Option<i64>,
+    /// Of the record; `null`: it was so already.
+    pub receipt: Option<ReceiptView>,
 }

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 mod above;
 mod account;
 mod area;
+mod certificates;
 mod explain;
 mod market;
 mod metering;
@@ -22,8 +23,9 @@ pub use above::{AboveAwardView, AboveIntervalView, AboveView, CornerView};
 pub use account::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount};
 pub use area::{
     AreaCornerView, AreaIntervalView, AreaPriceView, AreaView, AuditView, DealView,
-    TenantAwardView, TenantView,
+    TenantAwardView, TenantCall, TenantCallView, TenantView,
 };
+pub use certificates::{CertificateView, Judgement};
 pub use explain::{ExplanationView, LimitPartView, PricePartsView, ReliefView, StepView};
 pub use market::{
     AcCheckView, AheadView, AwardView, BindingView, CallView, ContractView, IntervalView,

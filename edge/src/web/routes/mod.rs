@@ -19,7 +19,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     api::{
-        Events, NewDer, NewMeterValue, NewOrder, NewParticipant, NewPassword, NewToken, Problem,
+        Events, Judgement, NewDer, NewMeterValue, NewOrder, NewParticipant, NewPassword, NewToken,
+        Problem,
     },
     app::App,
     events,
@@ -30,6 +31,7 @@ use super::{
 mod above;
 mod account;
 mod area;
+mod certificates;
 #[expect(
     unused_qualifications,
     reason = "utoipa's `params` qualifies what it generates"
@@ -120,6 +122,9 @@ pub(crate) fn document() -> OpenApiRouter<App> {
         .routes(routes!(metering::give_values))
         .routes(routes!(metering::accounts))
         .routes(routes!(area::area))
+        .routes(routes!(area::call_tenant))
+        .routes(routes!(certificates::certificates))
+        .routes(routes!(certificates::judge_certificate))
         .routes(routes!(account::session))
         .routes(routes!(account::enrol))
         .routes(routes!(account::login))
@@ -146,7 +151,8 @@ pub(crate) fn document() -> OpenApiRouter<App> {
 /// An answer carries every field, `null` where there is no value; utoipa takes every `Option` for
 /// a field that may be left out, which is true only of what clients send.
 fn require_what_is_always_there(document: &mut utoipa::openapi::OpenApi) {
-    let may_lack: [&str; 7] = [
+    let may_lack: [&str; 8] = [
+        &Judgement::name(),
         &NewOrder::name(),
         &NewPassword::name(),
         &NewParticipant::name(),

@@ -47,7 +47,9 @@ pub(super) fn requests(
         let bits = bits.map_err(|error| error.to_string())?;
         let words = super::model::words(bits, point.kind.size());
         match requests.last_mut() {
-            Some(last) if usize::from(last.offset) + last.words.len() == point.offset.into() => {
+            Some(last)
+                if usize::from(last.offset) + last.words.len() == usize::from(point.offset) =>
+            {
                 last.words.extend(words);
             }
             _ => requests.push(Write {

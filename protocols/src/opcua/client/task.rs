@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use opcua::client::Session;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until},
@@ -128,7 +129,7 @@ impl Task {
                 Err(reason) => reason,
             };
             self.tell(Event::Lost { reason }).await;
-            sleep(wait).await;
+            sleep(scattered(wait)).await;
             wait = (wait * 2).min(RETRY.1);
         }
     }
@@ -206,5 +207,31 @@ impl Task {
     /// Nobody listens any more when the owner goes: then there is nobody to tell.
     async fn tell(&self, event: Event) {
         let _ = self.events.send(event).await;
+    }
+}
+
+/// Half of it to all of it: those that a server's end has cut off together shall not come back together.
+fn scattered(wait: Duration) -> Duration {
+    let mut octets = [0; 2];
+    // Without randomness there is a wait all the same.
+    let _ = SystemRandom::new().fill(&mut octets);
+    let share = f64::from(u16::from_le_bytes(octets)) / f64::from(u16::MAX);
+    wait.mul_f64(0.5 + 0.5 * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_scattered_over_half_of_the_wait() {
+        let waits: Vec<f64> = (0..200).map(|_| scattered(RETRY.1).as_secs_f64()).collect();
+        assert!(
+            waits.iter().all(|wait| (15.0..=30.0).contains(wait)),
+            "{waits:?}"
+        );
+        // Each half of that holds some of 200: by chance none with 2^-199.
+        let late = waits.iter().filter(|wait| **wait > 22.5).count();
+        assert!(0 < late && late < waits.len(), "{late}");
     }
 }

@@ -14,6 +14,9 @@ use tokio::sync::mpsc;
 use super::Audit;
 use crate::tls::Fingerprint;
 
+/// Characters of what a stranger says of itself, or is told, that are kept.
+const WORDS: usize = 200;
+
 /// Where audit events go, and where each certificate's latest connection came from.
 #[derive(Debug)]
 pub(super) struct AuditLog {
@@ -54,8 +57,8 @@ impl AuditLog {
     pub(super) fn refused(&self, from: &str, who: &str, reason: impl ToString) {
         self.tell(Audit::Refused {
             from: from.to_owned(),
-            who: who.to_owned(),
-            reason: reason.to_string(),
+            who: clipped(who),
+            reason: clipped(&reason.to_string()),
         });
     }
 
@@ -112,4 +115,8 @@ impl AuditLog {
             .map(|peer| peer.from.clone())
             .unwrap_or_default()
     }
+}
+
+fn clipped(text: &str) -> String {
+    text.chars().take(WORDS).collect()
 }

@@ -2,10 +2,10 @@
 //! closed, what was metered. Both ends make it of their own records; equal hashes say that nothing was lost,
 //! doubled or exchanged on the way.
 
-use protocols::opcua::message::{Award, Closing, Total};
+use ring::digest::{SHA256, digest};
 use serde::Serialize;
 
-use crate::store::Hash;
+use super::message::{Award, Closing, Total};
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,16 +25,26 @@ pub struct Account<'d> {
 impl Account<'_> {
     /// SHA-256 over its JSON: keys in the order above, no blanks.
     #[must_use]
-    pub fn hash(&self) -> Hash {
+    pub fn sha256(&self) -> [u8; 32] {
         // Integers, texts and lists of them: there is nothing that JSON could not say.
-        Hash::of(&serde_json::to_vec(self).unwrap_or_default())
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, &json).as_ref());
+        hash
+    }
+
+    /// The same as 64 lower-case hexadecimal digits, as it is answered with a total.
+    #[must_use]
+    pub fn sha256_text(&self) -> String {
+        let octets = self.sha256();
+        octets.iter().map(|octet| format!("{octet:02x}")).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocols::opcua::message::Basis;
+    use crate::opcua::message::Basis;
 
     /// The reference is of Python: `hashlib.sha256(json.dumps(account, separators=(",", ":")).encode())`.
     #[test]
@@ -75,7 +85,7 @@ mod tests {
             total: &total,
         };
         assert_eq!(
-            account.hash().to_string(),
+            account.sha256_text(),
             "f987db0b9cbf31f6a0ccf8971f1096445868b099b3741cb7e1a1fbebc7148a83"
         );
         let other = Total {
@@ -87,8 +97,8 @@ mod tests {
                 total: &other,
                 ..account
             }
-            .hash(),
-            account.hash()
+            .sha256(),
+            account.sha256()
         );
     }
 }
