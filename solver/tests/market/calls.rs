@@ -9,16 +9,16 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::json;
 use solver::{
     market::{
-        Ahead, Auction, Call, Called, Calls, Capability, Direction, Imbalance, Kind, Meter,
-        MeterQuality, Money, Order, OrderId, PPM, Party, Price, Rulebook, StatementReason, Step,
-        Storage, Terms, Unit, Window,
-        clearing::{BranchLimit, Case, Controls, Fill, Interface, LimitSet, NodePower, Status},
+        Ahead, Auction, Call, Called, Calls, Direction, Imbalance, Kind, Meter, MeterQuality,
+        Money, Order, OrderId, PPM, Party, Price, Rulebook, StatementReason, Step, Storage, Terms,
+        Unit, Window,
+        clearing::{BranchLimit, Case, Fill, Status},
         settle,
     },
     network::{Grid, Id, pgm_json},
 };
 
-use crate::random;
+use crate::{parts, random};
 
 const UNIT: Id = 300;
 const MUST_RUN: Price = Price(-3_000_000_000);
@@ -83,45 +83,13 @@ fn calls(orders: Vec<Order>) -> Calls {
 }
 
 /// An ideal source and a node next to it, with 5 MW of load and one unit; a quarter of an hour.
-fn case((p_min_w, p_max_w): (f64, f64), orders: Vec<Order>) -> Case {
+fn case(able: (f64, f64), orders: Vec<Order>) -> Case {
     Case {
-        duration_s: 900,
-        fixed: vec![NodePower {
-            node: 1,
-            p_w: -5e6,
-            q_var: 0.0,
-            owner: None,
-        }],
-        units: vec![Unit {
-            id: UNIT,
-            participant: "owner".to_owned(),
-            node: 1,
-            capability: Capability {
-                p_min_w,
-                p_max_w,
-                q_max_var: 0.0,
-                s_max_va: None,
-            },
-            dispatchable: true,
-        }],
+        fixed: vec![parts::fixed(1, -5e6, 0.0)],
+        units: vec![parts::unit(UNIT, "owner", 1, able)],
         orders,
-        limits: LimitSet {
-            u_min_pu: 0.9,
-            u_max_pu: 1.1,
-            nodes: Vec::new(),
-            branches: Vec::new(),
-        },
-        interface: vec![Interface {
-            source: 1000,
-            import_price: price(50),
-            export_price: price(50),
-            import_max_w: None,
-            export_max_w: None,
-            scheduled: None,
-        }],
-        controls: Controls::default(),
-        by_phase: None,
-        start: None,
+        limits: parts::within(0.9, 1.1),
+        ..parts::empty(1000, price(50), price(50))
     }
 }
 

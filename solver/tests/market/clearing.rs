@@ -2,7 +2,7 @@
 
 use solver::{
     market::{
-        Capability, Direction, Order, OrderId, Party, Price, Rulebook, Step, Terms, Unit,
+        Capability, Direction, Kind, Order, OrderId, Party, Price, Rulebook, Step, Terms, Unit,
         clearing::{
             BranchLimit, Case, Clearing, ClearingError, Limit, NodeLimit, NodePower, Options,
             Status, clear,
@@ -12,7 +12,7 @@ use solver::{
     network::Id,
 };
 
-use crate::feeder;
+use crate::{feeder, parts};
 
 fn run(case: &Case) -> Clearing {
     clear(&feeder::network(), case, &Options::default()).unwrap()
@@ -219,37 +219,16 @@ fn a_budget_of_nothing_ends_with_nothing_awarded() {
 }
 
 fn unit(id: Id, node: Id, p_min_w: f64, p_max_w: f64) -> Unit {
-    Unit {
-        id,
-        participant: "storage".to_owned(),
-        node,
-        capability: Capability {
-            p_min_w,
-            p_max_w,
-            q_max_var: 0.0,
-            s_max_va: None,
-        },
-        dispatchable: true,
-    }
+    parts::unit(id, "storage", node, (p_min_w, p_max_w))
 }
 
 fn order(id: u64, unit: Id, direction: Direction, steps: &[(i64, i64)]) -> Order {
-    Order {
-        id: OrderId(id),
-        client_id: id.to_string(),
-        participant: "storage".to_owned(),
-        unit,
-        interval: 0,
-        direction,
-        terms: Terms::default(),
-        steps: steps
-            .iter()
-            .map(|&(quantity_w, price)| Step {
-                quantity_w,
-                price: Price(price * 1_000_000),
-            })
-            .collect(),
-    }
+    let steps = steps.iter().map(|&(quantity_w, price)| Step {
+        quantity_w,
+        price: Price(price * 1_000_000),
+    });
+    let of = self::unit(unit, 0, 0.0, 0.0);
+    parts::order(id, &of, direction, steps.collect(), Kind::Energy)
 }
 
 /// A battery that has been ordered for at its nameplate and is nearly empty, or full, at the gate.

@@ -6,17 +6,19 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use solver::{
     market::{
-        Ahead, Auction, Bounds, Capability, Contracts, Direction, Distances, GridFee, Imbalance,
-        Kind, Meter, MeterQuality, Money, Order, OrderId, PPM, Pair, Party, Place, Price, Pricing,
-        Registry, Rulebook, StatementReason, Step, Storage, Terms, Unit, bilateral,
+        Ahead, Auction, Bounds, Contracts, Direction, Distances, GridFee, Imbalance, Kind, Meter,
+        MeterQuality, Money, Order, OrderId, PPM, Pair, Party, Place, Price, Pricing, Registry,
+        Rulebook, StatementReason, Step, Storage, Unit, Window, bilateral,
         clearing::{
-            Award, BranchLimit, Case, Clearing, Controls, Exchange, Fill, Interface, LimitSet,
-            NodePower, NodePrice, Options, Owner, clear, clear_horizon,
+            Award, BranchLimit, Case, Clearing, Exchange, Fill, NodePower, NodePrice, Options,
+            Owner, clear, clear_horizon,
         },
         contracts, energy_wh, settle,
     },
     network::{Grid, Id, Line, Network, Node, PhaseSet, Source},
 };
+
+use crate::parts;
 
 const SOURCE: Id = 1000;
 const BOUNDS: Bounds = Bounds {
@@ -116,63 +118,24 @@ fn distance_is_the_resistance_between_two_nodes() {
 }
 
 fn participant(id: i32, node: Id) -> Unit {
-    Unit {
-        id,
-        participant: format!("p{id}"),
-        node,
-        capability: Capability {
-            p_min_w: -1e6,
-            p_max_w: 1e6,
-            q_max_var: 0.0,
-            s_max_va: None,
-        },
-        dispatchable: true,
-    }
+    parts::unit(id, &format!("p{id}"), node, (-1e6, 1e6))
 }
 
 fn order(id: u64, unit: i32, direction: Direction, steps: &[(i64, i64)]) -> Order {
-    Order {
-        id: OrderId(id),
-        client_id: id.to_string(),
-        participant: format!("p{unit}"),
-        unit,
-        interval: 0,
-        direction,
-        steps: steps
-            .iter()
-            .map(|&(quantity_w, price)| Step {
-                quantity_w,
-                price: Price(price * 1_000_000),
-            })
-            .collect(),
-        terms: Terms::default(),
-    }
+    let steps = steps.iter().map(|&(quantity_w, price)| Step {
+        quantity_w,
+        price: Price(price * 1_000_000),
+    });
+    let of = participant(unit, 0);
+    parts::order(id, &of, direction, steps.collect(), Kind::Energy)
 }
 
 /// A case of an hour, so that a W is a Wh.
 fn empty_case() -> Case {
     Case {
         duration_s: 3600,
-        fixed: Vec::new(),
-        units: Vec::new(),
-        orders: Vec::new(),
-        limits: LimitSet {
-            u_min_pu: 0.5,
-            u_max_pu: 1.5,
-            nodes: Vec::new(),
-            branches: Vec::new(),
-        },
-        interface: vec![Interface {
-            source: SOURCE,
-            import_price: Price(50_000_000),
-            export_price: Price(20_000_000),
-            import_max_w: None,
-            export_max_w: None,
-            scheduled: None,
-        }],
-        start: None,
-        controls: Controls::default(),
-        by_phase: None,
+        limits: parts::within(0.5, 1.5),
+        ..parts::empty(SOURCE, Price(50_000_000), Price(20_000_000))
     }
 }
 
@@ -393,6 +356,32 @@ fn the_pricing_rule_decides_who_trades_at_what() {
     // 5920 / 90 per MWh has no whole number of micros: at most half a micro-currency off.
     assert!((paid[1] + bid).abs() <= 1, "{paid:?}");
     assert_eq!(paid[2], -10 * 48);
+}
+
+/// What is scheduled is fixed when its interval is cleared, so that the price there may be any: it is theirs where it is
+/// better than ordered.
+#[test]
+fn windows_trade_at_no_price_worse_than_ordered() {
+    let grid = feeder(3);
+    let mut case = empty_case();
+    case.units = vec![participant(1, 1), participant(2, 2)];
+    let clearing = clearing(&grid, &[(1, 100.0), (2, -90.0)], &[45.0, 46.0, 48.0], 0.0);
+    for (asked, bid, expected) in [(60, 40, [6000, -3600]), (20, 70, [4600, -4320])] {
+        case.orders = vec![
+            order(1, 1, Direction::Sell, &[(100, asked)]),
+            order(2, 2, Direction::Buy, &[(90, bid)]),
+        ];
+        for of in &mut case.orders {
+            let energy_wh = of.steps[0].quantity_w;
+            of.terms.kind = Kind::Window(Window {
+                end: 3600,
+                energy_wh,
+            });
+        }
+        let made = contracts(&grid, &case, &clearing, &[], &Rulebook::default());
+        let of = |k: i32| made.received(&Party::Participant(format!("p{k}"))).0;
+        assert_eq!([of(1), of(2)], expected);
+    }
 }
 
 /// A random tree or ring with random awards, fixed powers and prices; nothing in it needs to be a

@@ -2,17 +2,14 @@
 
 use solver::{
     market::{
-        Capability, Direction, Order, OrderId, Price, Step, Terms, Unit,
-        clearing::{
-            Case, Clearing, ClearingError, Controls, Interface, LimitSet, NodePower, Options,
-            Scheduled, Status, clear,
-        },
+        Direction, Kind, Price, Step,
+        clearing::{Case, Clearing, ClearingError, Interface, Options, Scheduled, Status, clear},
         layers::{Residual, ResidualOptions, residual},
     },
     network::{Grid, Id, pgm_json},
 };
 
-use crate::random;
+use crate::{parts, random};
 
 /// A source at 1 and a line of next to nothing to 2.
 const TWO_NODES: &str = r#"{"version":"1.0","type":"input","is_batch":false,"attributes":{},"data":{
@@ -22,71 +19,27 @@ const TWO_NODES: &str = r#"{"version":"1.0","type":"input","is_batch":false,"att
 
 /// Units that sell (above zero, W) or buy one step at a price; at node 1, where nothing is lost.
 fn by_hand(load_w: f64, offers: &[(i64, i64)]) -> Case {
-    let unit = |k: usize, w: i64| Unit {
-        id: 10 + k as Id,
-        participant: "p".to_owned(),
-        node: 1,
-        capability: Capability {
-            p_min_w: w.min(0) as f64,
-            p_max_w: w.max(0) as f64,
-            q_max_var: 0.0,
-            s_max_va: None,
-        },
-        dispatchable: true,
+    let mut case = Case {
+        fixed: vec![parts::fixed(1, -load_w, 0.0)],
+        limits: parts::within(0.9, 1.1),
+        ..parts::empty(6, Price(50_000_000), Price(40_000_000))
     };
-    let order = |k: usize, (w, price): (i64, i64)| Order {
-        id: OrderId(k as u64),
-        client_id: k.to_string(),
-        participant: "p".to_owned(),
-        unit: 10 + k as Id,
-        interval: 0,
-        direction: if w > 0 {
+    for (k, &(w, price)) in offers.iter().enumerate() {
+        let unit = parts::unit(10 + k as Id, "p", 1, (w.min(0) as f64, w.max(0) as f64));
+        let direction = if w > 0 {
             Direction::Sell
         } else {
             Direction::Buy
-        },
-        steps: vec![Step {
+        };
+        let steps = vec![Step {
             quantity_w: w.abs(),
             price: Price(price * 1_000_000),
-        }],
-        terms: Terms::default(),
-    };
-    Case {
-        duration_s: 900,
-        fixed: vec![NodePower {
-            node: 1,
-            p_w: -load_w,
-            q_var: 0.0,
-            owner: None,
-        }],
-        units: offers
-            .iter()
-            .enumerate()
-            .map(|(k, of)| unit(k, of.0))
-            .collect(),
-        orders: offers
-            .iter()
-            .enumerate()
-            .map(|(k, of)| order(k, *of))
-            .collect(),
-        limits: LimitSet {
-            u_min_pu: 0.9,
-            u_max_pu: 1.1,
-            nodes: Vec::new(),
-            branches: Vec::new(),
-        },
-        interface: vec![Interface {
-            source: 6,
-            import_price: Price(50_000_000),
-            export_price: Price(40_000_000),
-            import_max_w: None,
-            export_max_w: None,
-            scheduled: None,
-        }],
-        controls: Controls::default(),
-        by_phase: None,
-        start: None,
+        }];
+        let order = parts::order(k as u64, &unit, direction, steps, Kind::Energy);
+        case.orders.push(order);
+        case.units.push(unit);
     }
+    case
 }
 
 fn of(grid: &Grid, case: &Case) -> Residual {

@@ -10,7 +10,7 @@
 //! majorant, so that it does not have them do all or nothing. The first interval is the one that binds.
 
 use super::{
-    Case, Clearing, ClearingError, Options, Status,
+    Case, Clearing, ClearingError, Limit, Options, Status,
     clear::clear_near,
     look_ahead::{LookAhead, look_ahead},
     schedule::{Schedule, Store, Task, stores, tasks},
@@ -141,6 +141,8 @@ struct SoFar {
     rounds: u32,
     /// As [`LookAhead::trust`].
     trust: f64,
+    /// As [`LookAhead::watched`].
+    watched: Vec<Vec<Limit>>,
     /// Of a MWh in each store at each interval's end.
     values: Option<Vec<Vec<f64>>>,
     out_of_budget: bool,
@@ -202,6 +204,7 @@ impl<'a> Search<'a> {
             gap: 0.0,
             rounds: 0,
             trust: 1.0,
+            watched: vec![Vec::new(); self.cases.len()],
             values: None,
             out_of_budget: false,
         };
@@ -227,6 +230,7 @@ impl<'a> Search<'a> {
             stores: &self.stores,
             tasks: &self.tasks,
             schedule: &best.schedule,
+            watched: &so_far.watched,
             trust: so_far.trust,
         };
         let Some(found) = look_ahead(&at)? else {
@@ -258,12 +262,19 @@ impl<'a> Search<'a> {
             // Which of the two is better may be how well the first was cleared.
             so_far.best = self.finish(so_far.best.clone())?;
         }
+        let is_new = watch(&mut so_far.watched, &candidate.intervals);
         let best = &so_far.best;
         let saved = best.cost - candidate.cost;
         if candidate.harm < best.harm - 1e-9
             || (candidate.harm <= best.harm && candidate.cost < best.cost - 0.1 * enough)
         {
             so_far.best = candidate;
+            if saved > 0.7 * so_far.gap {
+                so_far.trust = (2.0 * so_far.trust).min(1.0);
+            }
+        } else if is_new {
+            // The programme did not know what is in its way; now it does.
+            return Ok(true);
         } else {
             so_far.trust *= 0.25;
         }
@@ -353,11 +364,8 @@ impl<'a> Search<'a> {
         let stores = self.stores.iter().enumerate().map(|(k, of)| StoreSchedule {
             order: of.order,
             unit: of.unit,
-            p_w: best.schedule.stores[k]
-                .iter()
-                .map(|p| p * S_BASE_VA)
-                .collect(),
-            energy_wh: energies[k].iter().map(|e| e * S_BASE_VA).collect(),
+            p_w: si(&best.schedule.stores[k]),
+            energy_wh: si(&energies[k]),
             value_per_mwh: values
                 .as_ref()
                 .map_or_else(|| vec![of.end_value; self.cases.len()], |of| of[k].clone()),
@@ -365,10 +373,7 @@ impl<'a> Search<'a> {
         let windows = self.tasks.iter().enumerate().map(|(k, of)| WindowSchedule {
             order: of.order,
             unit: of.unit,
-            p_w: best.schedule.tasks[k]
-                .iter()
-                .map(|p| p * S_BASE_VA)
-                .collect(),
+            p_w: si(&best.schedule.tasks[k]),
         });
         Horizon {
             stores: stores.collect(),
@@ -382,6 +387,11 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Power in W of pu, or energy in Wh of MWh.
+fn si(of: &[f64]) -> Vec<f64> {
+    of.iter().map(|of| of * S_BASE_VA).collect()
+}
+
 /// The first interval binds, so that its prices have to be those of its last point.
 fn goal(t: usize, share: f64) -> Goal {
     Goal {
@@ -392,6 +402,24 @@ fn goal(t: usize, share: f64) -> Goal {
 
 pub(super) fn hours(case: &Case) -> f64 {
     f64::from(case.duration_s) / 3600.0
+}
+
+/// Adds the limits that intervals came to; says whether there are new ones.
+fn watch(watched: &mut [Vec<Limit>], intervals: &[Clearing]) -> bool {
+    let mut is_new = false;
+    for (watched, of) in watched.iter_mut().zip(intervals) {
+        let violated = match &of.status {
+            Status::LeastViolation { violated, .. } => &violated[..],
+            _ => &[],
+        };
+        for limit in violated.iter().chain(&of.binding).map(|of| of.limit) {
+            if !watched.contains(&limit) {
+                watched.push(limit);
+                is_new = true;
+            }
+        }
+    }
+    is_new
 }
 
 /// As the curtailment order weighs it.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use num_complex::Complex64;
 
 use super::{
-    Case, Clearing, ClearingError, held::Held, horizon::hours, limits::On, problem::Problem,
+    Case, Clearing, ClearingError, Limit, held::Held, horizon::hours, limits::On, problem::Problem,
     sensitivity::Adjoint,
 };
 use crate::{
@@ -20,7 +20,7 @@ pub(super) struct Interval<'a> {
     pub(super) hours: f64,
     /// Of each source: its power and what it answers to load at each balance.
     pub(super) sources: Vec<(f64, Vec<Complex64>)>,
-    /// Of each limit near its bound: which, excess over its bound, and its answer, over the norm.
+    /// Of each limit near its bound or watched: which, excess over its bound, and its answer, over the norm.
     pub(super) limits: Vec<(usize, f64, Vec<Complex64>)>,
     /// Of each store and window, in the schedule's order: how its cost curves with its power, currency per
     /// pu² and h. It is that of losses: by `Re Z / |u|²` with the impedance seen from a node, which also is by
@@ -41,12 +41,14 @@ const NEAR_RATING: f64 = -0.2;
 const LEAST_ANSWER: f64 = 1e-9;
 
 impl<'a> Interval<'a> {
-    /// Nothing where the point is at the limit of voltage stability.
+    /// Nothing where the point is at the limit of voltage stability. `watched` are limits to be looked at however
+    /// far they are.
     pub(super) fn new(
         grid: &'a Grid,
         case: &'a Case,
         clearing: &Clearing,
         scheduled: &[(Id, f64)],
+        watched: &[Limit],
     ) -> Result<Option<Self>, ClearingError> {
         let problem = Problem::new(grid, case)?;
         let u = problem.equations.buses(&clearing.u);
@@ -57,7 +59,7 @@ impl<'a> Interval<'a> {
         let sources = problem.sources.iter().zip(&powers);
         let sources = sources.map(|(of, s)| (s.re, adjoint.by_load(&adjoint.of_source(of))));
         let sources = sources.collect();
-        let limits = near_limits(&problem, &mut adjoint, &u, &powers);
+        let limits = near_limits(&problem, &mut adjoint, &u, &powers, watched);
         let curvature = curvature(&problem, &mut adjoint, &u, scheduled);
         drop(adjoint);
         let mut held = Held::nothing(&problem);
@@ -139,6 +141,7 @@ fn near_limits(
     adjoint: &mut Adjoint<'_>,
     u: &[Complex64],
     powers: &[Complex64],
+    watched: &[Limit],
 ) -> Vec<(usize, f64, Vec<Complex64>)> {
     let mut limits = Vec::new();
     for (k, limit) in problem.limits.iter().enumerate() {
@@ -149,7 +152,7 @@ fn near_limits(
         } else {
             NEAR_RATING
         };
-        if excess > near {
+        if excess > near || watched.contains(&limit.limit) {
             let gradient = adjoint.of_limit(limit.on, &problem.sources);
             let answer = adjoint.by_load(&gradient).into_iter();
             let answer = answer.map(|d| {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Case, Clearing, ClearingError,
+    Case, Clearing, ClearingError, Limit,
     discrete::positioned,
     linearised::Interval,
     problem::SourcePrice,
@@ -28,6 +28,8 @@ pub(super) struct LookAhead<'a> {
     pub(super) stores: &'a [Store],
     pub(super) tasks: &'a [Task],
     pub(super) schedule: &'a Schedule,
+    /// Limits that other schedules came to, by interval.
+    pub(super) watched: &'a [Vec<Limit>],
     /// Most change of a schedule's power, as a share of what the unit can do.
     pub(super) trust: f64,
 }
@@ -53,7 +55,8 @@ pub(super) fn look_ahead(at: &LookAhead<'_>) -> Result<Option<Found>, ClearingEr
     for (t, (case, clearing)) in at.cases.iter().zip(at.clearings).enumerate() {
         let scheduled = at.schedule.of_interval(t, at.stores, at.tasks);
         let scheduled: Vec<(Id, f64)> = scheduled.map(|(_, _, node, _, p)| (node, p)).collect();
-        let Some(interval) = Interval::new(&grids[t], case, clearing, &scheduled)? else {
+        let Some(interval) = Interval::new(&grids[t], case, clearing, &scheduled, &at.watched[t])?
+        else {
             return Ok(None);
         };
         intervals.push(interval);

@@ -3,12 +3,11 @@
 use num_complex::Complex64;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use solver::{
-    market::{
-        Capability, Direction, Order, OrderId, Price, Step, Terms, Unit,
-        clearing::{Case, Controls, Interface, LimitSet, NodePower},
-    },
-    network::{Id, Line, Network, Node, PhaseSet, Source},
+    market::{Direction, Kind, Price, Step, clearing::Case},
+    network::{Id, Line, Network, Node, Source},
 };
+
+use crate::parts::{self, empty};
 
 pub(crate) const SOURCE: Id = 9_000;
 const IMPORT: Price = Price(50_000_000);
@@ -25,19 +24,6 @@ pub(crate) struct Sample {
     pub(crate) area: Part,
     pub(crate) feeders: Vec<Part>,
     pub(crate) whole: Part,
-}
-
-fn source(node: Id, u_ref: f64, sk: f64) -> Source {
-    Source {
-        id: SOURCE + node,
-        node,
-        status: 1,
-        u_ref,
-        u_ref_angle: 0.0,
-        sk,
-        rx_ratio: 0.1,
-        z01_ratio: None,
-    }
 }
 
 /// The grid above a feeder's first node, as its operator knows it: what the area's tree is from there on.
@@ -75,49 +61,8 @@ fn line(
     (ohm_per_km, km, i_n): (f64, f64, f64),
 ) -> Line {
     let km = km * rng.random_range(0.3..1.5);
-    Line {
-        id: 1_000 + to_node,
-        from_node,
-        to_node,
-        from_status: 1,
-        to_status: 1,
-        r1: ohm_per_km * km,
-        x1: 0.35 * km,
-        c1: 0.2e-6 * km,
-        tan1: 0.0,
-        r0: None,
-        x0: None,
-        c0: None,
-        tan0: None,
-        i_n: Some(i_n * rng.random_range(0.8..1.6)),
-        phases: PhaseSet::ABC,
-    }
-}
-
-fn empty(import: Price, export: Price, source: Id) -> Case {
-    Case {
-        duration_s: 900,
-        fixed: Vec::new(),
-        units: Vec::new(),
-        orders: Vec::new(),
-        limits: LimitSet {
-            u_min_pu: 0.95,
-            u_max_pu: 1.05,
-            nodes: Vec::new(),
-            branches: Vec::new(),
-        },
-        interface: vec![Interface {
-            source,
-            import_price: import,
-            export_price: export,
-            import_max_w: None,
-            export_max_w: None,
-            scheduled: None,
-        }],
-        controls: Controls::default(),
-        by_phase: None,
-        start: None,
-    }
+    let i_n = i_n * rng.random_range(0.8..1.6);
+    parts::line(1_000 + to_node, [from_node, to_node], ohm_per_km, km, i_n)
 }
 
 /// A unit with an order in each direction that it has, of two steps.
@@ -125,18 +70,9 @@ fn unit(rng: &mut StdRng, case: &mut Case, node: Id, rated: f64) {
     let id = 20_000 + 10 * node + case.units.iter().filter(|of| of.node == node).count() as Id;
     let kind = rng.random_range(0..3);
     let (p_min_w, p_max_w) = [(0.0, rated), (-rated, 0.0), (-rated, rated)][kind];
-    case.units.push(Unit {
-        id,
-        participant: format!("p{}", id % 7),
-        node,
-        capability: Capability {
-            p_min_w,
-            p_max_w,
-            q_max_var: 0.3 * rated,
-            s_max_va: None,
-        },
-        dispatchable: true,
-    });
+    let mut of = parts::unit(id, &format!("p{}", id % 7), node, (p_min_w, p_max_w));
+    of.capability.q_max_var = 0.3 * rated;
+    case.units.push(of.clone());
     let ask = rng.random_range(5..70);
     let (more, less) = (
         ask + rng.random_range(1..20),
@@ -158,32 +94,20 @@ fn unit(rng: &mut StdRng, case: &mut Case, node: Id, rated: f64) {
         if !is {
             continue;
         }
-        let id_of_order = OrderId(2 * id as u64 + u64::from(direction == Direction::Buy));
+        let number = 2 * id as u64 + u64::from(direction == Direction::Buy);
         let step = |price: i32| Step {
             quantity_w: (0.5 * rated) as i64,
             price: Price(i64::from(price) * 1_000_000),
         };
-        case.orders.push(Order {
-            id: id_of_order,
-            client_id: id_of_order.to_string(),
-            participant: format!("p{}", id % 7),
-            unit: id,
-            interval: 0,
-            direction,
-            steps: prices.map(step).to_vec(),
-            terms: Terms::default(),
-        });
+        let steps = prices.map(step).to_vec();
+        case.orders
+            .push(parts::order(number, &of, direction, steps, Kind::Energy));
     }
 }
 
 fn load(rng: &mut StdRng, case: &mut Case, node: Id, most: f64) {
     let p_w = -rng.random_range(0.0..most);
-    case.fixed.push(NodePower {
-        node,
-        p_w,
-        q_var: 0.3 * p_w,
-        owner: None,
-    });
+    case.fixed.push(parts::fixed(node, p_w, 0.3 * p_w));
 }
 
 /// A 20 kV tree from an area's node, the last of its nodes with a transformer and 400 V behind it.
@@ -196,7 +120,7 @@ fn feeder(rng: &mut StdRng, area: &Network, root: Id, first: Id) -> Part {
         source: vec![grid_above(area, root, area.source[0].u_ref)],
         ..Network::default()
     };
-    let mut case = empty(IMPORT, IMPORT, SOURCE + root);
+    let mut case = empty(SOURCE + root, IMPORT, IMPORT);
     let nodes = rng.random_range(2..5);
     for k in 0..nodes {
         let node = first + k;
@@ -238,7 +162,8 @@ fn feeder(rng: &mut StdRng, area: &Network, root: Id, first: Id) -> Part {
     Part { network, case }
 }
 
-pub(crate) fn sample(seed: u64) -> Sample {
+/// `weak`: the area's network is weaker than what stands behind it.
+pub(crate) fn sample(seed: u64, weak: bool) -> Sample {
     let mut rng = StdRng::seed_from_u64(seed);
     let rng = &mut rng;
     let nodes = rng.random_range(3..7);
@@ -247,19 +172,22 @@ pub(crate) fn sample(seed: u64) -> Sample {
             id: 0,
             u_rated: 20e3,
         }],
-        source: vec![source(0, rng.random_range(1.0..1.03), 1e9)],
+        source: vec![parts::source(SOURCE, 0, rng.random_range(1.0..1.03), 1e9)],
         ..Network::default()
     };
-    let mut case = empty(IMPORT, Price(rng.random_range(20..=50) * 1_000_000), SOURCE);
+    let mut case = empty(SOURCE, IMPORT, Price(rng.random_range(20..=50) * 1_000_000));
+    let cable = if weak {
+        (0.3, 5.0, 45.0)
+    } else {
+        (0.2, 5.0, 110.0)
+    };
     for node in 1..nodes {
         let parent = rng.random_range((node - 2).max(0)..node);
         network.node.push(Node {
             id: node,
             u_rated: 20e3,
         });
-        network
-            .line
-            .push(line(rng, parent, node, (0.2, 5.0, 110.0)));
+        network.line.push(line(rng, parent, node, cable));
         load(rng, &mut case, node, 3e5);
     }
     let rated = f64::from(rng.random_range(2..20)) * 1e5;
