@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallContract, Contracts, Money, Party, Place, Price, ReactiveContract, contract::amount,
+    CallContract, Contract, Contracts, Money, Party, Place, Price, ReactiveContract,
+    contract::amount,
 };
 use crate::network::Id;
 
@@ -142,44 +143,10 @@ pub fn settle(
     imbalance: &Imbalance,
 ) -> Settlement {
     let mut lines: BTreeMap<Party, Vec<StatementLine>> = BTreeMap::new();
-    let mut contracted: BTreeMap<Place, i64> = BTreeMap::new();
+    let contracted = contracted(contracts);
     for contract in &contracts.contracts {
-        for (sells, place, other) in [
-            (true, &contract.seller, &contract.buyer),
-            (false, &contract.buyer, &contract.seller),
-        ] {
-            if place.party == Party::Network {
-                continue;
-            }
-            let (energy_wh, price, received) = match sells {
-                true => (contract.energy_wh, contract.seller_price, contract.received),
-                false => (-contract.energy_wh, contract.buyer_price, -contract.paid),
-            };
-            let at = contracted.entry(place.clone()).or_default();
-            *at = at.saturating_add(energy_wh);
-            let line = StatementLine {
-                reason: StatementReason::Contract,
-                counterparty: other.party.clone(),
-                unit: place.unit,
-                node: place.node,
-                energy_wh,
-                reactive_varh: 0,
-                price,
-                received,
-                quality: None,
-            };
-            let own = lines.entry(place.party.clone()).or_default();
-            own.push(line.clone());
-            if contract.seller_pays_fee() == sells && contract.fee != Money(0) {
-                own.push(StatementLine {
-                    reason: StatementReason::GridFee,
-                    counterparty: Party::Network,
-                    energy_wh: 0,
-                    price: contract.fee_per_mwh,
-                    received: -contract.fee,
-                    ..line
-                });
-            }
+        for (party, line) in contract_lines(contract) {
+            lines.entry(party).or_default().push(line);
         }
     }
     for of in &contracts.reactive {
@@ -202,6 +169,60 @@ pub fn settle(
         interval,
         statements: statements(lines),
     }
+}
+
+/// Energy that contracts have each place deliver, but the network.
+fn contracted(contracts: &Contracts) -> BTreeMap<Place, i64> {
+    let mut contracted: BTreeMap<Place, i64> = BTreeMap::new();
+    for contract in &contracts.contracts {
+        for place in [&contract.seller, &contract.buyer] {
+            let at = contracted.entry(place.clone()).or_default();
+            *at = at.saturating_add(contract.delivered_wh(place));
+        }
+    }
+    contracted.retain(|place, _| place.party != Party::Network);
+    contracted
+}
+
+/// Of both ends of a contract but the network, with the fee of who pays it.
+fn contract_lines(contract: &Contract) -> Vec<(Party, StatementLine)> {
+    let mut lines = Vec::new();
+    for (sells, place, other) in [
+        (true, &contract.seller, &contract.buyer),
+        (false, &contract.buyer, &contract.seller),
+    ] {
+        if place.party == Party::Network {
+            continue;
+        }
+        let (energy_wh, price, received) = match sells {
+            true => (contract.energy_wh, contract.seller_price, contract.received),
+            false => (-contract.energy_wh, contract.buyer_price, -contract.paid),
+        };
+        let line = StatementLine {
+            reason: StatementReason::Contract,
+            counterparty: other.party.clone(),
+            unit: place.unit,
+            node: place.node,
+            energy_wh,
+            reactive_varh: 0,
+            price,
+            received,
+            quality: None,
+        };
+        lines.push((place.party.clone(), line.clone()));
+        if contract.seller_pays_fee() == sells && contract.fee != Money(0) {
+            let fee = StatementLine {
+                reason: StatementReason::GridFee,
+                counterparty: Party::Network,
+                energy_wh: 0,
+                price: contract.fee_per_mwh,
+                received: -contract.fee,
+                ..line
+            };
+            lines.push((place.party.clone(), fee));
+        }
+    }
+    lines
 }
 
 fn reactive_line(of: &ReactiveContract) -> StatementLine {
@@ -252,14 +273,7 @@ pub fn correct(
     (before, after): (&[Meter], &[Meter]),
     imbalance: &Imbalance,
 ) -> Settlement {
-    let mut contracted: BTreeMap<Place, i64> = BTreeMap::new();
-    for contract in &contracts.contracts {
-        for place in [&contract.seller, &contract.buyer] {
-            let at = contracted.entry(place.clone()).or_default();
-            *at = at.saturating_add(contract.delivered_wh(place));
-        }
-    }
-    contracted.retain(|place, _| place.party != Party::Network);
+    let contracted = contracted(contracts);
     let mut lines: BTreeMap<Party, Vec<StatementLine>> = BTreeMap::new();
     let now = metered(&contracted, after);
     let mut then = metered(&contracted, before);

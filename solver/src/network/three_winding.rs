@@ -39,26 +39,7 @@ impl ThreeWindingTransformer {
             *u += direction * steps * self.tap_size;
         }
         let sn = [self.sn_1, self.sn_2, self.sn_3];
-        let at_tap = |(nominal, min, max): (f64, Option<f64>, Option<f64>)| {
-            super::two_port::at_tap(
-                (self.tap_pos, self.tap_nom, self.tap_min, self.tap_max),
-                nominal,
-                min,
-                max,
-            )
-        };
-        let uk = [
-            (self.uk_12, self.uk_12_min, self.uk_12_max),
-            (self.uk_13, self.uk_13_min, self.uk_13_max),
-            (self.uk_23, self.uk_23_min, self.uk_23_max),
-        ]
-        .map(at_tap);
-        let pk = [
-            (self.pk_12, self.pk_12_min, self.pk_12_max),
-            (self.pk_13, self.pk_13_min, self.pk_13_max),
-            (self.pk_23, self.pk_23_min, self.pk_23_max),
-        ]
-        .map(at_tap);
+        let (uk, pk) = self.short_circuit();
         // To side 1's rating and back to each arm's own.
         let up = [sn[0].min(sn[1]), sn[0].min(sn[2]), sn[1].min(sn[2])].map(|s| sn[0] / s);
         let uk = split([0, 1, 2].map(|k| uk[k] * up[k]));
@@ -105,6 +86,31 @@ impl ThreeWindingTransformer {
                 phases: PhaseSet::ABC,
             }
         })
+    }
+
+    /// Short-circuit voltages and losses of the pairs 1-2, 1-3 and 2-3 at the tap position.
+    fn short_circuit(&self) -> ([f64; 3], [f64; 3]) {
+        let at_tap = |(nominal, min, max): (f64, Option<f64>, Option<f64>)| {
+            super::two_port::at_tap(
+                (self.tap_pos, self.tap_nom, self.tap_min, self.tap_max),
+                nominal,
+                min,
+                max,
+            )
+        };
+        let uk = [
+            (self.uk_12, self.uk_12_min, self.uk_12_max),
+            (self.uk_13, self.uk_13_min, self.uk_13_max),
+            (self.uk_23, self.uk_23_min, self.uk_23_max),
+        ]
+        .map(at_tap);
+        let pk = [
+            (self.pk_12, self.pk_12_min, self.pk_12_max),
+            (self.pk_13, self.pk_13_min, self.pk_13_max),
+            (self.pk_23, self.pk_23_min, self.pk_23_max),
+        ]
+        .map(at_tap);
+        (uk, pk)
     }
 
     pub(super) fn optional_values(&self) -> [(&'static str, Option<f64>); 18] {

@@ -2,7 +2,7 @@
 
 use solver::{
     market::{
-        Ahead, Imbalance, Money, Party, Price, Rulebook,
+        Ahead, Direction, Imbalance, Kind, Money, Party, Price, Rulebook, Step,
         clearing::{
             Case, Clearing, Interface, NodePower, Options, Scheduled, ScheduledReactive, Status,
             clear,
@@ -12,7 +12,7 @@ use solver::{
     network::{Grid, Id},
 };
 
-use crate::{feeder, random};
+use crate::{feeder, parts, random};
 
 fn agreed(exchange_w: f64, price: i64) -> Scheduled {
     Scheduled {
@@ -77,7 +77,7 @@ fn what_is_agreed_on_is_kept_where_the_spread_is_wide() {
         .zip(&of.fills)
         .map(|(order, fill)| {
             let mut left = fill.quantity_w;
-            let sign = if order.direction == solver::market::Direction::Sell {
+            let sign = if order.direction == Direction::Sell {
                 1.0
             } else {
                 -1.0
@@ -226,6 +226,46 @@ fn limits_are_of_the_whole_exchange() {
         "{}",
         of.exchange[0].p_w
     );
+}
+
+/// A limit that keeps from what is agreed on: the next W that it let through would be worth what a deviation costs.
+#[test]
+fn an_exchange_that_a_limit_holds_is_priced_as_a_deviation() {
+    let grid = feeder::network();
+    let free = run(&grid, &feeder::stressed().case).exchange[0].p_w;
+    let mut case = kinked(free);
+    case.interface[0].import_max_w = Some(free - 1e4);
+    let price = run(&grid, &case).exchange[0].price_per_mwh;
+    assert!((price - 10.0).abs() < 0.01, "{price}");
+    // 1 MW at 20 is agreed on to be half of it exported, 300 kW can be: the rest would be bought back at 50.
+    let (network, mut case) = random::sample(1);
+    let grid = Grid::new(&network).unwrap();
+    let node = network.source[0].node;
+    case.units = vec![parts::unit(1, "p", node, (0.0, 1e6))];
+    let steps = vec![Step {
+        quantity_w: 1_000_000,
+        price: Price(20_000_000),
+    }];
+    case.orders = vec![parts::order(
+        1,
+        &case.units[0],
+        Direction::Sell,
+        steps,
+        Kind::Energy,
+    )];
+    case.fixed.clear();
+    case.limits.u_min_pu = 0.5;
+    case.limits.u_max_pu = 1.5;
+    case.interface[0].import_price = Price(50_000_000);
+    case.interface[0].export_price = Price(10_000_000);
+    case.interface[0].scheduled = Some(agreed(-5e5, 30));
+    case.interface[0].export_max_w = Some(3e5);
+    let of = run(&grid, &case);
+    assert!((of.exchange[0].p_w + 3e5).abs() < 20.0, "{:?}", of.exchange);
+    let price = of.exchange[0].price_per_mwh;
+    assert!((price - 50.0).abs() < 0.01, "{price}");
+    let here = of.prices.iter().find(|at| at.node == node).unwrap();
+    assert!((here.p_per_mwh - 20.0).abs() < 0.01, "{here:?}");
 }
 
 #[test]

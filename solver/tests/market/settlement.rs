@@ -1,9 +1,10 @@
 //! Contracts and settlement of a clearing, and the record of it.
 
 use solver::market::{
-    Imbalance, LedgerEntry, Meter, MeterQuality, Money, Party, Price, Rulebook, StatementReason,
+    Imbalance, LedgerEntry, Meter, MeterQuality, Money, Party, Price, Rulebook, Settlement,
+    StatementReason,
     clearing::{Options, clear},
-    contracts, settle,
+    contracts, correct, settle,
 };
 
 use crate::feeder;
@@ -104,6 +105,51 @@ fn deviations_are_settled_at_imbalance_prices() {
     assert_eq!((missing.energy_wh, missing.received), (0, Money(0)));
     assert_eq!(missing.quality, Some(MeterQuality::Missing));
     assert_eq!(settlement.statements.last().unwrap().party, Party::Network);
+}
+
+/// Of every account: what was settled, and what is corrected when other meters come, is what would have been settled
+/// with them at once.
+#[test]
+fn a_correction_makes_accounts_what_they_would_have_been() {
+    let case = feeder::stressed().case;
+    let grid = feeder::network();
+    let clearing = clear(&grid, &case, &Options::default()).unwrap();
+    let made = contracts(&grid, &case, &clearing, &[], &Rulebook::default());
+    let meter = |delivered_wh, quality| Meter {
+        party: wind(),
+        unit: Some(101),
+        node: 7,
+        delivered_wh,
+        quality,
+    };
+    let contracted = made.delivered_wh(&wind());
+    let less = meter(contracted - 1000, MeterQuality::Estimated);
+    let more = meter(contracted + 300, MeterQuality::Metered);
+    // What a meter that says nothing has in it is not looked at.
+    let silent = meter(7, MeterQuality::Missing);
+    for (before, after, deviation) in [
+        (&less, &more, 300),
+        (&silent, &less, -1000),
+        (&more, &silent, 0),
+    ] {
+        let (before, after) = (std::slice::from_ref(before), std::slice::from_ref(after));
+        let settled = settle(900, &made, before, &IMBALANCE);
+        let corrected = correct(900, &made, (before, after), &IMBALANCE);
+        let at_once = settle(900, &made, after, &IMBALANCE);
+        assert_eq!(corrected.sum(), Money(0));
+        for party in [wind(), Party::Network] {
+            let of = |settlement: &Settlement| {
+                let mut statements = settlement.statements.iter();
+                let found = statements.find(|of| of.party == party);
+                found.map_or(Money(0), |of| of.balance)
+            };
+            let sum = Money(of(&settled).0 + of(&corrected).0);
+            assert_eq!(sum, of(&at_once), "{party:?}");
+        }
+        let own = at_once.statements.iter().find(|of| of.party == wind());
+        let line = own.unwrap().lines.last().unwrap();
+        assert_eq!(line.energy_wh, deviation, "{line:?}");
+    }
 }
 
 #[test]

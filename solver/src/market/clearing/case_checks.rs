@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Case, ClearingError};
+use super::{Case, ClearingError, Interface};
 use crate::{
     market::{Kind, Unit},
     network::{Grid, Id},
@@ -66,6 +66,21 @@ pub(super) fn check_case(grid: &Grid, case: &Case) -> Result<(), ClearingError> 
             return Err(ClearingError::Duplicate { what: "order", id });
         }
     }
+    check_powers(case)?;
+    for interface in &case.interface {
+        check_interface(interface)?;
+    }
+    for unit in &case.units {
+        check_unit(unit)?;
+    }
+    let limited = case.limits.nodes.iter();
+    unique("voltage limit of node", limited.map(|of| of.node))?;
+    check_orders(case)?;
+    check_start(grid, case)
+}
+
+/// What is not for sale.
+fn check_powers(case: &Case) -> Result<(), ClearingError> {
     for power in &case.fixed {
         finite(|| format!("active power at node {}", power.node), power.p_w)?;
         finite(
@@ -78,30 +93,28 @@ pub(super) fn check_case(grid: &Grid, case: &Case) -> Result<(), ClearingError> 
         finite(|| what("active"), power.p_w)?;
         finite(|| what("reactive"), power.q_var)?;
     }
-    for interface in &case.interface {
-        let source = interface.source;
-        for limit in [interface.import_max_w, interface.export_max_w]
-            .into_iter()
-            .flatten()
-        {
-            not_negative(|| format!("exchange limit of source {source}"), limit)?;
-        }
-        if let Some(of) = interface.scheduled {
-            let what = || format!("scheduled exchange of source {source}");
-            finite(what, of.exchange_w)?;
-            if let Some(of) = of.reactive {
-                let what = |kind| format!("{kind} reactive exchange of source {source}");
-                finite(|| what("scheduled"), of.q_var)?;
-                not_negative(|| what("weight of"), of.weight.per_mwh())?;
-            }
+    Ok(())
+}
+
+fn check_interface(interface: &Interface) -> Result<(), ClearingError> {
+    let source = interface.source;
+    let limits = [interface.import_max_w, interface.export_max_w];
+    for limit in limits.into_iter().flatten() {
+        not_negative(|| format!("exchange limit of source {source}"), limit)?;
+    }
+    if let Some(of) = interface.scheduled {
+        let what = || format!("scheduled exchange of source {source}");
+        finite(what, of.exchange_w)?;
+        if let Some(of) = of.reactive {
+            let what = |kind| format!("{kind} reactive exchange of source {source}");
+            finite(|| what("scheduled"), of.q_var)?;
+            not_negative(|| what("weight of"), of.weight.per_mwh())?;
         }
     }
-    for unit in &case.units {
-        check_unit(unit)?;
-    }
-    let limited = case.limits.nodes.iter();
-    unique("voltage limit of node", limited.map(|of| of.node))?;
-    check_orders(case)?;
+    Ok(())
+}
+
+fn check_start(grid: &Grid, case: &Case) -> Result<(), ClearingError> {
     if let Some(start) = &case.start {
         let phases = if case.by_phase.is_some() { 3 } else { 1 };
         if start.len() != phases * grid.node_id.len() {

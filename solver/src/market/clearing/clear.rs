@@ -500,3 +500,29 @@ fn bindings(search: &Search<'_, '_>, checked: &Checked, options: &Options) -> Ve
         .map(|k| binding(search, checked, k))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::Terms;
+
+    /// Unit 1 sells 0.8 and buys 0.3 of it itself, in two orders; unit 2 only buys.
+    #[test]
+    fn what_a_unit_sells_to_itself_is_taken_from_both_sides() {
+        let order = |id: u32, unit: u32, direction: &str| {
+            serde_json::json!({"id": id, "client_id": "", "participant": "p", "unit": unit, "interval": 0,
+                "direction": direction, "steps": [], "terms": Terms::default()})
+        };
+        let case = serde_json::json!({"duration_s": 900, "fixed": [], "units": [], "interface": [],
+            "limits": {"u_min_pu": 0.9, "u_max_pu": 1.1},
+            "orders": [order(1, 1, "sell"), order(2, 1, "buy"), order(3, 1, "buy"), order(4, 2, "buy")]});
+        let case: Case = serde_json::from_value(case).unwrap();
+        let left = netted(&case, &[0.8, 0.2, 0.1, 0.4]);
+        let expected = [0.5, 0.0, 0.0, 0.4];
+        let pairs = left.iter().zip(expected);
+        assert!(
+            pairs.map(|(a, b)| (a - b).abs()).sum::<f64>() < 1e-12,
+            "{left:?}"
+        );
+    }
+}

@@ -104,7 +104,6 @@ pub fn price_parts(
     let served: Vec<Vec<Complex64>> = (problem.sources.iter())
         .map(|of| by_load(&|adjoint| adjoint.of_source(of)))
         .collect();
-    let source_price = source_prices(&problem, clearing);
     let limits: Vec<(&Binding, Vec<Complex64>)> = clearing
         .binding
         .iter()
@@ -117,53 +116,61 @@ pub fn price_parts(
             Some((of, answer.into_iter().map(|d| d * shadow).collect()))
         })
         .collect();
-    let parts = priced(&problem, clearing).map(
-        |Priced {
-             node,
-             phase,
-             p,
-             q,
-             at,
-         }| {
-            let Some(at) = at else {
-                return nothing(node);
-            };
-            let share: f64 = served.iter().map(|of| at.price(of).re).sum();
-            let paid = served.iter().zip(&source_price);
-            let paid: Complex64 = paid.map(|(of, price)| at.price(of) * price).sum();
-            // Sources serve a little more or less than the load; the energy part is the load's.
-            let energy = if share.abs() > f64::EPSILON {
-                paid.re / share
-            } else {
-                0.0
-            };
-            let mut parts = PriceParts {
-                node,
-                phase,
-                energy_per_mwh: energy,
-                loss_p_per_mwh: paid.re - energy,
-                loss_q_per_mvarh: paid.im,
-                limits: limits
-                    .iter()
-                    .map(|(of, answer)| {
-                        let price = at.price(answer);
-                        LimitPart {
-                            limit: of.limit,
-                            phase: of.phase,
-                            p_per_mwh: price.re,
-                            q_per_mvarh: price.im,
-                        }
-                    })
-                    .collect(),
-                rest_p_per_mwh: 0.0,
-                rest_q_per_mvarh: 0.0,
-            };
-            parts.rest_p_per_mwh = p - parts.p_per_mwh();
-            parts.rest_q_per_mvarh = q - parts.q_per_mvarh();
-            parts
-        },
-    );
+    let made_of = MadeOf {
+        served,
+        source_price: source_prices(&problem, clearing),
+        limits,
+    };
+    let parts = priced(&problem, clearing).map(|of| made_of.parts(of));
     Ok(parts.collect())
+}
+
+/// What all prices are made of: what load at each balance does.
+struct MadeOf<'a> {
+    /// Of each source, its power.
+    served: Vec<Vec<Complex64>>,
+    source_price: Vec<f64>,
+    /// Of each limit that binds, what its relief is worth.
+    limits: Vec<(&'a Binding, Vec<Complex64>)>,
+}
+
+impl MadeOf<'_> {
+    fn parts(&self, of: Priced) -> PriceParts {
+        let Some(at) = of.at else {
+            return nothing(of.node);
+        };
+        let share: f64 = self.served.iter().map(|of| at.price(of).re).sum();
+        let paid = self.served.iter().zip(&self.source_price);
+        let paid: Complex64 = paid.map(|(of, price)| at.price(of) * price).sum();
+        // Sources serve a little more or less than the load; the energy part is the load's.
+        let energy = if share.abs() > f64::EPSILON {
+            paid.re / share
+        } else {
+            0.0
+        };
+        let limits = self.limits.iter().map(|(of, answer)| {
+            let price = at.price(answer);
+            LimitPart {
+                limit: of.limit,
+                phase: of.phase,
+                p_per_mwh: price.re,
+                q_per_mvarh: price.im,
+            }
+        });
+        let mut parts = PriceParts {
+            node: of.node,
+            phase: of.phase,
+            energy_per_mwh: energy,
+            loss_p_per_mwh: paid.re - energy,
+            loss_q_per_mvarh: paid.im,
+            limits: limits.collect(),
+            rest_p_per_mwh: 0.0,
+            rest_q_per_mvarh: 0.0,
+        };
+        parts.rest_p_per_mwh = of.p - parts.p_per_mwh();
+        parts.rest_q_per_mvarh = of.q - parts.q_per_mvarh();
+        parts
+    }
 }
 
 /// A price, and where it is one.

@@ -162,8 +162,40 @@ pub(super) struct Search<'a, 'b> {
     pub(super) is_priced: bool,
 }
 
-/// Smallest radius worth a programme, pu.
-const LEAST_TRUST: f64 = 1e-7;
+/// How far a programme may move a voltage, pu; nothing: as far as it likes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trust(Option<f64>);
+
+impl Trust {
+    /// Smallest radius worth a programme, pu.
+    const LEAST: f64 = 1e-7;
+    /// Where there was none yet and a programme failed, pu.
+    const FIRST: f64 = 0.05;
+
+    /// Says whether that is worth a programme.
+    fn shrink_to(&mut self, radius: f64) -> bool {
+        let is_worth_it = radius >= Self::LEAST;
+        if is_worth_it {
+            self.0 = Some(radius);
+        }
+        is_worth_it
+    }
+
+    /// A programme has failed.
+    fn quarter(&mut self) -> bool {
+        self.shrink_to(self.0.map_or(Self::FIRST, |radius| 0.25 * radius))
+    }
+
+    /// A step was too long.
+    fn below(&mut self, step: f64) -> bool {
+        self.shrink_to(0.5 * self.0.map_or(step, |radius| radius.min(step)))
+    }
+
+    /// A step was as good as promised.
+    fn widen(&mut self) {
+        self.0 = self.0.map(|radius| 2.0 * radius);
+    }
+}
 
 impl<'a, 'b> Search<'a, 'b> {
     /// From a point, with what prices are thought to be at each balance.
@@ -232,7 +264,7 @@ impl<'a, 'b> Search<'a, 'b> {
 
     /// Goes on as far as it is to go.
     pub(super) fn run(&mut self, options: &Options, goal: Goal) -> Ended {
-        let mut trust: Option<f64> = None;
+        let mut trust = Trust::default();
         let mut promised = f64::INFINITY;
         let (u, source) = (self.point.u.clone(), self.point.source.clone());
         self.watch(&u, &source);
@@ -244,25 +276,15 @@ impl<'a, 'b> Search<'a, 'b> {
                 multipliers: &self.multipliers,
                 watched: &self.watched,
                 penalty: self.soft.then_some(self.penalty),
-                trust,
+                trust: trust.0,
                 held: &self.held,
                 tolerance: (0.1 * goal.share).clamp(programme::TOLERANCE, 1e-6),
             };
             let Some(answer) = programme::solve(self.problem, at) else {
-                if self.held.let_go() {
-                    self.is_priced = false;
+                if self.ease() || trust.quarter() {
                     continue;
                 }
-                if !self.soft {
-                    self.soft = true;
-                    continue;
-                }
-                let radius = trust.map_or(0.05, |radius| 0.25 * radius);
-                if radius < LEAST_TRUST {
-                    break;
-                }
-                trust = Some(radius);
-                continue;
+                break;
             };
             self.keep_prices(&answer);
             let is_wrong = self.held.correct(self.problem, &self.multipliers.row);
@@ -274,19 +296,17 @@ impl<'a, 'b> Search<'a, 'b> {
             let enough = goal.share * size;
             // Worse than to stay: the method has stalled, and its answer says nothing.
             if promised < -enough.max(1e-6 * size) {
-                let radius = trust.map_or(0.05, |radius| 0.25 * radius);
-                if radius < LEAST_TRUST {
-                    break;
+                if trust.quarter() {
+                    continue;
                 }
-                trust = Some(radius);
-                continue;
+                break;
             }
             let mut last = promised <= enough && !is_wrong;
             let step = answer.step;
             match self.follow(answer, merit, promised) {
                 Followed::Accepted { ratio, is_new } => {
                     if ratio > 0.7 {
-                        trust = trust.map(|radius| 2.0 * radius);
+                        trust.widen();
                     }
                     let error = (1.0 - ratio).abs() * promised;
                     if !goal.is_confirmed && !is_new && !is_wrong && error <= enough {
@@ -296,13 +316,8 @@ impl<'a, 'b> Search<'a, 'b> {
                 _ if last => {}
                 _ if is_wrong => continue,
                 Followed::NewLimits => continue,
-                Followed::Rejected => {
-                    let radius = 0.5 * trust.map_or(step, |radius| radius.min(step));
-                    if radius < LEAST_TRUST {
-                        break;
-                    }
-                    trust = Some(radius);
-                }
+                Followed::Rejected if trust.below(step) => {}
+                Followed::Rejected => break,
             }
             if last && promised <= options.tolerance * size {
                 return Ended::Converged;
@@ -312,6 +327,16 @@ impl<'a, 'b> Search<'a, 'b> {
             }
         }
         Ended::Early(promised)
+    }
+
+    /// A programme without a solution may have one with everything free, or with limits exceeded; says whether
+    /// either is still to be tried.
+    fn ease(&mut self) -> bool {
+        if self.held.let_go() {
+            self.is_priced = false;
+            return true;
+        }
+        !std::mem::replace(&mut self.soft, true)
     }
 
     /// What need not be decided at the prices known. Where limits may be exceeded, these are not anybody's.

@@ -246,47 +246,20 @@ fn curve(
     how: &ResidualOptions,
 ) -> Result<(Vec<Point>, f64), ClearingError> {
     let ends = market.ends();
-    let mut found: Vec<Found> = Vec::new();
-    let mut left = how.most_clearings.max(2);
-    for price in ends {
-        left -= 1;
-        let near = found.last().map_or(forecast, |of| &of.clearing);
-        found.extend(market.at(price, near)?);
-    }
-    let at = forecast.exchange[0];
-    if found.len() < 2 {
-        // An end that cannot be kept is none: what is known to be kept is.
-        found.extend(Found::of(forecast.clone(), at.price_per_mwh));
-    }
-    let wide = found
-        .iter()
-        .map(|of| of.point.s.re)
-        .fold(f64::NEG_INFINITY, f64::max)
-        - found
-            .iter()
-            .map(|of| of.point.s.re)
-            .fold(f64::INFINITY, f64::min);
-    let enough = how.tolerance
-        * ends
-            .map(|of| of.per_mwh().abs())
-            .into_iter()
-            .fold(0.0, f64::max)
-        * wide;
+    let mut found = extremes(market, forecast, ends)?;
+    let mut left = how.most_clearings.max(2) - 2;
+    let dearest = ends.map(|of| of.per_mwh().abs());
+    let enough = how.tolerance * dearest[0].max(dearest[1]) * wide(&found);
     let mut open: Vec<Open> = Vec::new();
     let mut gap: f64 = 0.0;
-    if found.len() == 2 {
-        let (from, to) = if found[0].point.s.re <= found[1].point.s.re {
-            (0, 1)
-        } else {
-            (1, 0)
-        };
+    if let [a, b] = &found[..] {
+        let rises = a.point.s.re <= b.point.s.re;
+        let (from, to) = if rises { (0, 1) } else { (1, 0) };
         push(&mut open, &found, from, to);
     }
     while left > 0 {
-        let worst = open
-            .iter()
-            .enumerate()
-            .max_by(|a, b| a.1.most.total_cmp(&b.1.most));
+        let chords = open.iter().enumerate();
+        let worst = chords.max_by(|a, b| a.1.most.total_cmp(&b.1.most));
         let Some((k, _)) = worst.filter(|(_, of)| of.most > enough) else {
             break;
         };
@@ -311,6 +284,31 @@ fn curve(
     }
     let gap = open.iter().map(|of| of.most).fold(gap, f64::max);
     Ok((found.into_iter().map(|of| of.point).collect(), gap))
+}
+
+/// The points at the prices of both ends, those of them that can be kept.
+fn extremes(
+    market: &mut Market<'_>,
+    forecast: &Clearing,
+    ends: [Price; 2],
+) -> Result<Vec<Found>, ClearingError> {
+    let mut found: Vec<Found> = Vec::new();
+    for price in ends {
+        let near = found.last().map_or(forecast, |of| &of.clearing);
+        found.extend(market.at(price, near)?);
+    }
+    if found.len() < 2 {
+        // An end that cannot be kept is none: what is known to be kept is.
+        let price = forecast.exchange[0].price_per_mwh;
+        found.extend(Found::of(forecast.clone(), price));
+    }
+    Ok(found)
+}
+
+/// Range of the exchanges found, pu.
+fn wide(found: &[Found]) -> f64 {
+    let exchanges = found.iter().map(|of| of.point.s.re);
+    exchanges.clone().fold(f64::NEG_INFINITY, f64::max) - exchanges.fold(f64::INFINITY, f64::min)
 }
 
 /// Opens the chord of two points that are at least a watt apart.
