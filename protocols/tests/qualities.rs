@@ -7,6 +7,7 @@ use std::{fs, path::Path};
 use protocols::{
     dnp3::{self, Flags},
     iec104::{self, Qds},
+    iec61850::Q,
     point::Quality,
 };
 
@@ -70,12 +71,17 @@ fn by_104(kind: iec104::Kind, quality: Quality) -> (String, Quality) {
     (names(own), qds.quality(kind))
 }
 
+fn by_61850(quality: Quality) -> (String, Quality) {
+    let q = Q::from_quality(quality);
+    (names(q.iter_names().map(|(name, _)| name)), q.quality())
+}
+
 fn table() -> String {
     use dnp3::Kind::{Analog, Binary};
     use iec104::Kind::{Counter, Float, Single};
     let mut text = String::from(
         "| quality | DNP3: two-state, counters | DNP3: analog | comes back | 104: indications | 104: measured values \
-         | 104: counters | comes back |\n|---|---|---|---|---|---|---|---|\n",
+         | 104: counters | comes back | 61850 | comes back |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for quality in [Quality::GOOD].into_iter().chain(Quality::all().iter()) {
         let (binary, of_binary) = by_dnp3(Binary, quality);
@@ -83,15 +89,17 @@ fn table() -> String {
         let (single, of_single) = by_104(Single, quality);
         let (float, of_float) = by_104(Float, quality);
         let (counter, of_counter) = by_104(Counter, quality);
+        let (q, of_q) = by_61850(quality);
         let mut dnp3 = vec![words(of_binary), words(of_analog)];
         let mut iec104 = vec![words(of_single), words(of_float), words(of_counter)];
         dnp3.dedup();
         iec104.dedup();
         text += &format!(
-            "| {} | {binary} | {analog} | {} | {single} | {float} | {counter} | {} |\n",
+            "| {} | {binary} | {analog} | {} | {single} | {float} | {counter} | {} | {q} | {} |\n",
             words(quality),
             dnp3.join("; "),
-            iec104.join("; ")
+            iec104.join("; "),
+            words(of_q)
         );
     }
     text
@@ -121,10 +129,24 @@ fn every() -> impl Iterator<Item = Quality> {
 fn nothing_looks_better_than_it_is_after_any_way_through() {
     assert_eq!(every().count(), 1024);
     for quality in every() {
+        let ied = by_61850(quality).1;
+        assert_eq!(ied.is_good(), quality.is_good(), "61850 {quality:?}");
         for dnp3 in DNP3 {
+            let told = Flags::from_quality(dnp3, ied).quality(dnp3);
+            assert_eq!(
+                told.is_good(),
+                quality.is_good(),
+                "61850 {dnp3:?} {quality:?}"
+            );
             let came = Flags::from_quality(dnp3, quality).quality(dnp3);
             assert_eq!(came.is_good(), quality.is_good(), "{dnp3:?} {quality:?}");
             for iec104 in IEC104 {
+                let told = Qds::from_quality(iec104, ied).quality(iec104);
+                assert_eq!(
+                    told.is_good(),
+                    quality.is_good(),
+                    "61850 {iec104:?} {quality:?}"
+                );
                 let told = Qds::from_quality(iec104, came);
                 let read = told.quality(iec104);
                 assert_eq!(
@@ -150,6 +172,8 @@ fn a_value_that_must_not_be_used_stays_one() {
             let came = Flags::from_quality(kind, quality);
             assert!(!came.contains(Flags::ONLINE), "{kind:?} {quality:?}");
         }
+        let ied = by_61850(quality).1;
+        assert!(ied.contains(Quality::INVALID), "61850 {quality:?}");
         for kind in IEC104 {
             let read = Qds::from_quality(kind, quality).quality(kind);
             assert!(read.contains(Quality::INVALID), "{kind:?} {quality:?}");

@@ -10,6 +10,7 @@ modbus_peers.py station-rtu         the same, RTU frames over TCP
 modbus_peers.py station-line        the same, on a serial line of its own
 modbus_peers.py station-tls CERTIFICATE KEY AUTHORITIES    the same, under TLS
 modbus_peers.py inverter            a pymodbus server with models that pysunspec2 encoded
+modbus_peers.py inverter MODEL      the same with this model of an inverter's measurements
 modbus_peers.py meter MODEL         a pymodbus server with the registers of a power meter
 modbus_peers.py read-tls PORT CERTIFICATE KEY AUTHORITIES    registers 0 to 3 of 127.0.0.1, or the error, as JSON
 
@@ -238,10 +239,32 @@ INVERTER = {
 }
 
 
-def inverter():
+# What inverters of the other models show: 4.6 kW, -0.4 kvar, 230 V of one phase or 240 V between two, 20 A.
+SMALL = {
+    1: {"A": 20.0, "AphA": 20.0, "PhVphA": 230.0},
+    2: {"A": 40.0, "AphA": 20.0, "AphB": 20.0, "PPVphAB": 240.0, "PhVphA": 120.0, "PhVphB": 120.0},
+    3: {"A": 60.0, "AphA": 19.0, "AphB": 20.0, "AphC": 21.0, "PhVphA": 229.0, "PhVphB": 230.0, "PhVphC": 231.0},
+}
+EVERY = {"W": 4600.0, "VAr": -400.0, "Hz": 49.75, "WH": 1234567.0, "St": 4}
+EXPONENTS = {"A": -2, "V": -1, "W": 0, "Hz": -2, "VAr": 0, "WH": 0}
+
+
+def small(model_id):
+    """The points of one of them, as integers with scale factors or as floats."""
+    values = SMALL[model_id % 10] | EVERY
+    if model_id > 110:
+        return values
+    points = {f"{name}_SF": exponent for name, exponent in EXPONENTS.items()}
+    for name, value in values.items():
+        scale = name if name in EXPONENTS else "A" if name.startswith("Aph") else "V" if "V" in name else None
+        points[name] = round(value / 10 ** EXPONENTS.get(scale, 0))
+    return points
+
+
+def inverter(models):
     """A device as pysunspec2 encodes it; points without a value are "not implemented"."""
     image = b"SunS"
-    for model_id, points in INVERTER.items():
+    for model_id, points in models.items():
         length = definitions([model_id])[model_id]["length"]
         model = device.Model(model_id=model_id, model_len=length)
         for name, value in points.items():
@@ -277,7 +300,9 @@ def main():
         case ["meter", model]:
             result = asyncio.run(serve(METERS[model]()))
         case ["inverter"]:
-            result = asyncio.run(serve(inverter()))
+            result = asyncio.run(serve(inverter(INVERTER)))
+        case ["inverter", model_id]:
+            result = asyncio.run(serve(inverter({1: INVERTER[1], int(model_id): small(int(model_id))})))
         case _:
             sys.exit(__doc__)
     json.dump(result, sys.stdout)

@@ -391,6 +391,29 @@ pub fn wait(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     }
 }
 
+/// A stack at noon and who is logged in to it, after an interval with awards has been settled.
+///
+/// # Errors
+/// When it does not start, or none was within 90 s.
+pub fn settled(test: &str) -> Result<(Stack, Client)> {
+    let mut stack = Stack::start(Plan::for_test(test, "noon")?)?;
+    stack.start_edge()?;
+    let client = stack.login()?;
+    let settled = || {
+        let all = client.json("/api/v1/market/intervals").unwrap_or_default();
+        let mut all = all.as_array().into_iter().flatten();
+        all.any(|i| {
+            i["phase"] == "settled" && i["awards"].as_array().is_some_and(|a| !a.is_empty())
+        })
+    };
+    ensure!(
+        wait(Duration::from_secs(90), settled),
+        "{}",
+        stack.log("busbar")
+    );
+    Ok((stack, client))
+}
+
 /// Waits until three intervals were dispatched and says when the third began, UTC, ms.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ pub mod device;
 mod directory;
 pub mod map;
 pub mod proposal;
+mod quality;
 pub mod reference;
 mod reports;
 pub mod server;
@@ -18,4 +19,5 @@ mod store;
 mod value;
 
 pub use map::{CommandSpec, Kind, ObjectMap, PointSpec};
+pub use quality::Q;
 pub use reference::Reference;

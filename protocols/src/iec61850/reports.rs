@@ -58,6 +58,17 @@ struct Block {
     /// Interrogated with each poll: nothing else makes it send everything.
     interrogate: bool,
     heard: Instant,
+    /// Its first report has not come yet.
+    fresh: bool,
+}
+
+/// Whether a report says that events are missing. The first after enabling says so whatever is the case (7-2,
+/// 17.2.3.2.2.8): either nobody had listened before, or the block still had the entry to go on after, and with it
+/// all that are newer. `last`: no segment of the report is left.
+fn are_missing(fresh: &mut bool, overflow: Option<bool>, last: bool) -> bool {
+    let began = *fresh;
+    *fresh &= !last;
+    overflow == Some(true) && !began
 }
 
 type Reports = mpsc::UnboundedReceiver<(usize, Arc<ClientReport>)>;
@@ -132,6 +143,7 @@ impl<'i> Listener<'i> {
             members,
             interrogate,
             heard: Instant::now(),
+            fresh: true,
         });
         Ok(())
     }
@@ -296,7 +308,11 @@ impl<'i> Listener<'i> {
                 quality: TimeQuality::Source,
             },
         );
-        if report.buf_ovfl == Some(true) {
+        let last = report
+            .segmentation
+            .as_ref()
+            .is_none_or(|s| !s.more_segments_follow);
+        if are_missing(&mut block.fresh, report.buf_ovfl, last) {
             let device = &self.ied.device;
             tracing::warn!(%device, report = %block.reference, "the buffer has overflowed; events are missing");
         }
@@ -307,10 +323,6 @@ impl<'i> Listener<'i> {
             Some((path.as_str(), value))
         });
         self.ied.take(values, sent).await?;
-        let last = report
-            .segmentation
-            .as_ref()
-            .is_none_or(|s| !s.more_segments_follow);
         if let (Some(entry), true) = (&report.entry_id, last) {
             self.ied.remember(&block.reference, entry.clone());
         }
@@ -343,5 +355,26 @@ impl<'i> Listener<'i> {
             self.enable_or_note(&reference).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::are_missing;
+
+    #[test]
+    fn what_the_first_report_after_enabling_says_of_losses_means_nothing() {
+        // Both segments of the first, then one without and one with a loss.
+        let mut fresh = true;
+        let reports = [
+            (Some(true), false, false),
+            (Some(true), true, false),
+            (Some(false), true, false),
+            (Some(true), true, true),
+        ];
+        for (overflow, last, expected) in reports {
+            assert_eq!(are_missing(&mut fresh, overflow, last), expected);
+        }
+        assert!(!are_missing(&mut false, None, true));
     }
 }

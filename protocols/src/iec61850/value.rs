@@ -1,9 +1,11 @@
-//! What attributes mean: values, quality (IEC 61850-7-3, 6.2.1; IEC 61850-8-1, 8.2) and time (UtcTime, 8-1,
-//! 8.1.3.7).
+//! What attributes mean: values, quality and time (UtcTime, 8-1, 8.1.3.7).
 
 use iec61850_model::MmsValue;
 
-use super::map::{Kind, PointSpec};
+use super::{
+    map::{Kind, PointSpec},
+    quality::Q,
+};
 use crate::point::{DoublePoint, Quality, TimeQuality, Timestamp, Value};
 
 /// The value of an attribute, and what speaks against it by itself; `None`: the attribute is nothing of this
@@ -67,22 +69,6 @@ fn contacts(raw: &MmsValue) -> Option<(bool, bool)> {
     }
 }
 
-/// Bits of the quality, the first as the most significant of 16.
-mod bit {
-    pub(super) const INVALID: u16 = 0x4000;
-    pub(super) const RESERVED: u16 = 0x8000;
-    pub(super) const QUESTIONABLE: u16 = 0xC000;
-    pub(super) const OVERFLOW: u16 = 0x2000;
-    pub(super) const OUT_OF_RANGE: u16 = 0x1000;
-    /// Bad reference, oscillatory, failure; inconsistent, inaccurate: details of a doubt.
-    pub(super) const DOUBTS: u16 = 0x0E00 | 0x0080 | 0x0040;
-    pub(super) const FAILURE: u16 = 0x0200;
-    pub(super) const OLD: u16 = 0x0100;
-    pub(super) const SUBSTITUTED: u16 = 0x0020;
-    pub(super) const TEST: u16 = 0x0010;
-    pub(super) const BLOCKED: u16 = 0x0008;
-}
-
 /// What a quality attribute says against the value; `None`: it is none.
 pub(super) fn quality(raw: &MmsValue) -> Option<Quality> {
     let MmsValue::BitString { data, .. } = raw else {
@@ -90,50 +76,12 @@ pub(super) fn quality(raw: &MmsValue) -> Option<Quality> {
     };
     let [high, low] = **data else { return None };
     let bits = u16::from_be_bytes([high, low]);
-    let mut quality = match bits & bit::QUESTIONABLE {
-        0 => Quality::GOOD,
-        bit::INVALID | bit::RESERVED => Quality::INVALID,
-        _ => Quality::QUESTIONABLE,
-    };
-    for (bits_of, flag) in [
-        (bit::OVERFLOW | bit::OUT_OF_RANGE, Quality::OUT_OF_RANGE),
-        (bit::DOUBTS, Quality::QUESTIONABLE),
-        (bit::OLD, Quality::OLD),
-        (bit::SUBSTITUTED, Quality::SUBSTITUTED),
-        (bit::TEST, Quality::TEST),
-        (bit::BLOCKED, Quality::BLOCKED),
-    ] {
-        quality.set(flag, quality.contains(flag) || bits & bits_of != 0);
-    }
-    Some(quality)
+    Some(Q::from_bits_truncate(bits).quality())
 }
 
 /// What a server shows of a quality.
 pub(super) fn quality_attribute(quality: Quality) -> MmsValue {
-    let invalid = Quality::INVALID | Quality::COMM_LOST | Quality::RESTART;
-    let doubts = [
-        (Quality::OUT_OF_RANGE, bit::OUT_OF_RANGE),
-        (Quality::OLD | Quality::COMM_LOST, bit::OLD),
-        (Quality::FROZEN | Quality::RESTART, bit::FAILURE),
-    ];
-    let details = [
-        (Quality::SUBSTITUTED, bit::SUBSTITUTED),
-        (Quality::TEST, bit::TEST),
-        (Quality::BLOCKED, bit::BLOCKED),
-    ];
-    let set = |rows: &[(Quality, u16)]| -> u16 {
-        let rows = rows.iter().filter(|(flag, _)| quality.intersects(*flag));
-        rows.fold(0, |bits, (_, bit)| bits | bit)
-    };
-    let doubts = set(&doubts);
-    let validity = if quality.intersects(invalid) {
-        bit::INVALID
-    } else if doubts != 0 || quality.contains(Quality::QUESTIONABLE) {
-        bit::QUESTIONABLE
-    } else {
-        0
-    };
-    let bits = validity | doubts | set(&details);
+    let bits = Q::from_quality(quality).bits();
     MmsValue::BitString {
         padding: 3,
         data: bits.to_be_bytes().to_vec(),

@@ -16,7 +16,11 @@ use crate::{
 pub const BASE: u16 = 40_000;
 
 /// Models that a device here can have.
-pub const MODELS: [u16; 10] = [1, 103, 120, 121, 123, 124, 701, 704, 713, 714];
+pub const MODELS: [u16; 11] = [1, 103, 113, 120, 121, 123, 124, 701, 704, 713, 714];
+
+/// A three-phase inverter's measurements, as integers and as floats; a device has at least one of them.
+pub const INVERTERS: [u16; 2] = [103, FLOATS];
+const FLOATS: u16 = 113;
 
 /// Those of them that tell of a battery.
 pub const STORAGE_MODELS: [u16; 2] = [124, 713];
@@ -201,7 +205,11 @@ impl Registers {
     /// # Errors
     /// The image lacks a point, or a value does not fit.
     pub fn measure(&mut self, measured: &Measured, limited: bool) -> Result<(), SunspecError> {
-        self.inverter(measured, limited)?;
+        for model in INVERTERS {
+            if self.has(model) {
+                self.inverter(model, measured, limited)?;
+            }
+        }
         if self.has(701) {
             self.der_measurement(measured)?;
         }
@@ -236,7 +244,7 @@ impl Registers {
         Ok(())
     }
 
-    fn inverter(&mut self, m: &Measured, limited: bool) -> Result<(), SunspecError> {
+    fn inverter(&mut self, model: u16, m: &Measured, limited: bool) -> Result<(), SunspecError> {
         let Exponents { power, current, .. } = self.exponents;
         let (p, q) = (self.in_range(m.p.value), self.in_range(m.q.value));
         let s = p.hypot(q);
@@ -244,7 +252,7 @@ impl Registers {
         let i = m.i.value.clamp(0.0, 10_000.0 * 10f64.powi(current));
         let u = m.u.value.clamp(0.0, 65_534.0);
         let currents = [("A", 3.0 * i), ("AphA", i), ("AphB", i), ("AphC", i)];
-        self.scaled(103, "A_SF", current, m.i, &currents)?;
+        self.scaled(model, "A_SF", current, m.i, &currents)?;
         let phase = u / 3f64.sqrt();
         let voltages = [
             ("PPVphAB", u),
@@ -254,28 +262,29 @@ impl Registers {
             ("PhVphB", phase),
             ("PhVphC", phase),
         ];
-        self.scaled(103, "V_SF", 0, m.u, &voltages)?;
-        self.scaled(103, "W_SF", power, m.p, &[("W", p)])?;
-        self.scaled(103, "VAr_SF", power, m.q, &[("VAr", q)])?;
+        self.scaled(model, "V_SF", 0, m.u, &voltages)?;
+        self.scaled(model, "W_SF", power, m.p, &[("W", p)])?;
+        self.scaled(model, "VAr_SF", power, m.q, &[("VAr", q)])?;
         let f = m.f.value.clamp(0.0, 65.0);
-        self.scaled(103, "Hz_SF", -3, m.f, &[("Hz", f)])?;
+        self.scaled(model, "Hz_SF", -3, m.f, &[("Hz", f)])?;
         let state = match m.p.value {
             p if p.abs() <= 0.005 * self.plate.p_w => STANDBY,
             _ if limited => THROTTLED,
             _ => MPPT,
         };
+        if model != FLOATS {
+            let scales = [("VA_SF", f64::from(power)), ("PF_SF", -1.0), ("WH_SF", 0.0)];
+            self.fill(model, &scales)?;
+        }
         let rest = [
-            ("VA_SF", f64::from(power)),
             ("VA", s.min(32_767.0 * 10f64.powi(power))),
-            ("PF_SF", -1.0),
             ("PF", 100.0 * factor),
-            ("WH_SF", 0.0),
             // A 32-bit accumulator wraps.
             ("WH", m.given_wh.floor() % 4_294_967_296.0),
             ("St", state),
             ("Evt1", 0.0),
         ];
-        self.fill(103, &rest)
+        self.fill(model, &rest)
     }
 
     fn der_measurement(&mut self, m: &Measured) -> Result<(), SunspecError> {
@@ -304,6 +313,15 @@ impl Registers {
         reading: Reading,
         points: &[(&str, f64)],
     ) -> Result<(), SunspecError> {
+        if model == FLOATS {
+            // Without scale factors: the fault is in the numbers.
+            let wrong = 10f64.powi(reading.exponent);
+            let points: Vec<_> = points
+                .iter()
+                .map(|(p, value)| (*p, value * wrong))
+                .collect();
+            return self.fill(model, &points);
+        }
         self.image.set(model, scale, f64::from(exponent))?;
         self.fill(model, points)?;
         let wrong = (exponent + reading.exponent).clamp(-10, 10);

@@ -201,11 +201,15 @@ impl Report<'_> {
                 self.say(place, format!("model {model} is there twice"));
             }
         }
-        for model in [1, 103] {
-            if !der.models.contains(&model) {
-                let what = format!("models lacks {model}, which every device has");
-                self.say(place, what);
-            }
+        let has = |model| der.models.contains(model);
+        if !has(&1) {
+            self.say(place, "models lacks 1, which every device has");
+        }
+        if !sunspec::INVERTERS.iter().any(has) {
+            self.say(
+                place,
+                "models lacks 103 or 113, one of which every device has",
+            );
         }
     }
 

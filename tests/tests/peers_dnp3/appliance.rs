@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use busbar_tests::{
     http::Client,
-    stack::{Plan, Stack, wait},
+    stack::{Stack, settled, wait},
 };
 use serde_json::{Value as Json, json};
 use tokio::task::spawn_blocking;
@@ -15,25 +15,6 @@ use super::peer::{Peer, values};
 
 /// The wind farm: unit 101, the ninth of the site.
 const WIND: (i64, u64) = (101, 8);
-
-fn started() -> Result<(Stack, Client)> {
-    let mut stack = Stack::start(Plan::for_test("dnp3-appliance", "noon")?)?;
-    stack.start_edge()?;
-    let client = stack.login()?;
-    let settled = || {
-        let all = client.json("/api/v1/market/intervals").unwrap_or_default();
-        let mut all = all.as_array().cloned().unwrap_or_default().into_iter();
-        all.any(|i| {
-            i["phase"] == "settled" && i["awards"].as_array().is_some_and(|a| !a.is_empty())
-        })
-    };
-    ensure!(
-        wait(Duration::from_secs(90), settled),
-        "{}",
-        stack.log("busbar")
-    );
-    Ok((stack, client))
-}
 
 fn number(items: &[Json], index: u64) -> Result<f64> {
     let mut of = items.iter().filter(|item| item[0] == index);
@@ -53,7 +34,7 @@ fn wind(stack: &Stack) -> Result<Json> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_control_centre_reads_and_commands_the_appliance() -> Result<()> {
-    let (stack, client) = spawn_blocking(started).await??;
+    let (stack, client) = spawn_blocking(|| settled("dnp3-appliance")).await??;
     let host = stack.plan.ip.to_string();
     let mut peer = Peer::start(&["master", "20000", "1", "10", &host])?;
     let seen = peer.task("STARTUP_INTEGRITY_POLL").await?;

@@ -34,25 +34,32 @@ fn started(port: u64) -> Result<(Stack, Client)> {
         .replace(&rtu, &ours)
         .replacen("[estimation]\n", second, 1);
     fs::write(stack.site(), site)?;
+    let client = online(&mut stack, "rtu8")?;
+    Ok((stack, client))
+}
+
+/// Starts the appliance and waits for a device.
+pub(super) fn online(stack: &mut Stack, device: &str) -> Result<Client> {
     stack.start_edge()?;
     let client = stack.login()?;
-    let online = || device(&client).is_ok_and(|d| d["state"] == "online");
+    let online = || is(&client, device, "online");
     ensure!(
         wait(Duration::from_secs(30), online),
         "{}",
         stack.log("busbar")
     );
-    Ok((stack, client))
+    Ok(client)
 }
 
-fn device(client: &Client) -> Result<Json> {
-    let all = client.json("/api/v1/devices")?;
+/// Whether a device is in this state.
+fn is(client: &Client, device: &str, state: &str) -> bool {
+    let all = client.json("/api/v1/devices").unwrap_or_default();
     let mut all = all.as_array().into_iter().flatten();
-    Ok(all.find(|d| d["id"] == "rtu8").context("no rtu8")?.clone())
+    all.any(|d| d["id"] == device && d["state"] == state)
 }
 
 /// Index of a point that a control centre sees.
-fn index(stack: &Stack, name: &str) -> Result<u64> {
+pub(super) fn index(stack: &Stack, name: &str) -> Result<u64> {
     let listed = Command::new(stack.plan.bin.join("busbar"))
         .args(["points", "--json", "--site"])
         .arg(stack.site())
@@ -103,7 +110,11 @@ fn as_104((position, unix_ms): &(String, u64)) -> (u64, u64, u64) {
     (value, unix_ms % 60_000, unix_ms / 60_000 % 60)
 }
 
-async fn until_seen_104(master: &mut Peer, breaker: u64, expected: &[(String, u64)]) -> Result<()> {
+pub(super) async fn until_seen_104(
+    master: &mut Peer,
+    breaker: u64,
+    expected: &[(String, u64)],
+) -> Result<()> {
     let expected: Vec<_> = expected.iter().map(as_104).collect();
     let mut seen = Vec::new();
     // The position at the beginning is an event for who was not there yet.
@@ -124,7 +135,11 @@ async fn until_seen_104(master: &mut Peer, breaker: u64, expected: &[(String, u6
     Ok(())
 }
 
-async fn until_seen(master: &mut Peer, breaker: u64, expected: &[(String, u64)]) -> Result<()> {
+pub(super) async fn until_seen(
+    master: &mut Peer,
+    breaker: u64,
+    expected: &[(String, u64)],
+) -> Result<()> {
     let mut seen = Vec::new();
     while positions(&seen, breaker).len() < expected.len() {
         seen.push(
@@ -192,23 +207,23 @@ async fn a_breaker_that_operates_twice_within_a_step_is_seen_twice() -> Result<(
 
     // The RTU goes; the device is said to be offline, and comes back by itself.
     rtu.stop().await?;
-    let offline = || device(&client).is_ok_and(|d| d["state"] == "offline");
+    let offline = || is(&client, "rtu8", "offline");
     ensure!(wait(Duration::from_secs(30), offline), "still online");
     let mut rtu = Peer::start(&["outstation", "10", "1", &port.to_string()])?;
     rtu.next().await?;
     rtu.tell(tell(contacts(false, begin_ms + 9_000).to_vec()))
         .await?;
-    let online = || device(&client).is_ok_and(|d| d["state"] == "online");
+    let online = || is(&client, "rtu8", "online");
     ensure!(wait(Duration::from_secs(60), online), "does not come back");
     for master in masters {
         master.stop().await?;
     }
     rtu.stop().await?;
-    spawn_blocking(move || on_record(&mut stack, &expected)).await?
+    spawn_blocking(move || on_record(&mut stack, "rtu8/bay1_closed", &expected)).await?
 }
 
-/// The historian has both operations, once, in order.
-fn on_record(stack: &mut Stack, expected: &[(String, u64)]) -> Result<()> {
+/// The historian has the operations, once, in order.
+pub(super) fn on_record(stack: &mut Stack, point: &str, expected: &[(String, u64)]) -> Result<()> {
     ensure!(stack.stop_edge()?.success(), "{}", stack.log("busbar"));
     let listed = Command::new(stack.plan.bin.join("busbar"))
         .args(["events", "--state"])
@@ -225,7 +240,7 @@ fn on_record(stack: &mut Stack, expected: &[(String, u64)]) -> Result<()> {
         let event: Json = serde_json::from_str(line)?;
         let changed = &event["event"]["changed"];
         let time_us = changed["time"]["unix_us"].as_u64().unwrap_or_default();
-        let ours = changed["point"] == "rtu8/bay1_closed" && changed["quality"] == json!([]);
+        let ours = changed["point"] == point && changed["quality"] == json!([]);
         if ours && expected.iter().any(|(_, ms)| ms * 1000 == time_us) {
             seen.push((changed["value"]["binary"].clone(), time_us / 1000));
         }

@@ -3,6 +3,7 @@
 //! as a control centre sees it.
 
 mod appliance;
+mod bay;
 mod capture;
 mod commands;
 mod dnp3py;

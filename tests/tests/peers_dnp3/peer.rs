@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 /// Long enough for any machine; a test that waits so long has failed.
@@ -63,7 +63,10 @@ impl Peer {
     /// Everything until the first that `is` it; that is the last.
     pub(crate) async fn until(&mut self, is: impl Fn(&Json) -> bool) -> Result<Vec<Json>> {
         let mut seen = Vec::new();
+        // Who goes on talking of other things must not be listened to for ever.
+        let end = Instant::now() + 3 * PATIENCE;
         loop {
+            ensure!(Instant::now() < end, "it never came; seen: {}", json!(seen));
             let next = match self.next().await {
                 Ok(next) => next,
                 Err(error) => bail!("{error}; seen: {}", json!(seen)),

@@ -7,7 +7,7 @@ use std::{process::Command, time::Duration};
 use anyhow::{Context, Result, ensure};
 use busbar_tests::{
     http::Client,
-    stack::{Plan, Stack, wait},
+    stack::{Stack, settled},
 };
 use serde_json::{Value as Json, json};
 use tokio::{task::spawn_blocking, time::timeout};
@@ -31,25 +31,6 @@ const UNITS: u64 = 15;
 /// Address of the wind farm's set point of active power, and of what takes it over.
 const LIMIT: u64 = 700_000 + 2 * WIND.1;
 const TAKE: u64 = 500_000 + WIND.1;
-
-fn started() -> Result<(Stack, Client)> {
-    let mut stack = Stack::start(Plan::for_test("iec104-appliance", "noon")?)?;
-    stack.start_edge()?;
-    let client = stack.login()?;
-    let settled = || {
-        let all = client.json("/api/v1/market/intervals").unwrap_or_default();
-        let mut all = all.as_array().cloned().unwrap_or_default().into_iter();
-        all.any(|i| {
-            i["phase"] == "settled" && i["awards"].as_array().is_some_and(|a| !a.is_empty())
-        })
-    };
-    ensure!(
-        wait(Duration::from_secs(90), settled),
-        "{}",
-        stack.log("busbar")
-    );
-    Ok((stack, client))
-}
 
 fn wind_w(stack: &Stack) -> Result<f64> {
     let truth = stack.truth()?;
@@ -139,7 +120,7 @@ async fn commanded(peer: &mut Peer, ioa: u64, kind: &str, value: Json) -> Result
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_control_centre_reads_and_commands_the_appliance() -> Result<()> {
-    let (mut stack, client) = spawn_blocking(started).await??;
+    let (mut stack, client) = spawn_blocking(|| settled("iec104-appliance")).await??;
     let mut peer = connected(&stack).await?;
     reads(&interrogated(&mut peer).await?, &client)?;
 

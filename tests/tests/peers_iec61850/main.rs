@@ -1,11 +1,12 @@
-//! IEC 61850 against libiec61850 (`tests/peers/iec61850_peers.py`): our client on its server, tshark
-//! looking on.
+//! IEC 61850 against libiec61850 (`tests/peers/iec61850_peers.py`): our client on its server, its client on
+//! ours, tshark looking on.
 
 mod client;
 mod ied;
 #[path = "../peers_dnp3/peer.rs"]
 #[expect(dead_code, reason = "some of it is opendnp3's")]
 mod peer;
+mod server;
 #[path = "../peers_dnp3/tape.rs"]
 mod tape;
 mod tls;
@@ -25,7 +26,7 @@ async fn ask(peer: &mut Peer, what: Json) -> Result<Vec<Json>> {
 
 /// libiec61850's server, and its port.
 async fn libiec61850(arguments: &[&str]) -> Result<(Peer, u16)> {
-    let mut peer = Peer::run("iec61850_peers.py", arguments)?;
+    let mut peer = Peer::run("iec61850_peers.py", &[&["server"], arguments].concat())?;
     let started = peer.next().await?;
     let port = started["port"].as_u64().context("no port")?;
     Ok((peer, u16::try_from(port)?))

@@ -200,6 +200,7 @@ fn type_name(kind: Kind) -> &'static str {
         Kind::Enum16 => "enum16",
         Kind::Bits16 => "bitfield16",
         Kind::Bits32 => "bitfield32",
+        Kind::F32 => "float32",
         Kind::Sf => "sunssf",
         Kind::Str(_) => "string",
         Kind::Pad => "pad",
@@ -260,7 +261,8 @@ fn full_image() -> Result<Image> {
             } else {
                 index as i32 * 7 % 31
             };
-            let negative = matches!(point.kind, Kind::I16 | Kind::I32) && index % 2 == 1;
+            let negative =
+                matches!(point.kind, Kind::I16 | Kind::I32 | Kind::F32) && index % 2 == 1;
             let signed = f64::from(if negative { -raw } else { raw });
             if index % 3 != 2 || point.name == "NPrt" {
                 let exponent = image.get(model.id, point.scale).unwrap_or(0.0);
@@ -446,6 +448,43 @@ async fn polls_and_commands(server: PeerServer, way: Way) -> Result<()> {
     // -1.5 is 0xBFC00000.
     let expected = BTreeMap::from([(10, 7), (12, 0xBFC0), (13, 0)]);
     ensure!(server.stop().await? == expected);
+    Ok(())
+}
+
+/// Every model of an inverter's measurements but that of three phases in integers, which is below.
+#[tokio::test]
+async fn our_client_reads_inverters_of_every_model_as_pysunspec2_encodes_them() -> Result<()> {
+    let root3 = 3f64.sqrt();
+    for (model, u) in [
+        ("101", 230.0 * root3),
+        ("102", 240.0),
+        ("111", 230.0 * root3),
+        ("112", 240.0),
+        ("113", 230.0 * root3),
+    ] {
+        let server = PeerServer::start(&["inverter", model]).await?;
+        let config = sunspec::device::SunspecConfig {
+            link: link(Way::Tcp(server.address())),
+        };
+        let mut ours = Ours::start(|ports| sunspec::device::run(config, ports));
+        ours.poll().await?;
+        for (name, expected) in [
+            ("p", 4600.0),
+            ("q", -400.0),
+            ("u", u),
+            ("i", 20.0),
+            ("f", 49.75),
+            ("state", 4.0),
+        ] {
+            let Value::Analog(value) = ours.good(name)? else {
+                bail!("{model} {name} is no number");
+            };
+            ensure!((value - expected).abs() < 1e-9, "{model} {name}: {value}");
+        }
+        ensure!(ours.good("energy")? == Value::Counter(1_234_567), "{model}");
+        drop(ours);
+        server.stop().await?;
+    }
     Ok(())
 }
 

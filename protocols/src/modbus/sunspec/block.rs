@@ -1,7 +1,7 @@
 //! One model's registers, read and written by point name. The same code serves the client, which
 //! fills it from the wire, and the server, which answers from it.
 
-use super::model::{Model, Point, words};
+use super::model::{Kind, Model, Point, words};
 
 /// Registers of one model, `ID` and `L` included.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ impl Block {
         }
     }
 
-    /// Number at `name`, unscaled; `None`: not implemented or no such point.
+    /// Integer at `name`, unscaled; `None`: not implemented, no integer or no such point.
     #[must_use]
     pub fn raw(&self, name: &str) -> Option<i128> {
         let point = self.model.point(name)?;
@@ -109,8 +109,17 @@ impl Block {
     /// point, or without a valid scale factor.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<f64> {
+        let point = self.model.point(name)?;
+        if point.kind == Kind::F32 {
+            let bits = self
+                .slice(point)?
+                .iter()
+                .fold(0, |b, r| b << 16 | u32::from(*r));
+            // Whatever is not a number is none.
+            return Some(f64::from(f32::from_bits(bits))).filter(|number| number.is_finite());
+        }
         let raw = self.raw(name)? as f64;
-        let exponent = self.exponent(self.model.point(name)?)?;
+        let exponent = self.exponent(point)?;
         // Dividing by an exact power keeps 1234 at -1 equal to 123.4; multiplying by 0.1 does not.
         Some(match exponent {
             0.. => raw * 10f64.powi(exponent),
@@ -118,10 +127,13 @@ impl Block {
         })
     }
 
-    /// Text at `name`, up to its first zero; characters that are not UTF-8 are replaced.
+    /// Text at `name`, up to its first zero; characters that are not UTF-8 are replaced. Empty: no such
+    /// text.
     #[must_use]
     pub fn text(&self, name: &str) -> String {
-        let registers = self.model.point(name).and_then(|point| self.slice(point));
+        let point = self.model.point(name);
+        let point = point.filter(|point| matches!(point.kind, Kind::Str(_)));
+        let registers = point.and_then(|point| self.slice(point));
         let bytes: Vec<u8> = registers
             .unwrap_or_default()
             .iter()
@@ -148,7 +160,7 @@ impl Block {
     /// No such text.
     pub fn set_text(&mut self, name: &str, text: &str) -> Result<(), SunspecError> {
         let point = self.find(name)?;
-        let super::model::Kind::Str(size) = point.kind else {
+        let Kind::Str(size) = point.kind else {
             return Err(self.no_point(name));
         };
         let mut bytes = text.bytes().chain(std::iter::repeat(0));
@@ -175,6 +187,13 @@ impl Block {
             0.. => value / 10f64.powi(exponent),
             _ => value * 10f64.powi(-exponent),
         };
+        if point.kind == Kind::F32 {
+            let single = value as f32;
+            return match single.is_finite() {
+                true => Ok(u64::from(single.to_bits())),
+                false => Err(self.range(point, value, exponent)),
+            };
+        }
         // A value already on the grid must not fall a step because of the division's rounding.
         let on_grid = (steps - steps.round()).abs() <= 1e-9 * steps.abs();
         let steps = match round {
@@ -186,12 +205,16 @@ impl Block {
             .is_finite()
             .then_some(steps as i128)
             .and_then(|raw| point.kind.encode(raw))
-            .ok_or(SunspecError::Range {
-                model: self.model.id,
-                point: point.name,
-                value,
-                exponent,
-            })
+            .ok_or_else(|| self.range(point, value, exponent))
+    }
+
+    fn range(&self, point: &'static Point, value: f64, exponent: i32) -> SunspecError {
+        SunspecError::Range {
+            model: self.model.id,
+            point: point.name,
+            value,
+            exponent,
+        }
     }
 
     /// Definition of `name`.
@@ -222,7 +245,7 @@ impl Block {
     }
 
     fn put(&mut self, point: &Point, bits: u64) {
-        if matches!(point.kind, super::model::Kind::Str(_)) {
+        if matches!(point.kind, Kind::Str(_)) {
             return;
         }
         for (register, word) in words(bits, point.kind.size()).enumerate() {
@@ -258,10 +281,9 @@ mod tests {
             let block = Block::new(model, 40_002);
             assert_eq!(block.registers()[..2], [model.id, model.length]);
             for point in model.points {
-                let counts = matches!(point.kind, super::super::model::Kind::Acc32)
-                    || matches!(point.kind, super::super::model::Kind::Acc64);
+                let counts = matches!(point.kind, Kind::Acc32) || matches!(point.kind, Kind::Acc64);
                 assert_eq!(block.raw(point.name), counts.then_some(0), "{}", point.name);
-                assert_eq!(block.text(point.name).trim_matches('\u{fffd}'), "");
+                assert_eq!(block.text(point.name), "");
             }
         }
     }

@@ -47,6 +47,9 @@ const VAR_ABSORB: [(u16, &str); 4] = [
     (120, "VArRtgQ4"),
 ];
 
+/// Models of an inverter's measurements; a device that has several says the same in them.
+const INVERTERS: [u16; 6] = [103, 113, 102, 112, 101, 111];
+
 impl Blocks {
     pub(super) fn block(&self, model: u16) -> Option<&Block> {
         self.0.iter().find(|block| block.model.id == model)
@@ -93,43 +96,52 @@ impl Blocks {
         }
     }
 
+    /// A point of the inverter's measurements, whichever of the models it has them in.
+    fn inverter(&self, point: &str) -> Option<f64> {
+        let block = INVERTERS.iter().find_map(|&model| self.block(model))?;
+        block.get(point)
+    }
+
     /// Active power delivered, W.
     pub(super) fn p(&self) -> Option<f64> {
-        self.get(103, "W").or_else(|| self.get(701, "W"))
+        self.inverter("W").or_else(|| self.get(701, "W"))
     }
 
     /// Reactive power delivered, var.
     pub(super) fn q(&self) -> Option<f64> {
-        self.get(103, "VAr").or_else(|| self.get(701, "Var"))
+        self.inverter("VAr").or_else(|| self.get(701, "Var"))
     }
 
-    /// Mean of the phase-to-phase voltages, V; from the phase-to-neutral ones where there are none.
+    /// Mean of the phase-to-phase voltages, V; where there are none, what they would be of the
+    /// phase-to-neutral ones in a three-phase system. Between the legs of split phases it is as it is.
     pub(super) fn u(&self) -> Option<f64> {
         let root3 = 3f64.sqrt();
-        self.mean(103, ["PPVphAB", "PPVphBC", "PPVphCA"])
-            .or_else(|| Some(self.mean(103, ["PhVphA", "PhVphB", "PhVphC"])? * root3))
-            .or_else(|| self.mean(701, ["VL1L2", "VL2L3", "VL3L1"]))
+        let inverter = |points: [&str; 3]| mean(points.map(|point| self.inverter(point)));
+        let der = |points: [&str; 3]| mean(points.map(|point| self.get(701, point)));
+        inverter(["PPVphAB", "PPVphBC", "PPVphCA"])
+            .or_else(|| Some(inverter(["PhVphA", "PhVphB", "PhVphC"])? * root3))
+            .or_else(|| der(["VL1L2", "VL2L3", "VL3L1"]))
             .or_else(|| self.get(701, "LLV"))
-            .or_else(|| Some(self.mean(701, ["VL1", "VL2", "VL3"])? * root3))
+            .or_else(|| Some(der(["VL1", "VL2", "VL3"])? * root3))
     }
 
-    /// Mean of the phase currents, A. Not the point `A`, which is their sum.
+    /// Mean of the currents of the phases that there are, A. Not the point `A`, which is their sum.
     pub(super) fn i(&self) -> Option<f64> {
-        self.mean(103, ["AphA", "AphB", "AphC"])
-            .or_else(|| self.mean(701, ["AL1", "AL2", "AL3"]))
+        mean(["AphA", "AphB", "AphC"].map(|point| self.inverter(point)))
+            .or_else(|| mean(["AL1", "AL2", "AL3"].map(|point| self.get(701, point))))
     }
 
     /// Frequency, Hz.
     pub(super) fn f(&self) -> Option<f64> {
-        self.get(103, "Hz").or_else(|| self.get(701, "Hz"))
+        self.inverter("Hz").or_else(|| self.get(701, "Hz"))
     }
 
     /// Energy delivered since ever, Wh.
     pub(super) fn energy(&self) -> Option<f64> {
-        self.get(103, "WH").or_else(|| self.get(701, "TotWhInj"))
+        self.inverter("WH").or_else(|| self.get(701, "TotWhInj"))
     }
 
-    /// Energy taken since ever, Wh. Model 103 has no such register.
+    /// Energy taken since ever, Wh. The inverter models have no such register.
     pub(super) fn energy_absorbed(&self) -> Reading {
         match self.block(701) {
             Some(block) => block.get("TotWhAbs").into(),
@@ -137,9 +149,9 @@ impl Blocks {
         }
     }
 
-    /// Operating state, `St` of model 103 or `InvSt` of 701, whose numbers differ.
+    /// Operating state, `St` of the inverter models or `InvSt` of 701, whose numbers differ.
     pub(super) fn state(&self) -> Option<f64> {
-        self.get(103, "St").or_else(|| self.get(701, "InvSt"))
+        self.inverter("St").or_else(|| self.get(701, "InvSt"))
     }
 
     /// State of charge, 0 to 1.
@@ -151,14 +163,12 @@ impl Blocks {
         };
         self.get(model, point).map(|percent| percent / 100.0).into()
     }
+}
 
-    fn mean(&self, model: u16, points: [&str; 3]) -> Option<f64> {
-        let mut sum = 0.0;
-        for point in points {
-            sum += self.get(model, point)?;
-        }
-        Some(sum / 3.0)
-    }
+/// Mean of those that there are.
+fn mean(of: [Option<f64>; 3]) -> Option<f64> {
+    let known: Vec<f64> = of.into_iter().flatten().collect();
+    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
 }
 
 #[cfg(test)]
@@ -198,5 +208,35 @@ mod tests {
         assert_eq!(blocks.var_max(-1.0), Some(300.0));
         assert_eq!(blocks.w_max(), Some(900.0));
         assert_eq!(blocks.describe(vec![]).p_rated_w, Some(1000.0));
+    }
+
+    #[test]
+    fn an_inverter_is_read_in_the_phases_and_the_model_that_it_has() {
+        let single = [
+            ("PhVphA", 230.0),
+            ("AphA", 20.0),
+            ("W", 4600.0),
+            ("WH", 1e6),
+        ];
+        let blocks = Blocks(vec![block(111, &single)]);
+        assert_eq!(blocks.u(), Some(230.0 * 3f64.sqrt()));
+        assert_eq!((blocks.i(), blocks.p()), (Some(20.0), Some(4600.0)));
+        assert_eq!((blocks.energy(), blocks.q()), (Some(1e6), None));
+        let split = [
+            ("V_SF", -1.0),
+            ("PPVphAB", 240.0),
+            ("PhVphA", 120.0),
+            ("PhVphB", 120.0),
+        ];
+        assert_eq!(Blocks(vec![block(102, &split)]).u(), Some(240.0));
+        let both = Blocks(vec![
+            block(113, &[("W", 2.5)]),
+            block(103, &[("W_SF", 0.0), ("W", 2.0)]),
+        ]);
+        assert_eq!(
+            both.p(),
+            Some(2.0),
+            "the first of the list, whatever the order"
+        );
     }
 }

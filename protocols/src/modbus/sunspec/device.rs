@@ -32,14 +32,14 @@ const IDENTITY: [u16; 1] = [1];
 /// setting that was changed meanwhile would be other powers.
 const RATINGS: [u16; 3] = [120, 121, 702];
 /// Models read in every poll.
-const LIVE: [u16; 7] = [103, 123, 124, 701, 704, 713, 802];
+const LIVE: [u16; 12] = [101, 102, 103, 111, 112, 113, 123, 124, 701, 704, 713, 802];
 /// Unwanted registers worth reading to save a request.
 const MAX_GAP: u16 = 16;
 
 /// Discovers the device, polls it and carries out commands until `ports.stop` fires.
 ///
-/// Points, all generation-positive: `p` W, `q` var, `u` V (mean phase-to-phase), `i` A (mean of the
-/// phases), `f` Hz, `energy` Wh delivered, `energy_absorbed` Wh taken (model 701 only; 103 cannot say),
+/// Points, all generation-positive: `p` W, `q` var, `u` V (mean phase-to-phase; of a single phase, what it
+/// would be of three like it), `i` A (mean of the phases), `f` Hz, `energy` Wh delivered, `energy_absorbed` Wh taken (model 701 only; those of inverters cannot say),
 /// `state`, `soc` 0 to 1, and as read back from the device `p_limit` W, `p_set` W, `q_set` var,
 /// `lease_left` s and `controlled`. A point whose function the device lacks does not appear; one
 /// without a number now is NaN and invalid.

@@ -50,6 +50,8 @@ pub enum Kind {
     Bits16,
     /// `bitfield32`.
     Bits32,
+    /// `float32`, in the unit of the definition.
+    F32,
     /// `sunssf`: exponent of ten, -10 to 10.
     Sf,
     /// `string` of so many registers, two characters each, padded with zeros.
@@ -94,7 +96,7 @@ impl Kind {
     pub const fn size(self) -> u16 {
         match self {
             Self::U16 | Self::I16 | Self::Enum16 | Self::Bits16 | Self::Sf | Self::Pad => 1,
-            Self::U32 | Self::I32 | Self::Acc32 | Self::Bits32 => 2,
+            Self::U32 | Self::I32 | Self::Acc32 | Self::Bits32 | Self::F32 => 2,
             Self::U64 | Self::Acc64 => 4,
             Self::Str(size) => size,
         }
@@ -110,19 +112,20 @@ impl Kind {
             Self::U32 | Self::Bits32 => 0xFFFF_FFFF,
             Self::I32 => 0x8000_0000,
             Self::U64 => u64::MAX,
+            Self::F32 => 0x7FC0_0000,
             Self::Acc32 | Self::Acc64 | Self::Str(_) => 0,
         }
     }
 
-    /// The number in `registers` (as many as [`Self::size`], at most four); `None`: not implemented,
-    /// or not a number.
+    /// The integer in `registers` (as many as [`Self::size`], at most four); `None`: not implemented,
+    /// or no integer.
     #[must_use]
     pub fn decode(self, registers: &[u16]) -> Option<i128> {
         let bits = registers
             .iter()
             .fold(0u64, |bits, &register| bits << 16 | u64::from(register));
         match self {
-            Self::Str(_) | Self::Pad => None,
+            Self::Str(_) | Self::Pad | Self::F32 => None,
             Self::Acc32 | Self::Acc64 => Some(i128::from(bits)),
             _ if bits == self.not_implemented() => None,
             // Truncation to the type's width is what makes the sign.
@@ -144,7 +147,7 @@ impl Kind {
             Self::U64 => 0..=i128::from(u64::MAX - 1),
             Self::Acc32 => 0..=i128::from(u32::MAX),
             Self::Acc64 => 0..=i128::from(i64::MAX),
-            Self::Str(_) | Self::Pad => return None,
+            Self::Str(_) | Self::Pad | Self::F32 => return None,
         };
         if !range.contains(&raw) {
             return None;

@@ -115,6 +115,32 @@ fn a_scale_fault_is_a_wrong_scale_factor() {
 }
 
 #[test]
+fn measurements_are_floats_in_model_113() {
+    let (mut r, _) = device(&[1, 113, 120, 121, 123]);
+    let mut measured = Measured {
+        p: reading(81_230.5),
+        u: reading(20_412.0),
+        i: reading(2.25),
+        given_wh: 1234.9,
+        ..Measured::default()
+    };
+    r.measure(&measured, false).unwrap();
+    for (point, expected) in [
+        ("W", 81_230.5),
+        ("PPVphCA", 20_412.0),
+        ("AphC", 2.25),
+        ("A", 6.75),
+        ("WH", 1234.0),
+        ("St", MPPT),
+    ] {
+        assert_eq!(r.image.get(113, point), Some(expected), "{point}");
+    }
+    measured.p.exponent = 1;
+    r.measure(&measured, false).unwrap();
+    assert_eq!(r.image.get(113, "W"), Some(812_305.0));
+}
+
+#[test]
 fn readings_beyond_the_registers_stay_at_their_end() {
     let (mut r, _) = device(&FULL);
     let measured = Measured {

@@ -1,5 +1,4 @@
-//! Common model and three-phase inverter measurements,
-//! as the SunSpec Information Model Specification defines them.
+//! Common model, as the SunSpec Information Model Specification defines them.
 
 use crate::modbus::sunspec::model::{Kind::*, Model, ro, rw};
 
@@ -15,56 +14,5 @@ pub(crate) static M1: Model = Model {
         ro(50, "SN", Str(16), ""),
         rw(66, "DA", U16, ""),
         ro(67, "Pad", Pad, ""),
-    ],
-};
-
-/// Model 103: Inverter (Three Phase).
-pub(crate) static M103: Model = Model {
-    id: 103,
-    length: 50,
-    points: &[
-        ro(2, "A", U16, "A_SF"),
-        ro(3, "AphA", U16, "A_SF"),
-        ro(4, "AphB", U16, "A_SF"),
-        ro(5, "AphC", U16, "A_SF"),
-        ro(6, "A_SF", Sf, ""),
-        ro(7, "PPVphAB", U16, "V_SF"),
-        ro(8, "PPVphBC", U16, "V_SF"),
-        ro(9, "PPVphCA", U16, "V_SF"),
-        ro(10, "PhVphA", U16, "V_SF"),
-        ro(11, "PhVphB", U16, "V_SF"),
-        ro(12, "PhVphC", U16, "V_SF"),
-        ro(13, "V_SF", Sf, ""),
-        ro(14, "W", I16, "W_SF"),
-        ro(15, "W_SF", Sf, ""),
-        ro(16, "Hz", U16, "Hz_SF"),
-        ro(17, "Hz_SF", Sf, ""),
-        ro(18, "VA", I16, "VA_SF"),
-        ro(19, "VA_SF", Sf, ""),
-        ro(20, "VAr", I16, "VAr_SF"),
-        ro(21, "VAr_SF", Sf, ""),
-        ro(22, "PF", I16, "PF_SF"),
-        ro(23, "PF_SF", Sf, ""),
-        ro(24, "WH", Acc32, "WH_SF"),
-        ro(26, "WH_SF", Sf, ""),
-        ro(27, "DCA", U16, "DCA_SF"),
-        ro(28, "DCA_SF", Sf, ""),
-        ro(29, "DCV", U16, "DCV_SF"),
-        ro(30, "DCV_SF", Sf, ""),
-        ro(31, "DCW", I16, "DCW_SF"),
-        ro(32, "DCW_SF", Sf, ""),
-        ro(33, "TmpCab", I16, "Tmp_SF"),
-        ro(34, "TmpSnk", I16, "Tmp_SF"),
-        ro(35, "TmpTrns", I16, "Tmp_SF"),
-        ro(36, "TmpOt", I16, "Tmp_SF"),
-        ro(37, "Tmp_SF", Sf, ""),
-        ro(38, "St", Enum16, ""),
-        ro(39, "StVnd", Enum16, ""),
-        ro(40, "Evt1", Bits32, ""),
-        ro(42, "Evt2", Bits32, ""),
-        ro(44, "EvtVnd1", Bits32, ""),
-        ro(46, "EvtVnd2", Bits32, ""),
-        ro(48, "EvtVnd3", Bits32, ""),
-        ro(50, "EvtVnd4", Bits32, ""),
     ],
 };

@@ -6,16 +6,19 @@ mod battery;
 mod common;
 mod der_100;
 mod der_700;
+mod inverter;
 
 use super::model::Model;
 use battery::M802;
-use common::{M1, M103};
+use common::M1;
 use der_100::{M120, M121, M122, M123, M124};
 use der_700::{M701, M702, M704, M713, M714};
+use inverter::{M101, M102, M103, M111, M112, M113};
 
 /// Every known model, ascending.
-pub static MODELS: [&Model; 13] = [
-    &M1, &M103, &M120, &M121, &M122, &M123, &M124, &M701, &M702, &M704, &M713, &M714, &M802,
+pub static MODELS: [&Model; 18] = [
+    &M1, &M101, &M102, &M103, &M111, &M112, &M113, &M120, &M121, &M122, &M123, &M124, &M701, &M702,
+    &M704, &M713, &M714, &M802,
 ];
 
 /// The definition of model `id`, if it is one of [`MODELS`].
