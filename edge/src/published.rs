@@ -1,23 +1,24 @@
 //! What the running loop shows to the outside, and what the outside may ask of it: the only seam
 //! between the loop and its servers, web and northbound.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use protocols::opcua::message::Up;
-use solver::{market::LedgerEntry, network::Id};
+use solver::market::LedgerEntry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::above;
-use crate::cycle::{Refusal, ScadaCommand};
+use crate::cycle::{HoldCommand, Holds, NotSwitched, Refusal, SwitchCommand};
 use crate::feed::Feed;
 use crate::links;
 use crate::metering;
 use crate::participants::{Change, Register};
-use crate::store::{Hold, Ledger};
+use crate::store::Ledger;
 use crate::table::Snapshot;
 use crate::web::api::{
-    AboveView, AlarmView, AreaView, DeviceView, DispatchView, ExplanationView, IntervalView,
-    NetworkState, NetworkView, NewOrder, OrderView, PointView, Problem, ReceiptView, Status,
+    AboveView, AlarmView, AreaView, BreakerView, DeviceView, DispatchView, ExplanationView,
+    HoldView, IntervalView, NetworkState, NetworkView, NewOrder, OrderView, PointView, Problem,
+    ReceiptView, Status,
 };
 
 /// Who asks for something that goes on record.
@@ -68,8 +69,12 @@ pub struct Published {
     pub alarms: Arc<Vec<AlarmView>>,
     /// The point table that all this is made from.
     pub snapshot: Arc<Snapshot>,
-    /// Units that a control centre holds.
-    pub holds: Arc<BTreeMap<Id, Hold>>,
+    /// Units that a control centre or an operator holds.
+    pub holds: Arc<Holds>,
+    /// The same, as shown.
+    pub held: Arc<Vec<HoldView>>,
+    /// Breakers that can be operated.
+    pub breakers: Arc<Vec<BreakerView>>,
     /// The market above; none: the site has none.
     pub above: Option<Upwards>,
     /// The market of an area; `None`: this is a substation.
@@ -146,14 +151,23 @@ pub enum Request {
         /// Why, or why that cannot be said.
         answer: oneshot::Sender<Result<ExplanationView, Problem>>,
     },
-    /// Do what a control centre commands.
+    /// Hold a unit for a control centre or an operator, or give it back.
     Command {
         /// What.
-        command: ScadaCommand,
+        command: HoldCommand,
         /// Only say whether it would be done.
         check: bool,
         /// Done, or why not.
         answer: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Operate a breaker.
+    Switch {
+        /// Which, and how.
+        command: SwitchCommand,
+        /// Only say whether it would be tried.
+        check: bool,
+        /// Its device has done it, or why not.
+        answer: oneshot::Sender<Result<(), NotSwitched>>,
     },
     /// Take what the wire to the market above tells.
     Above {

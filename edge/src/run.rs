@@ -6,6 +6,7 @@
 //! stops, and its devices fall back.
 
 mod history;
+mod switching;
 
 use std::{
     fs,
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::now_us,
-    cycle::{Cycle, Decision, Input, Output, RECENT, Refusal, ScadaCommand},
+    cycle::{Cycle, Decision, HoldCommand, Input, Output, RECENT, Refusal},
     field::Field,
     metering,
     participants::Change,
@@ -41,6 +42,7 @@ use crate::{
     table::{Snapshot, Table},
     web::api::{OrderView, Problem, ReceiptView, Status},
 };
+use switching::Switching;
 
 /// Events of devices that may wait for the table.
 const EVENTS: usize = 1024;
@@ -128,7 +130,8 @@ pub fn start(site: Site, stop: CancellationToken) -> anyhow::Result<Running> {
         published,
         asks,
         done,
-        not_sent: Vec::new(),
+        ended: Vec::new(),
+        switching: Switching::default(),
         signed: product.interval_of(started_us),
         due: Instant::now(),
         requested,
@@ -157,6 +160,9 @@ fn resume(directory: &Path, cycle: &mut Cycle, started_us: i64) -> anyhow::Resul
     ledger.append(&[started], started_us, true)?;
     // However old they are; the latest of them are among the recent ones too.
     for record in ledger.unsent()? {
+        cycle.restore(&record);
+    }
+    for record in ledger.holds()? {
         cycle.restore(&record);
     }
     for record in ledger.register()? {
@@ -236,8 +242,9 @@ struct Loop {
     published: watch::Sender<Arc<Published>>,
     asks: mpsc::Sender<oneshot::Sender<Arc<Snapshot>>>,
     done: mpsc::Receiver<(u64, CommandStatus)>,
-    /// Ends of commands that did not even reach their device's task.
-    not_sent: Vec<(u64, CommandStatus)>,
+    /// Ends of commands since the last step.
+    ended: Vec<(u64, CommandStatus)>,
+    switching: Switching,
     /// The interval in which the ledger was signed last.
     signed: i64,
     /// When the next step begins, whatever is asked until then. Monotonic: a clock that is set
@@ -266,6 +273,7 @@ impl Loop {
                         }
                     };
                 }
+                Some((id, status)) = self.done.recv() => self.ended(id, status),
                 Some(request) = self.requested.recv() => {
                     if let Err(error) = self.answer(request).await {
                         self.stop.cancel();
@@ -302,10 +310,10 @@ impl Loop {
         let asked = self.asks.send(answer).await;
         asked.map_err(|_| fail(anyhow::anyhow!("the table's task has ended")))?;
         let snapshot = snapshot.await.map_err(|error| fail(error.into()))?;
-        let mut done = std::mem::take(&mut self.not_sent);
-        while let Ok(ended) = self.done.try_recv() {
-            done.push(ended);
+        while let Ok((id, status)) = self.done.try_recv() {
+            self.ended(id, status);
         }
+        let done = std::mem::take(&mut self.ended);
         let input = Input {
             snapshot: Arc::clone(&snapshot),
             done,
@@ -340,7 +348,7 @@ impl Loop {
             let id = command.id;
             if let Err(status) = self.field.command(&device, command) {
                 tracing::warn!(%device, id, ?status, "command not sent");
-                self.not_sent.push((id, status));
+                self.ended.push((id, status));
             }
         }
         let moment = (snapshot, Arc::clone(&output.published.alarms));
@@ -413,7 +421,19 @@ impl Loop {
                 answer,
             } => {
                 let answered = self.command(command, check).await?;
+                // Who asked looks at what is published next: it shall be there.
+                self.republish();
                 let _ = answer.send(answered);
+                return Ok(());
+            }
+            Request::Switch {
+                command,
+                check,
+                answer,
+            } => {
+                self.switch(command, check, answer).await?;
+                // What it changes is read from its device.
+                return Ok(());
             }
             Request::Above { event, answer } => {
                 if let Some(record) = self.cycle.hear(event, now_us()) {
@@ -451,10 +471,10 @@ impl Loop {
         self.published.send_replace(Arc::new(after));
     }
 
-    /// Decides on a control centre's command; it is done once it is durable.
+    /// Decides on a command to hold a unit; it is done once it is durable.
     async fn command(
         &mut self,
-        command: ScadaCommand,
+        command: HoldCommand,
         check: bool,
     ) -> anyhow::Result<Result<(), Refusal>> {
         let snapshot = Arc::clone(&self.published.borrow().snapshot);

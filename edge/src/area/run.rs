@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     clock::{US, now_us},
+    cycle::{NotSwitched, Refusal},
     feed::Feed,
     links::{End, Pace},
     participants::{Change, Register},
@@ -422,7 +423,13 @@ impl Loop {
                 spawn_blocking(move || ledger.append(&[record], at_us, false)).await??;
                 let _ = answer.send(Ok(()));
             }
-            Request::Command { .. } => {}
+            // An area has no field.
+            Request::Command { answer, .. } => {
+                let _ = answer.send(Err(Refusal::Unknown));
+            }
+            Request::Switch { answer, .. } => {
+                let _ = answer.send(Err(NotSwitched::Unknown));
+            }
         }
         Ok(())
     }

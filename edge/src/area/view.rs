@@ -144,6 +144,8 @@ impl Shown {
                 ..Snapshot::default()
             }),
             holds: Arc::default(),
+            held: Arc::default(),
+            breakers: Arc::default(),
             area: Some(Arc::new(area)),
             above: self.upwards(market),
         }

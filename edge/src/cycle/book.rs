@@ -307,6 +307,7 @@ impl Book {
             | Record::Area(_)
             | Record::Commanded { .. }
             | Record::Link { .. }
+            | Record::Switched { .. }
             | Record::Started { .. }
             | Record::Network { .. }
             | Record::Registered { .. }

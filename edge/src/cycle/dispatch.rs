@@ -12,8 +12,8 @@ use protocols::point::{
 };
 use solver::{
     dispatch::{
-        ActivePower, Authority, Control, Fallback, Power, Reading, Request, Setpoint, UnitControl,
-        arbitrate, setpoint,
+        ActivePower, Authority, Charge, Control, Fallback, Power, Reading, Request, Setpoint,
+        UnitControl, arbitrate, setpoint,
     },
     market::{Product, clearing::Award},
     network::Id,
@@ -21,6 +21,7 @@ use solver::{
 
 use super::{
     alarms::{Alarms, Severity},
+    hold::{self, Holds},
     path::{Path, Stage},
     step::market_unit,
     verify::{READ_TWICE, readback},
@@ -28,7 +29,6 @@ use super::{
 use crate::{
     clock::{US, rfc3339, rfc3339_s},
     site::{Site, Unit},
-    store::Hold,
     table::Snapshot,
     web::api::DispatchView,
 };
@@ -101,7 +101,18 @@ impl InForce {
 pub(super) struct Dispatch {
     pub(super) in_force: BTreeMap<Id, InForce>,
     path: Path,
+    /// Ways of units that came back from who outranked those who command them now.
+    back: BTreeMap<Id, Back>,
+    /// Batteries that are kept from going further beyond their charge, with the interval that this is for.
+    guarded: BTreeMap<Id, i64>,
     next_command: u64,
+}
+
+/// A unit's way back to what somebody asks of it.
+#[derive(Debug)]
+struct Back {
+    to: (Authority, Award),
+    path: Path,
 }
 
 /// What the running interval asks of the units.
@@ -110,8 +121,8 @@ pub(super) struct Asked<'a> {
     pub(super) start: i64,
     pub(super) product: &'a Product,
     pub(super) awards: &'a [Award],
-    /// What the control centre asks of units, which outranks that.
-    pub(super) holds: &'a BTreeMap<Id, Hold>,
+    /// What the control centre and operators ask of units, which outranks that.
+    pub(super) holds: &'a Holds,
     /// The feeder is within its limits now.
     pub(super) safe: bool,
 }
@@ -161,7 +172,10 @@ impl Dispatch {
             if !snapshot.online(&unit.device) {
                 continue;
             }
-            let (requests, under_way) = self.requests(unit, asked, (lease_s, now_us), alarms);
+            let wanted = self.wanted(unit, asked, snapshot, alarms);
+            self.come_back(site, unit, &wanted, asked, snapshot);
+            let (requests, under_way) =
+                self.requests(unit, asked, &wanted, (lease_s, now_us), alarms);
             let decided = arbitrate(requests, now_us);
             let Some(winner) = decided.winner else {
                 continue;
@@ -172,7 +186,7 @@ impl Dispatch {
             for loser in &decided.losers {
                 tracing::info!(unit = unit.id, authority = ?loser.authority, "setpoint outranked");
             }
-            let under_way = under_way && winner.authority == Authority::Market;
+            let under_way = under_way.contains(&winner.authority);
             let command = self.command(unit, &winner, now_us);
             let mut entry = self.entry(unit, winner, under_way, snapshot);
             entry.command = command.id;
@@ -184,17 +198,19 @@ impl Dispatch {
         commands
     }
 
-    /// What is asked of a unit, as setpoints, and whether the market's is a stage on the way.
+    /// What is asked of a unit, as setpoints, and whose is a stage on the way.
     fn requests(
         &self,
         unit: &Unit,
         asked: &Asked<'_>,
+        wanted: &[(Authority, Power)],
         (lease_s, now_us): (f64, i64),
         alarms: &mut Alarms,
-    ) -> (Vec<Request>, bool) {
+    ) -> (Vec<Request>, Vec<Authority>) {
         let mut requests = Vec::new();
-        let mut under_way = false;
-        for (authority, stage) in self.asked_of(unit, asked, now_us) {
+        let mut under_way = Vec::new();
+        for &(authority, power) in wanted {
+            let stage = self.stage(unit, authority, power, now_us);
             let mut control = Self::control(unit, lease_s);
             control.ramp_w_per_s = Some(stage.ramp_w_per_s);
             let award = Award {
@@ -202,7 +218,9 @@ impl Dispatch {
                 p_w: stage.power.p_w,
                 q_var: stage.power.q_var,
             };
-            under_way |= stage.under_way;
+            if stage.under_way {
+                under_way.push(authority);
+            }
             match setpoint(&award, asked.start, asked.product, &control, now_us) {
                 Ok(setpoint) => requests.push(Request {
                     authority,
@@ -217,21 +235,112 @@ impl Dispatch {
         (requests, under_way)
     }
 
-    /// Who asks what of a unit; nobody: it is left alone.
-    fn asked_of(&self, unit: &Unit, asked: &Asked<'_>, now_us: i64) -> Vec<(Authority, Stage)> {
+    /// Who asks what of a unit, who outranks the others first; nobody: it is left alone.
+    fn wanted(
+        &mut self,
+        unit: &Unit,
+        asked: &Asked<'_>,
+        snapshot: &Snapshot,
+        alarms: &mut Alarms,
+    ) -> Vec<(Authority, Power)> {
+        let mut wanted: Vec<_> = hold::asked(asked.holds, unit.id).collect();
         let award = asked.awards.iter().find(|award| award.unit == unit.id);
-        let market = award.map(|award| {
-            let stage = self.path.stage(unit, award, now_us);
-            (Authority::Market, stage)
-        });
-        let scada = asked.holds.get(&unit.id).map(|hold| {
+        if let Some(award) = award {
             let power = Power {
-                p_w: hold.p_w,
-                q_var: hold.q_var,
+                p_w: award.p_w,
+                q_var: award.q_var,
             };
-            (Authority::Scada, Stage::directly(unit, power))
-        });
-        market.into_iter().chain(scada).collect()
+            let safe = self.guard(unit, power, asked.start, snapshot, alarms);
+            wanted.extend(safe.map(|power| (Authority::Safety, power)));
+            wanted.push((Authority::Market, power));
+        }
+        wanted
+    }
+
+    /// What the appliance's own limits make of a unit's award, if they have to say anything. Once they have,
+    /// that stands for the interval: a charge on its bound is not to switch the battery to and fro.
+    fn guard(
+        &mut self,
+        unit: &Unit,
+        award: Power,
+        interval: i64,
+        snapshot: &Snapshot,
+        alarms: &mut Alarms,
+    ) -> Option<Power> {
+        let battery = unit.battery?;
+        if self.guarded.get(&unit.id) != Some(&interval) {
+            let soc = snapshot.good(&PointId::new(&unit.device, "soc"))?;
+            let charge = Charge {
+                soc,
+                soc_min: battery.soc_min,
+                soc_max: battery.soc_max,
+            };
+            let bound = charge.crossed(award.p_w)?;
+            self.guarded.insert(unit.id, interval);
+            let text = format!(
+                "{} is charged to {:.1} %, beyond its bound of {:.1} %: it stands still until the \
+                 interval ends, whatever it was awarded",
+                unit.name,
+                100.0 * soc,
+                100.0 * bound
+            );
+            let code = "charge_limit";
+            alarms.raise(Severity::Warning, code, &unit.name, text, snapshot.now_us);
+        }
+        Some(Power { p_w: 0.0, ..award })
+    }
+
+    /// Notes the way of a unit whose command has gone to who was outranked: not in one jump.
+    fn come_back(
+        &mut self,
+        site: &Site,
+        unit: &Unit,
+        wanted: &[(Authority, Power)],
+        asked: &Asked<'_>,
+        snapshot: &Snapshot,
+    ) {
+        let Some(&(authority, Power { p_w, q_var })) = wanted.first() else {
+            self.back.remove(&unit.id);
+            return;
+        };
+        let award = Award {
+            unit: unit.id,
+            p_w,
+            q_var,
+        };
+        let to = (authority, award);
+        // An interval has a way of its own to its awards.
+        let is_over =
+            |back: &Back| authority == Authority::Market && back.path.interval() != asked.start;
+        let is_old = |back: &Back| back.to != to || is_over(back);
+        if self.back.get(&unit.id).is_some_and(is_old) {
+            self.back.remove(&unit.id);
+        }
+        let was = self.in_force.get(&unit.id).map(|f| f.authority);
+        if was.is_some_and(|was| was < authority) && asked.safe {
+            let stage_s = site.estimation_period.as_secs_f64();
+            let way = [(unit, &to.1, delivers(unit, snapshot))];
+            // Nobody else waits for it, so that it has all the time that its ramp takes.
+            let path = Path::new(
+                (asked.start, snapshot.now_us),
+                (stage_s, f64::INFINITY),
+                way,
+            );
+            self.back.insert(unit.id, Back { to, path });
+        }
+    }
+
+    fn stage(&self, unit: &Unit, authority: Authority, power: Power, now_us: i64) -> Stage {
+        let award = Award {
+            unit: unit.id,
+            p_w: power.p_w,
+            q_var: power.q_var,
+        };
+        match self.back.get(&unit.id) {
+            Some(back) if back.to == (authority, award) => back.path.stage(unit, &award, now_us),
+            _ if authority == Authority::Market => self.path.stage(unit, &award, now_us),
+            _ => Stage::directly(unit, power),
+        }
     }
 
     /// Whether a unit has to be told, or told again.
@@ -244,11 +353,16 @@ impl Dispatch {
         })
     }
 
-    fn command(&mut self, unit: &Unit, request: &Request, now_us: i64) -> Command {
+    /// The number of the next command.
+    pub(super) fn next_id(&mut self) -> u64 {
         self.next_command += 1;
+        self.next_command
+    }
+
+    fn command(&mut self, unit: &Unit, request: &Request, now_us: i64) -> Command {
         let setpoint = &request.setpoint;
         Command {
-            id: self.next_command,
+            id: self.next_id(),
             point: PointId::new(&unit.device, "control"),
             action: Action::Der(DerSetpoint {
                 p: power(setpoint.p),
@@ -424,17 +538,20 @@ fn path(site: &Site, asked: &Asked<'_>, snapshot: &Snapshot) -> Path {
         true => f64::from(asked.product.length_s) / 2.0,
         false => 0.0,
     };
-    let free = |award: &&Award| !asked.holds.contains_key(&award.unit);
+    let free = |award: &&Award| hold::in_force(asked.holds, award.unit).is_none();
     let awards = asked.awards.iter().filter(free).filter_map(|award| {
         let unit = site.units.iter().find(|unit| unit.id == award.unit)?;
-        let good = |name| snapshot.good(&PointId::new(&unit.device, name));
-        let from = good("p")
-            .zip(good("q"))
-            .map(|(p_w, q_var)| Power { p_w, q_var });
-        Some((unit, award, from))
+        Some((unit, award, delivers(unit, snapshot)))
     });
     let stage_s = site.estimation_period.as_secs_f64();
     Path::new((asked.start, now_us), (stage_s, most_s), awards)
+}
+
+/// What a unit delivers now, if that is known.
+fn delivers(unit: &Unit, snapshot: &Snapshot) -> Option<Power> {
+    let good = |name| snapshot.good(&PointId::new(&unit.device, name));
+    let (p_w, q_var) = good("p").zip(good("q"))?;
+    Some(Power { p_w, q_var })
 }
 
 fn name(site: &Site, unit: Id) -> &str {

@@ -12,7 +12,10 @@ use solver::{
     network::Id,
 };
 
-use super::step::{Cycle, market_unit};
+use super::{
+    hold,
+    step::{Cycle, market_unit},
+};
 use crate::{
     agents::{self, Knowledge},
     clock::US,
@@ -28,7 +31,7 @@ pub(super) struct Able {
     ranges: BTreeMap<Id, (f64, f64)>,
     /// What is expected to be in each battery at the interval's start, Wh.
     energies: BTreeMap<Id, f64>,
-    /// Where units that the control centre holds will be, W and var; they take no part.
+    /// Where units that are held will be, W and var; they take no part.
     pub(super) held: BTreeMap<Id, (f64, f64)>,
 }
 
@@ -72,8 +75,8 @@ impl Cycle {
                 soc: point("soc"),
             };
             let range = agents::range_w(unit, &known, self.site.market.interval_s);
-            if let Some(hold) = self.holds.get(&unit.id) {
-                let power = (hold.p_w.clamp(range.0, range.1), hold.q_var);
+            if let Some((_, held)) = hold::in_force(&self.holds, unit.id) {
+                let power = (held.at.p_w.clamp(range.0, range.1), held.at.q_var);
                 able.held.insert(unit.id, power);
                 continue;
             }

@@ -23,6 +23,7 @@ impl Cycle {
             orders: Arc::new(self.orders()),
             alarms: Arc::new(self.alarms.view()),
             holds: Arc::new(self.holds.clone()),
+            held: Arc::new(self.holds_view()),
             above: self.upwards(),
             ..before.clone()
         }
@@ -44,6 +45,8 @@ impl Cycle {
             alarms: Arc::new(self.alarms.view()),
             snapshot: Arc::clone(snapshot),
             holds: Arc::new(self.holds.clone()),
+            held: Arc::new(self.holds_view()),
+            breakers: Arc::new(self.breakers_view(snapshot)),
             above: self.upwards(),
             area: None,
             status: Arc::new(self.status(snapshot, rss_bytes)),

@@ -20,6 +20,7 @@ use super::{
     book::Book,
     dispatch::{Asked, Dispatch},
     feeder::Feeder,
+    hold::{Holds, Kept, with_kept},
     meters::Meters,
     networks::Networks,
     view,
@@ -29,7 +30,7 @@ use crate::{
     participants::Register,
     published::Published,
     site::{Site, Unit},
-    store::{Hold, Record},
+    store::Record,
     table::Snapshot,
     web::api::{AlarmView, NetworkView},
 };
@@ -89,8 +90,10 @@ pub struct Cycle {
     pub(super) dispatch: Dispatch,
     pub(super) meters: Meters,
     pub(super) alarms: Alarms,
-    /// Units that the control centre holds.
-    pub(super) holds: BTreeMap<Id, Hold>,
+    /// Units that the control centre or an operator holds.
+    pub(super) holds: Holds,
+    /// What units were held at that were given back.
+    pub(super) kept: BTreeMap<Id, Kept>,
     pub(super) networks: Networks,
     /// The market above, if there is one.
     pub(super) above: Option<Upwards>,
@@ -140,7 +143,8 @@ impl Cycle {
             dispatch: Dispatch::default(),
             meters: Meters::new(&site),
             alarms: Alarms::new(now_us),
-            holds: BTreeMap::new(),
+            holds: Holds::new(),
+            kept: BTreeMap::new(),
             networks: Networks::default(),
             above: site.above.as_ref().map(|of| Upwards::new(of, now_us)),
             refused: Vec::new(),
@@ -172,10 +176,11 @@ impl Cycle {
             Record::Registered { at_us, change, .. } => self.settle_change(change, *at_us),
             Record::Commanded {
                 at_us,
+                holder,
                 by,
                 unit,
                 hold,
-            } => self.commanded(*unit, by, hold.as_ref(), *at_us),
+            } => self.commanded((*unit, *holder), by, hold.as_ref(), *at_us),
             record => {
                 if let Record::Above(entry) = record {
                     self.apply_above(entry);
@@ -333,11 +338,11 @@ impl Cycle {
         let product = self.book.product;
         let current = product.interval_of(snapshot.now_us);
         let cleared = self.book.begun(current);
-        let awards = cleared.as_ref().map(|cleared| &cleared.clearing.awards[..]);
+        let awards = cleared.map(|cleared| with_kept(&cleared.clearing.awards, &self.kept));
         let asked = Asked {
             start: current,
             product: &product,
-            awards: awards.unwrap_or_default(),
+            awards: &awards.unwrap_or_default(),
             holds: &self.holds,
             safe: self.feeder.within_limits(&self.site.limits),
         };

@@ -46,6 +46,7 @@ impl Dispatch {
         alarms.clear_quiet("setpoint_mismatch", quiet_us, now_us);
         alarms.clear_quiet("setpoint_failed", quiet_us, now_us);
         alarms.clear_quiet("not_dispatched", quiet_us, now_us);
+        alarms.clear_quiet("charge_limit", quiet_us, now_us);
     }
 }
 

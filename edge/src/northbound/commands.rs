@@ -1,21 +1,31 @@
-//! What control centres command, whatever the protocol: a unit is taken over at a power, and given back.
+//! What control centres command, whatever the protocol: a unit is taken over at a power, and given back;
+//! a breaker is operated.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use protocols::point::PointId;
 use solver::network::Id;
 use tokio::sync::oneshot;
 
+use super::points;
 use crate::{
-    cycle::{Refusal, ScadaCommand},
+    cycle::{HoldCommand, NotSwitched, Refusal, SwitchCommand},
     published::{Handle, Request},
+    site::Site,
+    store::Holder,
 };
 
 /// A command, understood.
 pub(super) struct Asked {
     /// Which control centre.
     pub(super) by: String,
-    pub(super) unit: Id,
-    pub(super) change: Change,
+    pub(super) what: What,
+}
+
+pub(super) enum What {
+    Unit(Id, Change),
+    /// Close it, or else open it.
+    Breaker(PointId, bool),
 }
 
 pub(super) enum Change {
@@ -26,15 +36,47 @@ pub(super) enum Change {
 }
 
 /// Why a command is not done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     #[error(transparent)]
     Loop(Refusal),
+    #[error(transparent)]
+    Breaker(NotSwitched),
     /// To be taken over, and nobody has said at what.
     #[error("no power to hold it at has been set")]
     NothingPreset,
     #[error("the appliance is stopping")]
     Stopping,
+}
+
+/// What each output commands, by its index in the list of points.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    units: Vec<Id>,
+    breakers: Vec<PointId>,
+}
+
+impl Outputs {
+    pub(super) fn of(site: &Site) -> Self {
+        Self {
+            units: site.units.iter().map(|unit| unit.id).collect(),
+            breakers: site.breakers().map(|of| of.command).collect(),
+        }
+    }
+
+    /// Of a binary output; none: there is no such output.
+    pub(super) fn binary(&self, index: usize, on: bool) -> Option<What> {
+        match index.checked_sub(points::BREAKERS) {
+            Some(k) => Some(What::Breaker(self.breakers.get(k)?.clone(), on)),
+            None => Some(What::Unit(*self.units.get(index)?, Change::Held(on))),
+        }
+    }
+
+    /// Of an analog one: two a unit.
+    pub(super) fn analog(&self, index: usize, value: f64) -> Option<What> {
+        let unit = *self.units.get(index / 2)?;
+        Some(What::Unit(unit, Change::Preset(index % 2, value)))
+    }
 }
 
 /// Brings commands to the loop.
@@ -57,19 +99,50 @@ impl Commander {
     /// Does it, or with `check` only says whether it would be done.
     pub(super) async fn carry_out(
         &mut self,
-        asked: Asked,
+        Asked { by, what }: Asked,
         check: bool,
         handle: &Handle,
     ) -> Result<(), Refused> {
-        let held = handle.published.borrow().holds.get(&asked.unit).cloned();
-        let preset = self.preset.get(&asked.unit).copied().unwrap_or_default();
+        match what {
+            What::Unit(unit, change) => self.hold(by, (unit, change), check, handle).await,
+            What::Breaker(breaker, close) => {
+                let command = SwitchCommand {
+                    holder: Holder::Scada,
+                    by,
+                    breaker,
+                    close,
+                };
+                let (answer, answered) = oneshot::channel();
+                let request = Request::Switch {
+                    command,
+                    check,
+                    answer,
+                };
+                let sent = handle.requests.send(request).await;
+                sent.map_err(|_| Refused::Stopping)?;
+                let done = answered.await.map_err(|_| Refused::Stopping)?;
+                done.map_err(Refused::Breaker)
+            }
+        }
+    }
+
+    async fn hold(
+        &mut self,
+        by: String,
+        (unit, change): (Id, Change),
+        check: bool,
+        handle: &Handle,
+    ) -> Result<(), Refused> {
+        let holds = Arc::clone(&handle.published.borrow().holds);
+        let held = holds.get(&(unit, Holder::Scada)).map(|held| &held.at);
+        let preset = self.preset.get(&unit).copied().unwrap_or_default();
         // What is held and not preset since is renewed as it is.
         let or = |part: Option<f64>, held: Option<f64>| part.or(held);
         let mut power = [
-            or(preset[0], held.as_ref().map(|hold| hold.p_w)),
-            or(preset[1], held.as_ref().map(|hold| hold.q_var)),
+            or(preset[0], held.map(|hold| hold.p_w)),
+            or(preset[1], held.map(|hold| hold.q_var)),
         ];
-        let hold = match asked.change {
+        let hold = match change {
             Change::Held(false) => None,
             Change::Held(true) => match power[0] {
                 Some(p_w) => Some((p_w, power[1].unwrap_or(0.0))),
@@ -81,10 +154,11 @@ impl Commander {
             }
         };
         // A preset of a unit that is not held is kept here until it is.
-        let only_check = check || (held.is_none() && matches!(asked.change, Change::Preset(..)));
-        let command = ScadaCommand {
-            by: asked.by,
-            unit: asked.unit,
+        let only_check = check || (held.is_none() && matches!(change, Change::Preset(..)));
+        let command = HoldCommand {
+            holder: Holder::Scada,
+            by,
+            unit,
             hold,
             lasts: self.lasts,
         };
@@ -98,10 +172,10 @@ impl Commander {
         sent.map_err(|_| Refused::Stopping)?;
         let decided = answered.await.map_err(|_| Refused::Stopping)?;
         decided.map_err(Refused::Loop)?;
-        if let Change::Preset(part, value) = asked.change
+        if let Change::Preset(part, value) = change
             && !check
         {
-            self.preset.entry(asked.unit).or_default()[part] = Some(value);
+            self.preset.entry(unit).or_default()[part] = Some(value);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The DNP3 outstation: what is published and what devices report goes into its points, what masters
-//! command goes to the loop. A master that hangs is its own trouble: nothing here waits for one.
+//! command goes to the loop. A master that hangs is its own trouble: nothing here waits for one. Commands are carried
+//! out one after the other; while a device takes its time, everything else is told as ever.
 
 use std::io;
 
@@ -12,18 +13,17 @@ use protocols::dnp3::{
         server::{OutstationServer, ServerConfig},
     },
 };
-use solver::network::Id;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    commands::{Asked, Change, Commander, Refused},
+    commands::{Asked, Commander, Outputs, Refused},
     feed::Heard,
     points::{self, Entry},
     watch::Watch,
 };
 use crate::{
-    cycle::Refusal,
+    cycle::{NotSwitched, Refusal},
     published::Handle,
     site::{Dnp3, Site},
 };
@@ -34,7 +34,7 @@ pub struct Station {
     events: mpsc::Receiver<(usize, OutstationEvent)>,
     config: Dnp3,
     entries: Vec<Entry>,
-    units: Vec<Id>,
+    outputs: Outputs,
     commands: Commander,
 }
 
@@ -67,55 +67,72 @@ impl Station {
             events,
             config: config.clone(),
             entries,
-            units: site.units.iter().map(|unit| unit.id).collect(),
+            outputs: Outputs::of(site),
             commands: Commander::new(config.hold),
         })
     }
 
     /// Serves until `stop`.
-    pub async fn serve(mut self, mut handle: Handle, stop: CancellationToken) {
-        let mut watch = Watch::new(&self.entries, handle.feed.follow());
-        self.say(watch.look(&handle.published.borrow_and_update()));
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                changed = handle.published.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    self.say(watch.look(&handle.published.borrow_and_update()));
-                }
-                heard = watch.next() => match heard {
-                    Some(heard) => self.say(heard),
-                    None => return,
-                },
-                event = self.events.recv() => {
-                    let Some((session, event)) = event else { return };
-                    if let OutstationEvent::Control(request) = event {
-                        self.control(session, &request, &handle).await;
-                    }
+    pub async fn serve(self, handle: Handle, stop: CancellationToken) {
+        let Self {
+            server,
+            mut events,
+            config,
+            entries,
+            outputs,
+            commands,
+        } = self;
+        let watch = Watch::new(&entries, handle.feed.follow());
+        let telling = watch.tell(handle.published.clone(), |heard| {
+            say(&server, &entries, heard);
+        });
+        let mut obeying = Obeying {
+            server: &server,
+            config: &config,
+            outputs: &outputs,
+            commands,
+        };
+        let obeying = async {
+            while let Some((session, event)) = events.recv().await {
+                if let OutstationEvent::Control(request) = event {
+                    obeying.control(session, &request, &handle).await;
                 }
             }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = telling => {}
+            () = obeying => {}
         }
     }
+}
 
-    /// Gives the server what is new; it makes the events.
-    fn say(&self, heard: Heard) {
-        for (place, said) in heard.said {
-            let PointConfig { kind, index, .. } = self.entries[place].config;
-            let sample = Sample {
-                value: said.value,
-                flags: Flags::from_quality(kind, said.quality),
-                time: Some(said.time),
-            };
-            self.server.update(kind, index, sample);
-        }
-        if heard.lost > 0 {
-            tracing::warn!(batches = heard.lost, "dnp3: changes of devices lost");
-            self.server.events_lost();
-        }
+/// Gives the server what is new; it makes the events.
+fn say(server: &OutstationServer, entries: &[Entry], heard: Heard) {
+    for (place, said) in heard.said {
+        let PointConfig { kind, index, .. } = entries[place].config;
+        let sample = Sample {
+            value: said.value,
+            flags: Flags::from_quality(kind, said.quality),
+            time: Some(said.time),
+        };
+        server.update(kind, index, sample);
     }
+    if heard.lost > 0 {
+        tracing::warn!(batches = heard.lost, "dnp3: changes of devices lost");
+        server.events_lost();
+    }
+}
 
+/// What carries commands out.
+struct Obeying<'s> {
+    server: &'s OutstationServer,
+    config: &'s Dnp3,
+    outputs: &'s Outputs,
+    commands: Commander,
+}
+
+impl Obeying<'_> {
     async fn control(&mut self, session: usize, request: &ControlRequest, handle: &Handle) {
         let mut statuses = Vec::with_capacity(request.commands.len());
         for (index, command) in &request.commands {
@@ -141,22 +158,15 @@ impl Station {
         let master = self.config.masters.get(session);
         let master = master.filter(|master| master.commands);
         let by = master.ok_or(CommandStatus::NotAuthorized)?.name.clone();
-        let (unit, change) = match command {
+        let what = match command {
             OutputCommand::Crob(crob) => {
                 let on = crob.state().ok_or(CommandStatus::NotSupported)?;
-                (usize::from(index), Change::Held(on))
+                self.outputs.binary(usize::from(index), on)
             }
-            OutputCommand::Analog(value) => {
-                let part = usize::from(index % 2);
-                (usize::from(index / 2), Change::Preset(part, value.value()))
-            }
+            OutputCommand::Analog(value) => self.outputs.analog(usize::from(index), value.value()),
         };
-        let unit = self.units.get(unit).ok_or(CommandStatus::NotSupported)?;
-        Ok(Asked {
-            by,
-            unit: *unit,
-            change,
-        })
+        let what = what.ok_or(CommandStatus::NotSupported)?;
+        Ok(Asked { by, what })
     }
 }
 
@@ -166,6 +176,12 @@ fn status(done: Result<(), Refused>) -> CommandStatus {
         Err(Refused::Loop(Refusal::Unknown)) => CommandStatus::NotSupported,
         Err(Refused::Loop(Refusal::OutOfRange)) => CommandStatus::OutOfRange,
         Err(Refused::Loop(Refusal::Offline)) => CommandStatus::DownstreamFail,
+        Err(Refused::Breaker(NotSwitched::Unknown)) => CommandStatus::NotSupported,
+        Err(Refused::Breaker(NotSwitched::AlreadyThere)) => CommandStatus::AlreadyComplete,
+        Err(Refused::Breaker(NotSwitched::Busy)) => CommandStatus::AlreadyActive,
+        Err(Refused::Breaker(NotSwitched::Offline | NotSwitched::Device(_))) => {
+            CommandStatus::DownstreamFail
+        }
         Err(Refused::NothingPreset) => CommandStatus::Blocked,
         Err(Refused::Stopping) => CommandStatus::HardwareError,
     }

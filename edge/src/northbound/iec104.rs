@@ -14,12 +14,11 @@ use protocols::{
         },
     },
 };
-use solver::network::Id;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    commands::{Asked, Change, Commander},
+    commands::{Asked, Commander, Outputs},
     feed::Heard,
     points::{self, Entry},
     watch::Watch,
@@ -68,7 +67,7 @@ pub struct Station {
     events: mpsc::Receiver<(usize, StationEvent)>,
     config: Iec104,
     entries: Vec<Entry>,
-    units: Vec<Id>,
+    outputs: Outputs,
     commands: Commander,
 }
 
@@ -127,49 +126,66 @@ impl Station {
             events,
             config: config.clone(),
             entries,
-            units: site.units.iter().map(|unit| unit.id).collect(),
+            outputs: Outputs::of(site),
             commands: Commander::new(config.hold),
         })
     }
 
     /// Serves until `stop`.
-    pub async fn serve(mut self, mut handle: Handle, stop: CancellationToken) {
-        let mut watch = Watch::new(&self.entries, handle.feed.follow());
-        self.say(watch.look(&handle.published.borrow_and_update()));
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                changed = handle.published.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    self.say(watch.look(&handle.published.borrow_and_update()));
-                }
-                heard = watch.next() => match heard {
-                    Some(heard) => self.say(heard),
-                    None => return,
-                },
-                event = self.events.recv() => {
-                    let Some((master, event)) = event else { return };
-                    self.event(master, event, &handle).await;
-                }
+    pub async fn serve(self, handle: Handle, stop: CancellationToken) {
+        let Self {
+            server,
+            mut events,
+            config,
+            entries,
+            outputs,
+            commands,
+        } = self;
+        let watch = Watch::new(&entries, handle.feed.follow());
+        let telling = watch.tell(handle.published.clone(), |heard| {
+            say(&server, &entries, heard);
+        });
+        let mut obeying = Obeying {
+            server: &server,
+            config: &config,
+            outputs: &outputs,
+            commands,
+        };
+        let obeying = async {
+            while let Some((master, event)) = events.recv().await {
+                obeying.event(master, event, &handle).await;
             }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = telling => {}
+            () = obeying => {}
         }
     }
+}
 
-    /// Gives the server what is new; it makes the events.
-    fn say(&self, heard: Heard) {
-        for (at, said) in heard.said {
-            let (kind, ioa) = place(&self.entries[at]);
-            let sample = Sample::new(kind, said.value, said.quality, Some(said.time));
-            self.server.update(ioa, sample);
-        }
-        if heard.lost > 0 {
-            tracing::warn!(batches = heard.lost, "iec104: changes of devices lost");
-            self.server.events_lost();
-        }
+/// Gives the server what is new; it makes the events.
+fn say(server: &StationServer, entries: &[Entry], heard: Heard) {
+    for (at, said) in heard.said {
+        let (kind, ioa) = place(&entries[at]);
+        let sample = Sample::new(kind, said.value, said.quality, Some(said.time));
+        server.update(ioa, sample);
     }
+    if heard.lost > 0 {
+        tracing::warn!(batches = heard.lost, "iec104: changes of devices lost");
+        server.events_lost();
+    }
+}
 
+/// What hears of masters, and carries their commands out.
+struct Obeying<'s> {
+    server: &'s StationServer,
+    config: &'s Iec104,
+    outputs: &'s Outputs,
+    commands: Commander,
+}
+
+impl Obeying<'_> {
     async fn event(&mut self, master: usize, event: StationEvent, handle: &Handle) {
         let by = self.config.masters.get(master).map(|m| m.name.as_str());
         match event {
@@ -218,19 +234,15 @@ impl Station {
         let master = self.config.masters.get(master);
         let by = master.filter(|master| master.commands)?.name.clone();
         let ioa = request.command.ioa;
-        let (unit, change) = match request.command.value {
+        let index = |block: u32| usize::try_from(ioa.checked_sub(block)?).ok();
+        let what = match request.command.value {
             CommandValue::Single(on) | CommandValue::Double(on) => {
-                (ioa.checked_sub(TAKE_OVER)?, Change::Held(on))
+                self.outputs.binary(index(TAKE_OVER)?, on)
             }
-            CommandValue::Float(value) => {
-                let index = ioa.checked_sub(SET_POINTS)?;
-                let part = usize::from(index % 2 == 1);
-                (index / 2, Change::Preset(part, value.into()))
-            }
-            _ => return None,
+            CommandValue::Float(value) => self.outputs.analog(index(SET_POINTS)?, value.into()),
+            _ => None,
         };
-        let unit = *self.units.get(usize::try_from(unit).ok()?)?;
-        Some(Asked { by, unit, change })
+        Some(Asked { by, what: what? })
     }
 }
 
@@ -261,7 +273,8 @@ mod tests {
         };
         let station = station(&config, &entries);
         assert_eq!(station.problems(), Vec::<String>::new());
-        // Single and double to take each unit over, two set points.
-        assert_eq!(station.commands.len(), 4 * site.units.len());
+        // Single and double to take each unit over, two set points; both for each breaker.
+        let breakers = site.breakers().count();
+        assert_eq!(station.commands.len(), 4 * site.units.len() + 2 * breakers);
     }
 }

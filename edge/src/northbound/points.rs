@@ -21,6 +21,8 @@ const NODES: usize = 1000;
 const BRANCHES: usize = 4000;
 const UNITS: usize = 10_000;
 const BAYS: usize = 20_000;
+/// First index of the breakers' block of binary outputs.
+pub(super) const BREAKERS: usize = 10_000;
 /// First index of the devices' block of binary inputs.
 const DEVICES: usize = 1000;
 /// Dead bands: share of nameplate, pu of voltage, of loading, prices per MWh.
@@ -85,6 +87,8 @@ pub enum Of {
     /// A unit is held by a control centre. The command to the output of the same index takes it
     /// over and gives it back.
     Held(Id),
+    /// A breaker is closed. The command to the output of the same index closes and opens it.
+    Closed(crate::site::Breaker),
     /// What a control centre holds a unit at, or would.
     HeldP(Id),
     /// See `HeldP`.
@@ -140,6 +144,11 @@ pub fn list(site: &Site) -> Vec<Entry> {
     network(&mut list, site);
     units(&mut list, site);
     field(&mut list, site);
+    for (k, breaker) in site.breakers().enumerate() {
+        let name = format!("{}: closed; command: close, open", breaker.command);
+        let of = Of::Closed(breaker);
+        list.add((Kind::BinaryOutput, BREAKERS + k), of, (name, ""), 0.0);
+    }
     list.0
 }
 

@@ -7,7 +7,11 @@ use solver::network::Id;
 use super::points::Of;
 use crate::{
     clock::parse_rfc3339_s,
+    cycle::Held,
     published::Published,
+    site::Breaker,
+    store::Holder,
+    table::Snapshot,
     web::api::{DispatchView, Health, IntervalView, NetworkState},
 };
 
@@ -54,7 +58,12 @@ impl<'a> Now<'a> {
     #[must_use]
     pub fn gone(&self, of: &Of, before: Option<&Said>) -> Option<Said> {
         let theirs = matches!(of, Of::Measured(_) | Of::Breaker { .. });
-        if theirs || matches!(of, Of::Held(_) | Of::HeldP(_) | Of::HeldQ(_)) {
+        if theirs
+            || matches!(
+                of,
+                Of::Held(_) | Of::HeldP(_) | Of::HeldQ(_) | Of::Closed(_)
+            )
+        {
             return None;
         }
         Some(Said {
@@ -89,11 +98,17 @@ impl<'a> Now<'a> {
             Of::Healthy => yes(self.published.status.health == Health::Ok),
             Of::Critical => yes(self.standing().any(|critical| critical)),
             Of::Online(device) => yes(snapshot.online(device)),
-            Of::Held(unit) => yes(self.published.holds.contains_key(unit)),
-            Of::HeldP(unit) => figure(self.published.holds.get(unit).map(|hold| hold.p_w)),
-            Of::HeldQ(unit) => figure(self.published.holds.get(unit).map(|hold| hold.q_var)),
+            Of::Held(unit) => yes(self.held(*unit).is_some()),
+            Of::Closed(breaker) => closed(breaker, snapshot),
+            Of::HeldP(unit) => figure(self.held(*unit).map(|held| held.at.p_w)),
+            Of::HeldQ(unit) => figure(self.held(*unit).map(|held| held.at.q_var)),
             _ => self.estimate(of),
         }
+    }
+
+    /// What a control centre holds a unit at.
+    fn held(&self, unit: Id) -> Option<&Held> {
+        self.published.holds.get(&(unit, Holder::Scada))
     }
 
     /// Estimates keep their last value when there is no new one, and say that it is old.
@@ -120,6 +135,19 @@ impl<'a> Now<'a> {
         let standing = self.published.alarms.iter().filter(|a| a.cleared.is_none());
         standing.map(|alarm| alarm.severity == "critical")
     }
+}
+
+/// By the contact that is made when it is closed; its time is the contact's.
+fn closed(breaker: &Breaker, snapshot: &Snapshot) -> Option<Said> {
+    let point = snapshot.points.get(&breaker.closed)?;
+    let Value::Binary(_) = point.value else {
+        return None;
+    };
+    Some(Said {
+        value: point.value,
+        quality: point.quality,
+        time: point.time,
+    })
 }
 
 fn estimated(state: &NetworkState, of: &Of) -> Option<f64> {

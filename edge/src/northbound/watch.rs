@@ -1,5 +1,9 @@
 //! What of the list is new, from both sources, whatever the protocol that tells it.
 
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
 use super::{
     feed::{FieldPoints, Heard},
     points::{Entry, Of},
@@ -27,14 +31,37 @@ impl Watch {
         }
     }
 
+    /// Says what is new, from both sources, until there is nothing more to come.
+    pub async fn tell(
+        mut self,
+        mut published: watch::Receiver<Arc<Published>>,
+        say: impl Fn(Heard),
+    ) {
+        say(self.look(&published.borrow_and_update()));
+        loop {
+            tokio::select! {
+                changed = published.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    say(self.look(&published.borrow_and_update()));
+                }
+                heard = self.next() => match heard {
+                    Some(heard) => say(heard),
+                    None => return,
+                },
+            }
+        }
+    }
+
     /// Waits for what devices report; none: the table is gone. Cancelling loses nothing.
-    pub async fn next(&mut self) -> Option<Heard> {
+    async fn next(&mut self) -> Option<Heard> {
         let heard = self.field.next().await?;
         Some(self.fresh(heard))
     }
 
     /// Looks at what is published.
-    pub fn look(&mut self, published: &Published) -> Heard {
+    fn look(&mut self, published: &Published) -> Heard {
         let heard = self.field.catch_up(&published.snapshot);
         let mut fresh = self.fresh(heard);
         let now = Now::new(published);

@@ -5,6 +5,7 @@
 
 mod above;
 mod area;
+mod breakers;
 mod dnp3;
 pub mod fallback;
 mod iec104;
@@ -19,6 +20,7 @@ mod timeline;
 mod tls;
 
 pub use area::{Access, AreaSite, Serve};
+pub use breakers::Breaker;
 pub use model::{
     Above, Battery, Bay, BayOf, ConnectionMeter, Device, Dnp3, Dnp3Master, Iec104, Iec104Master,
     Limits, Load, Market, NodePlace, Outstation, Place, Role, Rtu104, Site, Unit, UnitKind, Wire,

@@ -12,7 +12,7 @@ pub mod restore;
 pub mod users;
 
 pub use historian::{Historian, Retention};
-pub use ledger::{Hash, Hold, Key, Ledger, LedgerError, Receipt, Record};
+pub use ledger::{Hash, Hold, Holder, Key, Ledger, LedgerError, Receipt, Record};
 
 /// Opens a database, or begins one that only its owner can read.
 fn database(path: &Path) -> Result<redb::Database, redb::DatabaseError> {

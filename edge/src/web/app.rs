@@ -85,10 +85,10 @@ impl App {
 
     /// Asks the loop and waits for its answer. `path_names` is the code of the problem that means
     /// that what the path names does not exist.
-    pub(crate) async fn ask<T>(
+    pub(crate) async fn ask<T, E: Into<Problem>>(
         &self,
         path_names: Option<&str>,
-        request: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Request,
+        request: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Request,
     ) -> Result<T, Refusal> {
         let (answer, answered) = oneshot::channel();
         let asked = async {
@@ -96,7 +96,7 @@ impl App {
             answered.await.ok()
         };
         match timeout(ANSWER, asked).await {
-            Ok(Some(answer)) => answer.map_err(|problem| from_loop(problem, path_names)),
+            Ok(Some(answer)) => answer.map_err(|problem| from_loop(problem.into(), path_names)),
             Ok(None) => Err(Refusal::unavailable(
                 "loop_stopped",
                 "the loop does not answer",

@@ -119,6 +119,7 @@ fn changes<'a>(old: Option<&'a Published>, new: &'a Published) -> VecDeque<Event
         old.map(|old| &old.dispatch),
         &new.dispatch,
     ));
+    events.extend(whole("holds", old.map(|old| &old.held), &new.held));
     events.extend(whole("alarms", old.map(|old| &old.alarms), &new.alarms));
     events
 }

@@ -100,6 +100,7 @@ pub(crate) fn from_loop(problem: Problem, path_names: Option<&str>) -> Refusal {
             StatusCode::NOT_FOUND
         }
         ("not_yours", _) => StatusCode::FORBIDDEN,
+        ("out_of_range", _) => StatusCode::UNPROCESSABLE_ENTITY,
         (code, Some(missing)) if code == missing => StatusCode::NOT_FOUND,
         ("late" | "duplicate" | "standing_order" | "token_count" | "too_early", _)
         | (_, Some(_)) => StatusCode::CONFLICT,

@@ -8,9 +8,9 @@ mod ahead;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod calls;
+mod hold;
 mod orders;
 mod restarts;
-mod scada;
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use edge::{
-    cycle::Refusal,
+    cycle::{HoldCommand, NotSwitched, Refusal, SwitchCommand},
     feed::Feed,
     links::End,
     participants::Register,
@@ -178,8 +178,15 @@ async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc
                     })
                 }));
             }
-            Request::Command { answer, .. } => {
-                let _ = answer.send(Err(Refusal::Unknown));
+            Request::Command {
+                command, answer, ..
+            } => {
+                let _ = answer.send(hold(command, &published));
+            }
+            Request::Switch {
+                command, answer, ..
+            } => {
+                let _ = answer.send(switch(&command));
             }
             Request::AmendOrder {
                 id, order, answer, ..
@@ -232,6 +239,38 @@ async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc
             }
         }
     }
+}
+
+/// The only breaker is closed, and does not open.
+fn switch(command: &SwitchCommand) -> Result<(), NotSwitched> {
+    match (command.breaker.as_str(), command.close) {
+        ("rtu1/bay1_breaker", true) => Err(NotSwitched::AlreadyThere),
+        ("rtu1/bay1_breaker", false) => Ok(()),
+        _ => Err(NotSwitched::Unknown),
+    }
+}
+
+/// Holds unit 93, whose nameplate is 100 kW.
+fn hold(command: HoldCommand, published: &watch::Sender<Arc<Published>>) -> Result<(), Refusal> {
+    if command.unit != 93 {
+        return Err(Refusal::Unknown);
+    }
+    let held = command.hold.map(|(p_w, q_var)| HoldView {
+        unit: 93,
+        origin: "operator".to_owned(),
+        by: command.by,
+        p_w,
+        q_var,
+        until: format!("in {} s", command.lasts.as_secs()),
+        in_force: true,
+    });
+    if held.as_ref().is_some_and(|held| held.p_w > 100e3) {
+        return Err(Refusal::OutOfRange);
+    }
+    published.send_modify(|now| {
+        Arc::make_mut(now).held = Arc::new(held.into_iter().collect());
+    });
+    Ok(())
 }
 
 fn place(order: NewOrder, published: &watch::Sender<Arc<Published>>) -> Result<OrderView, Problem> {
@@ -515,6 +554,11 @@ fn state() -> Published {
         alarms: Arc::new(vec![alarm(8), alarm(7)]),
         snapshot: Arc::default(),
         holds: Arc::default(),
+        held: Arc::default(),
+        breakers: Arc::new(vec![BreakerView {
+            breaker: "rtu1/bay1_breaker".to_owned(),
+            closed: Some(true),
+        }]),
         above: Some(Upwards {
             view: Arc::new(above()),
             outbox: Arc::default(),

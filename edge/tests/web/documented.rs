@@ -59,7 +59,9 @@ impl Operation {
             "add_user" => json!({ "user": "eve", "password": PASSWORD, "role": "viewer" }),
             "set_password" => json!({ "password": PASSWORD }),
             "give_values" => json!([]),
-            "register_participant"
+            "hold"
+            | "switch_breaker"
+            | "register_participant"
             | "register_der"
             | "register_meter"
             | "issue_token"

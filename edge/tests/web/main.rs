@@ -9,6 +9,7 @@ mod bounds;
 mod certificates;
 mod client;
 mod documented;
+mod holds;
 mod market;
 mod schema;
 mod stream;

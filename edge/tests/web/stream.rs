@@ -12,7 +12,7 @@ use super::{
     client::{Client, PATIENCE},
 };
 
-const ALL: [&str; 8] = [
+const ALL: [&str; 9] = [
     "status",
     "devices",
     "network_state",
@@ -20,6 +20,7 @@ const ALL: [&str; 8] = [
     "intervals",
     "orders",
     "dispatch",
+    "holds",
     "alarms",
 ];
 
@@ -89,6 +90,7 @@ async fn everything_comes_first_then_what_changed() {
         "market/intervals",
         "market/orders",
         "dispatch",
+        "holds",
         "alarms",
     ]) {
         let read = appliance

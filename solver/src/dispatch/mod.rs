@@ -5,11 +5,13 @@
 //! house). Pure: the moment comes in, the setpoint goes out. Powers are generation-positive, SI.
 
 mod authority;
+mod guard;
 mod path;
 mod setpoint;
 mod verify;
 
 pub use authority::{Arbitration, Authority, Request, arbitrate};
+pub use guard::Charge;
 pub use path::{Power, Way, shares};
 pub use setpoint::{
     ActivePower, Clamp, Control, DispatchError, Fallback, Quantity, Setpoint, UnitControl, setpoint,

@@ -15,6 +15,8 @@ use super::peer::{Peer, values};
 
 /// The wind farm: unit 101, the ninth of the site.
 const WIND: (i64, u64) = (101, 8);
+/// The output of the site's first breaker that can be operated: of a bay controller over IEC 61850.
+const BREAKER: u64 = 10_000;
 
 fn number(items: &[Json], index: u64) -> Result<f64> {
     let mut of = items.iter().filter(|item| item[0] == index);
@@ -66,7 +68,8 @@ async fn a_control_centre_reads_and_commands_the_appliance() -> Result<()> {
         wind(&stack)?
     );
     peer.tell(json!(["scan", [10, 2]])).await?;
-    let held = values(&peer.task("USER_TASK").await?, "Group10Var2");
+    let mut held = values(&peer.task("USER_TASK").await?, "Group10Var2");
+    held.retain(|item| item[0].as_u64() < Some(BREAKER));
     ensure!(
         held.iter().all(|item| item[1] == (item[0] == WIND.1)) && held.len() == 15,
         "{held:?}"
@@ -99,6 +102,46 @@ async fn a_control_centre_reads_and_commands_the_appliance() -> Result<()> {
     ensure!(peer.operate(back).await? == "SUCCESS", "not given back");
     let market = || wind(&stack).is_ok_and(|w| w["p_w"].as_f64() > Some(3e6));
     ensure!(wait(Duration::from_secs(60), market), "{}", wind(&stack)?);
+    peer.stop().await
+}
+
+/// The breaker of a bay controller, which wants it selected, with enhanced security: opened by the control centre
+/// over DNP3, closed again by an operator.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_breaker_is_operated_by_the_control_centre_and_by_an_operator() -> Result<()> {
+    let (stack, client) = spawn_blocking(started).await??;
+    let host = stack.plan.ip.to_string();
+    let mut peer = Peer::start(&["master", "20000", "1", "10", &host])?;
+    peer.task("STARTUP_INTEGRITY_POLL").await?;
+    let first = || -> Result<(String, Json)> {
+        let all = client.json("/api/v1/breakers")?;
+        let name = all[0]["breaker"].as_str().context("no breaker")?.to_owned();
+        Ok((name, all[0]["closed"].clone()))
+    };
+    let (breaker, closed) = first()?;
+    ensure!(
+        breaker == "bay-t2/bay1_breaker" && closed == true,
+        "{breaker} {closed}"
+    );
+    let operate = |how: &str, code: &str, trip_close: &str| {
+        json!([
+            "operate", how, BREAKER, "crob", code, trip_close, 1, 100, 100
+        ])
+    };
+    let done = peer.operate(operate("select", "PULSE_ON", "TRIP")).await?;
+    ensure!(done == "SUCCESS", "{done}");
+    let stands = |as_closed: bool| {
+        wait(Duration::from_secs(10), || {
+            first().is_ok_and(|(_, closed)| closed == as_closed)
+        })
+    };
+    ensure!(stands(false), "{:?}", first()?);
+    let again = peer.operate(operate("direct", "PULSE_ON", "TRIP")).await?;
+    ensure!(again == "ALREADY_COMPLETE", "{again}");
+    let close = json!({ "breaker": breaker, "closed": true });
+    let answer = client.post("/api/v1/breakers", &close)?;
+    ensure!(answer.status == 200 && answer.body == close, "{answer:?}");
+    ensure!(stands(true), "{:?}", first()?);
     peer.stop().await
 }
 

@@ -7,6 +7,7 @@ import type {
   AlarmView,
   DeviceView,
   DispatchView,
+  HoldView,
   IntervalView,
   NetworkState,
   NetworkView,
@@ -35,6 +36,7 @@ class Live {
   intervals = $state.raw<IntervalView[]>([]);
   orders = $state.raw<OrderView[]>([]);
   dispatch = $state.raw<DispatchView[]>([]);
+  holds = $state.raw<HoldView[]>([]);
   alarms = $state.raw<AlarmView[]>([]);
 
   #source: EventSource | null = null;
@@ -65,6 +67,10 @@ class Live {
   /** Orders are placed here too; show them without waiting for the stream. */
   tookOrder(order: OrderView): void {
     this.orders = mergeOrders(this.orders, [order]);
+  }
+
+  tookHolds(holds: HoldView[]): void {
+    this.holds = holds;
   }
 
   tookAlarm(alarm: AlarmView): void {
@@ -100,6 +106,7 @@ class Live {
       this.orders = mergeOrders(full ? [] : this.orders, orders);
     });
     on<DispatchView[]>('dispatch', (dispatch) => (this.dispatch = dispatch));
+    on<HoldView[]>('holds', (holds) => (this.holds = holds));
     on<AlarmView[]>('alarms', (alarms) => (this.alarms = alarms));
     source.onopen = (): void => void this.#refetch();
     source.onerror = (): void => this.#lost();

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Format 1 had the JSON (zlib, RFC 1950) alone, format 2 no index and no records of participants, meters
-//! from outside and corrections, format 3 no records of a market above. All are taken over when they are opened.
+//! from outside and corrections, format 3 no records of a market above, format 4 no holds of
+//! operators. All are taken over when they are opened.
 
 use std::{fmt, fs, io, path::Path};
 
@@ -29,7 +30,7 @@ const LEVEL: u8 = 6;
 const RECORD_MOST: usize = 64 << 20;
 /// The format written here. It counts up with every kind or form of record that a build before would not
 /// know: such a build then says so, instead of taking the record for a strange one.
-pub(super) const FORMAT: u64 = 4;
+pub(super) const FORMAT: u64 = 5;
 /// The first one with rows as they are here.
 const CHAINED: u64 = 2;
 

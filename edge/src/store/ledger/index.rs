@@ -32,6 +32,8 @@ const REGISTER: TableDefinition<'_, u64, ()> = TableDefinition::new("register");
 const INTERVALS: TableDefinition<'_, (i64, u64), u8> = TableDefinition::new("intervals");
 /// Of intervals whose total the market above has not answered: its start and the record's number.
 const UNSENT: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("unsent");
+/// The record of a hold that was not given back: of which unit, by whom.
+const HOLDS: TableDefinition<'_, (i32, u8), u64> = TableDefinition::new("holds");
 /// What each party has received in all, micro-currency, by its JSON.
 const ACCOUNTS: TableDefinition<'_, &str, i128> = TableDefinition::new("accounts");
 /// The record that holds what a meter said last of a time: its name, start and length.
@@ -52,6 +54,7 @@ pub(super) struct Index<'t> {
     register: Table<'t, u64, ()>,
     intervals: Table<'t, (i64, u64), u8>,
     unsent: Table<'t, (i64, u64), ()>,
+    holds: Table<'t, (i32, u8), u64>,
     accounts: Table<'t, &'static str, i128>,
     values: Table<'t, (&'static str, i64, u32), u64>,
     uses: Table<'t, &'static str, i64>,
@@ -64,6 +67,7 @@ impl<'t> Index<'t> {
             register: transaction.open_table(REGISTER)?,
             intervals: transaction.open_table(INTERVALS)?,
             unsent: transaction.open_table(UNSENT)?,
+            holds: transaction.open_table(HOLDS)?,
             accounts: transaction.open_table(ACCOUNTS)?,
             values: transaction.open_table(VALUES)?,
             uses: transaction.open_table(USES)?,
@@ -81,6 +85,15 @@ impl<'t> Index<'t> {
                 self.register.insert(number, ())?;
             }
             Record::Above(entry) => self.note_above(number, entry)?,
+            Record::Commanded {
+                unit, holder, hold, ..
+            } => {
+                let key = (*unit, *holder as u8);
+                match hold {
+                    Some(_) => self.holds.insert(key, number)?,
+                    None => self.holds.remove(key)?,
+                };
+            }
             Record::MeterValues { values, .. } => {
                 for value in values {
                     let key = (&*value.meter, value.start, value.length_s);
@@ -174,7 +187,7 @@ impl Head {
             "settled",
             "resettled",
         ];
-        ["registered", "meter_values", "above"].contains(&&*self.record)
+        ["registered", "meter_values", "above", "commanded"].contains(&&*self.record)
             || (self.record == "market" && ENTRIES.contains(&&*self.entry))
     }
 }
@@ -230,6 +243,21 @@ impl Ledger {
         let mut records = Vec::new();
         for entry in table.iter().map_err(|e| self.storage(&e))? {
             let (number, _) = entry.map_err(|e| self.storage(&e))?;
+            records.push(self.record(&self.row(number.value())?)?);
+        }
+        Ok(records)
+    }
+
+    /// Holds of units that were not given back, whether their time is over or not.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn holds(&self) -> Result<Vec<Record>, LedgerError> {
+        let read = self.db.begin_read().map_err(|e| self.storage(&e))?;
+        let table = read.open_table(HOLDS).map_err(|e| self.storage(&e))?;
+        let mut records = Vec::new();
+        for entry in table.iter().map_err(|e| self.storage(&e))? {
+            let (_, number) = entry.map_err(|e| self.storage(&e))?;
             records.push(self.record(&self.row(number.value())?)?);
         }
         Ok(records)
@@ -413,6 +441,7 @@ impl Ledger {
         write.delete_table(ACCOUNTS).unwrap();
         write.delete_table(VALUES).unwrap();
         write.delete_table(UNSENT).unwrap();
+        write.delete_table(HOLDS).unwrap();
         write.delete_table(USES).unwrap();
         {
             let mut meta = write.open_table(META).unwrap();

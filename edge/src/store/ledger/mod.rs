@@ -22,6 +22,6 @@ pub use chain::Hash;
 pub use export::{ExportError, verify_export, write_export};
 pub use file::{Ledger, Row};
 pub use key::{Key, PublicKey};
-pub use record::{Hold, LedgerError, Receipt, Record};
+pub use record::{Hold, Holder, LedgerError, Receipt, Record};
 pub use resume::Recent;
 pub use verify::{Fault, Report, Verifier};

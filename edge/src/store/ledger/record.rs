@@ -55,16 +55,32 @@ pub enum Record {
         /// They.
         values: Vec<metering::Value>,
     },
-    /// The control centre took a unit over, or gave it back.
+    /// A unit was taken over, or given back.
     Commanded {
         /// When, UTC, µs since 1970.
         at_us: i64,
-        /// Which master.
+        /// By whom; on records of early builds always a control centre.
+        #[serde(default)]
+        holder: Holder,
+        /// Which master, or which user.
         by: String,
         /// Which unit.
         unit: Id,
         /// What it is held at; none: given back.
         hold: Option<Hold>,
+    },
+    /// A breaker is to be operated; it is sent once this is on record.
+    Switched {
+        /// When, UTC, µs since 1970.
+        at_us: i64,
+        /// By whom.
+        holder: Holder,
+        /// Which master, or which user.
+        by: String,
+        /// Which, by its command: `ied5/bay1_breaker`.
+        breaker: String,
+        /// Closed, or else opened.
+        close: bool,
     },
     /// What passes between the market and the one above.
     Above(above::Entry),
@@ -100,7 +116,20 @@ pub enum Record {
     },
 }
 
-/// What the control centre holds a unit at.
+/// Who may hold a unit; the first outranks the second.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// The DSO's control centre.
+    #[default]
+    Scada,
+    /// A person at the appliance.
+    Operator,
+}
+
+/// What a unit is held at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hold {
     /// Limit of a generator, set value of a battery, generation-positive, W.

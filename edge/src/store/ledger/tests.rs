@@ -482,3 +482,49 @@ fn any_byte_of_an_export_that_is_flipped_or_missing_is_caught() {
         assert!(caught(&longer), "a blank at {at}");
     }
 }
+
+#[test]
+fn holds_that_were_not_given_back_are_known_however_old_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let commanded = |unit, holder, p_w: Option<f64>| Record::Commanded {
+        at_us: 18,
+        holder,
+        by: "user ada".to_owned(),
+        unit,
+        hold: p_w.map(|p_w| Hold {
+            p_w,
+            q_var: 0.0,
+            until_us: 86_400_000_000,
+        }),
+    };
+    let (scada, operator) = (Holder::Scada, Holder::Operator);
+    {
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let records = [
+            commanded(101, operator, Some(1e6)),
+            commanded(101, scada, Some(2e6)),
+            commanded(102, operator, Some(3e6)),
+            commanded(101, operator, Some(4e6)),
+            commanded(102, operator, None),
+            commanded(103, operator, None),
+        ];
+        ledger.append(&records, 17, false).unwrap();
+        // As it is without an index of them: it is made again.
+        ledger.without_index();
+    }
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let standing = [
+        commanded(101, scada, Some(2e6)),
+        commanded(101, operator, Some(4e6)),
+    ];
+    assert_eq!(ledger.holds().unwrap(), standing);
+}
+
+#[test]
+fn a_hold_on_record_of_an_early_build_is_the_control_centres() {
+    let json = r#"{"record":"commanded","at_us":1,"by":"dso","unit":101,"hold":null}"#;
+    let Record::Commanded { holder, .. } = serde_json::from_str(json).unwrap() else {
+        panic!("{json}");
+    };
+    assert_eq!(holder, Holder::Scada);
+}

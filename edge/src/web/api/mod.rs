@@ -38,7 +38,8 @@ pub use network::{
     RejectedView, UnitState, UnitView,
 };
 pub use operation::{
-    AlarmView, DeviceView, DispatchView, Health, Metrics, PointValue, PointView, Status,
+    AlarmView, BreakerView, DeviceView, DispatchView, Health, HoldView, Metrics, NewHold,
+    NewPosition, PointValue, PointView, Status,
 };
 
 pub use participants::{
@@ -79,6 +80,8 @@ pub struct Events {
     pub orders: Vec<OrderView>,
     /// Replaces all setpoints.
     pub dispatch: Vec<DispatchView>,
+    /// Replaces all holds of units.
+    pub holds: Vec<HoldView>,
     /// Replaces all alarms.
     pub alarms: Vec<AlarmView>,
 }

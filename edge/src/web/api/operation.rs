@@ -175,6 +175,64 @@ pub struct DispatchView {
     pub readback_q_var: Option<f64>,
 }
 
+/// A unit held at a power, instead of what the market says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "unit": 93, "origin": "operator", "by": "user ada", "p_w": 20000.0, "q_var": 0.0,
+    "until": "2026-06-21T12:15:00Z", "in_force": true
+}))]
+pub struct HoldView {
+    /// Unit id.
+    pub unit: i32,
+    /// Who holds it: `scada` (a control centre), or `operator`, which it outranks.
+    pub origin: String,
+    /// Which control centre, or which user.
+    pub by: String,
+    /// Limit of a generator, set value of a battery, generation-positive, W.
+    pub p_w: f64,
+    /// Reactive power, generation-positive, var.
+    pub q_var: f64,
+    /// It ends then, unless renewed.
+    pub until: String,
+    /// It is what the unit is told; false while another outranks it.
+    pub in_force: bool,
+}
+
+/// What to hold a unit at.
+#[derive(Clone, Debug, PartialEq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "p_w": 20000.0, "q_var": 0.0, "lasts_s": 900 }))]
+pub struct NewHold {
+    /// Limit of a generator, set value of a battery, generation-positive, W.
+    pub p_w: f64,
+    /// Reactive power, generation-positive, var.
+    #[serde(default)]
+    pub q_var: f64,
+    /// It ends after so many seconds unless renewed, 10 to 86400.
+    pub lasts_s: u32,
+}
+
+/// A breaker that can be operated.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({ "breaker": "ied5/bay1_breaker", "closed": true }))]
+pub struct BreakerView {
+    /// The breaker: the point that is written to.
+    pub breaker: String,
+    /// How it stands; `null` where its contacts do not say.
+    pub closed: Option<bool>,
+}
+
+/// How a breaker shall stand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "breaker": "rtu1/bay1_breaker", "closed": false }))]
+pub struct NewPosition {
+    /// One of those that can be operated.
+    pub breaker: String,
+    /// Closed, or else open.
+    pub closed: bool,
+}
+
 /// Something a person should know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({

@@ -19,8 +19,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     api::{
-        Events, Judgement, NewDer, NewMeterValue, NewOrder, NewParticipant, NewPassword, NewToken,
-        Problem,
+        Events, Judgement, NewDer, NewHold, NewMeterValue, NewOrder, NewParticipant, NewPassword,
+        NewToken, Problem,
     },
     app::App,
     events,
@@ -31,7 +31,9 @@ use super::{
 mod above;
 mod account;
 mod area;
+mod breakers;
 mod certificates;
+mod holds;
 #[expect(
     unused_qualifications,
     reason = "utoipa's `params` qualifies what it generates"
@@ -100,6 +102,9 @@ pub(crate) fn document() -> OpenApiRouter<App> {
         .routes(routes!(operation::network))
         .routes(routes!(operation::network_state))
         .routes(routes!(operation::acknowledge))
+        .routes(routes!(breakers::breakers, breakers::switch_breaker))
+        .routes(routes!(holds::holds))
+        .routes(routes!(holds::hold, holds::give_back))
         .routes(routes!(ledger::ledger_key))
         .routes(routes!(above::above))
         .routes(routes!(market::interval))
@@ -151,8 +156,9 @@ pub(crate) fn document() -> OpenApiRouter<App> {
 /// An answer carries every field, `null` where there is no value; utoipa takes every `Option` for
 /// a field that may be left out, which is true only of what clients send.
 fn require_what_is_always_there(document: &mut utoipa::openapi::OpenApi) {
-    let may_lack: [&str; 8] = [
+    let may_lack: [&str; 9] = [
         &Judgement::name(),
+        &NewHold::name(),
         &NewOrder::name(),
         &NewPassword::name(),
         &NewParticipant::name(),
