@@ -19,9 +19,9 @@ use crate::{
 /// A substation: name, share of the loads, share of what generators can give. South's wind is more than its own
 /// feeder takes, and more than the other two together: what is left of it is wholesale's.
 const SUBSTATIONS: [(&str, f64, f64); 3] = [
-    ("north", 0.05, 0.1),
+    ("north", 0.03, 0.1),
     ("south", 0.02, 1.0),
-    ("west", 0.04, 0.15),
+    ("west", 0.04, 0.25),
 ];
 /// Length of an interval, s.
 pub const INTERVAL_S: u32 = 30;
