@@ -3,6 +3,7 @@
 mod bench;
 mod deb;
 mod demo;
+mod fuzz;
 mod packages;
 mod run;
 mod test;

@@ -12,7 +12,7 @@ use busbar_tests::stack::{Plan, Stack, workspace};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    packages,
+    fuzz, packages,
     run::{cargo, say, shown},
     tools, ui, yocto,
 };
@@ -20,12 +20,15 @@ use crate::{
 /// Arguments of `test`.
 #[derive(Args)]
 pub(crate) struct Test {
-    /// Steps to run; all but `packages` when none is named.
+    /// Steps to run; all but `fuzz` and `packages` when none is named.
     #[arg(value_enum)]
     steps: Vec<Step>,
-    /// Run only the tests whose name contains this (steps of cargo).
+    /// Run only the tests whose name contains this (steps of cargo, fuzz).
     #[arg(long)]
     filter: Option<String>,
+    /// How long each target is fuzzed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    fuzz_s: u32,
     #[command(flatten)]
     without: packages::Without,
 }
@@ -46,6 +49,8 @@ enum Step {
     System,
     /// A real browser, from enrolment to a cleared interval.
     E2e,
+    /// The targets of `tests/fuzz`, one after the other. Only when named: it takes a minute for each.
+    Fuzz,
     /// The Debian packages in a booted container. Only when named: it takes minutes, and root.
     Packages,
 }
@@ -74,7 +79,8 @@ impl Test {
     pub(crate) fn run(self) -> Result<()> {
         let steps = if self.steps.is_empty() {
             let all = Step::value_variants().iter().copied();
-            all.filter(|&step| step != Step::Packages).collect()
+            all.filter(|step| !matches!(step, Step::Fuzz | Step::Packages))
+                .collect()
         } else {
             self.steps.clone()
         };
@@ -158,6 +164,7 @@ impl Step {
                 counted(&mut test, count)
             }
             Self::E2e => e2e(count),
+            Self::Fuzz => fuzz::test(filter, of.fuzz_s, count),
             Self::Packages => packages::test(&of.without, count),
         }
     }

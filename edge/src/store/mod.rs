@@ -6,6 +6,8 @@ use std::{fs, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 pub mod backup;
 mod block;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod historian;
 pub mod ledger;
 pub mod restore;

@@ -9,6 +9,8 @@ mod association;
 mod control;
 pub mod device;
 mod directory;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod map;
 pub mod proposal;
 mod quality;

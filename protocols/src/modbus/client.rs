@@ -162,6 +162,17 @@ impl Client {
         })
     }
 
+    /// On a connection that is open.
+    #[cfg(fuzzing)]
+    pub(super) fn attached(stream: Box<dyn Octets>, rtu_frames: bool, timeout: Duration) -> Self {
+        let context = match rtu_frames {
+            true => rtu::attach_slave(stream, Slave(1)),
+            false => tcp::attach_slave(stream, Slave(1)),
+        };
+        let wire = Wire::Own(context);
+        Self { wire, timeout }
+    }
+
     /// Reads a span; bits are 0 or 1.
     pub(super) async fn read(&mut self, span: Span) -> Answer<Vec<u16>> {
         let Span {

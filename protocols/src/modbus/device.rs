@@ -33,7 +33,7 @@ pub async fn run(config: ModbusConfig, ports: Ports) {
     supervise(config.link, session, ports).await;
 }
 
-struct RegisterSession {
+pub(super) struct RegisterSession {
     max_gap: u16,
     points: Vec<(PointSpec, PointId)>,
     reads: Vec<Read>,
@@ -41,7 +41,7 @@ struct RegisterSession {
 }
 
 impl RegisterSession {
-    fn new(map: RegisterMap, device: &DeviceId, clock: Clock) -> Self {
+    pub(super) fn new(map: RegisterMap, device: &DeviceId, clock: Clock) -> Self {
         let with_id = |point: PointSpec| {
             let id = PointId::new(device, &point.name);
             (point, id)

@@ -15,6 +15,7 @@ use super::{
     rtu::{self, Received},
     server::{Fault, Registers, handle},
 };
+use crate::tls::Octets;
 
 /// The rest of a frame does not come any more: what came of it is noise.
 const SILENCE: Duration = Duration::from_millis(20);
@@ -28,9 +29,9 @@ pub struct LineServer {
 }
 
 /// A device on the line.
-struct Unit {
-    registers: Arc<dyn Registers>,
-    fault: watch::Receiver<Fault>,
+pub(super) struct Unit {
+    pub(super) registers: Arc<dyn Registers>,
+    pub(super) fault: watch::Receiver<Fault>,
 }
 
 impl LineServer {
@@ -79,7 +80,7 @@ impl LineServer {
     }
 }
 
-async fn serve(mut port: SerialStream, units: BTreeMap<u8, Unit>) -> io::Result<()> {
+pub(super) async fn serve(mut port: impl Octets, units: BTreeMap<u8, Unit>) -> io::Result<()> {
     let mut received = Vec::new();
     let mut chunk = [0; rtu::MAX_FRAME];
     loop {
@@ -111,7 +112,7 @@ async fn serve(mut port: SerialStream, units: BTreeMap<u8, Unit>) -> io::Result<
     }
 }
 
-async fn answer(port: &mut SerialStream, to: &Unit, unit: u8, pdu: &[u8]) -> io::Result<()> {
+async fn answer(port: &mut impl Octets, to: &Unit, unit: u8, pdu: &[u8]) -> io::Result<()> {
     let fault = *to.fault.borrow();
     let answer = match fault {
         Fault::Silent | Fault::Gone => return Ok(()),

@@ -3,6 +3,8 @@
 
 mod client;
 pub mod device;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod line;
 mod line_server;
 pub mod map;

@@ -83,12 +83,12 @@ pub struct RegisterServer {
 }
 
 /// What every connection of a server shares.
-struct Shared<R> {
-    registers: Arc<R>,
-    config: ServerConfig,
-    stop: CancellationToken,
-    fault: watch::Receiver<Fault>,
-    places: Arc<Semaphore>,
+pub(super) struct Shared<R> {
+    pub(super) registers: Arc<R>,
+    pub(super) config: ServerConfig,
+    pub(super) stop: CancellationToken,
+    pub(super) fault: watch::Receiver<Fault>,
+    pub(super) places: Arc<Semaphore>,
 }
 
 impl RegisterServer {
@@ -171,7 +171,10 @@ async fn let_in<R: Registers>(stream: TcpStream, shared: &Shared<R>) -> io::Resu
 }
 
 /// Answers requests until the client goes, idles or talks nonsense.
-async fn serve<R: Registers>(mut stream: impl Octets, shared: &Shared<R>) -> io::Result<()> {
+pub(super) async fn serve<R: Registers>(
+    mut stream: impl Octets,
+    shared: &Shared<R>,
+) -> io::Result<()> {
     let mut faults = shared.fault.clone();
     loop {
         let read = timeout(shared.config.idle_timeout, request(&mut stream));

@@ -5,6 +5,8 @@
 mod account;
 pub mod client;
 mod codec;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod message;
 pub mod model;
 pub mod nodeset;

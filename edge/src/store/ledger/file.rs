@@ -73,7 +73,7 @@ impl Row {
         bytes
     }
 
-    pub(super) fn read(number: u64, bytes: &[u8]) -> Result<Self, Fault> {
+    pub(in crate::store) fn read(number: u64, bytes: &[u8]) -> Result<Self, Fault> {
         let unreadable = |reason: String| Fault::Unreadable { number, reason };
         let short = || unreadable("it is too short".to_owned());
         let (hash, rest) = bytes.split_first_chunk::<32>().ok_or_else(short)?;

@@ -63,7 +63,7 @@ pub(in crate::modbus) async fn describe(
     }
 }
 
-struct SunspecSession {
+pub(in crate::modbus) struct SunspecSession {
     device: DeviceId,
     clock: Clock,
     blocks: Blocks,
@@ -102,7 +102,7 @@ fn known(found: &[Found]) -> Vec<Block> {
 }
 
 impl SunspecSession {
-    fn new(device: DeviceId, clock: Clock) -> Self {
+    pub(in crate::modbus) fn new(device: DeviceId, clock: Clock) -> Self {
         Self {
             device,
             clock,
