@@ -109,7 +109,7 @@ async fn a_control_centre_reads_and_commands_the_appliance() -> Result<()> {
 /// over DNP3, closed again by an operator.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_breaker_is_operated_by_the_control_centre_and_by_an_operator() -> Result<()> {
-    let (stack, client) = spawn_blocking(started).await??;
+    let (stack, client) = spawn_blocking(|| settled("dnp3-breaker")).await??;
     let host = stack.plan.ip.to_string();
     let mut peer = Peer::start(&["master", "20000", "1", "10", &host])?;
     peer.task("STARTUP_INTEGRITY_POLL").await?;
