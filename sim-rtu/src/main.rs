@@ -32,6 +32,9 @@ async fn main() -> ExitCode {
         // Escape sequences are noise in a file.
         .with_ansi(colours && io::stderr().is_terminal())
         .with_writer(io::stderr)
+        // A record that cannot be written (the journal is gone) must not end who writes it: saying so on
+        // standard error would panic.
+        .log_internal_errors(false)
         .init();
     match cli.command {
         Command::Check { scenario } => with_scenario(&scenario, |loaded| check(&loaded)),

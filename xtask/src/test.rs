@@ -56,7 +56,7 @@ enum Step {
 }
 
 /// Tests of `tests/` that start the built programs.
-const SYSTEM: [&str; 8] = [
+const SYSTEM: [&str; 9] = [
     "bad_input",
     "batteries_run_empty",
     "closed_loop",
@@ -64,6 +64,7 @@ const SYSTEM: [&str; 8] = [
     "left_alone",
     "three_levels",
     "lying_sensors",
+    "without_a_log",
     "slow_devices",
 ];
 

@@ -64,6 +64,9 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // A record that cannot be written (the journal is gone) must not end who writes it: saying so on
+        // standard error would panic.
+        .log_internal_errors(false)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
