@@ -6,6 +6,7 @@
 //! side the fastest method that reaches the same answer counts.
 
 mod area;
+mod field;
 mod market;
 mod measure;
 mod table;
@@ -56,6 +57,9 @@ enum What {
     Market(market::Market),
     /// The market of an area with more and more tenants: time on the processor of an interval, and its growth.
     Area(area::Area),
+    /// The field under load: missed polls, time on the processor per point beside the same loop on C libmodbus, latency
+    /// from a device to the control centre. Exit status 1 when something was missed.
+    Field(field::Field),
 }
 
 #[derive(Args)]
@@ -88,6 +92,7 @@ impl Bench {
             What::Solver(solver) => solver.run(),
             What::Market(market) => market.run(),
             What::Area(area) => area.run(),
+            What::Field(field) => field.run(),
         }
     }
 }
