@@ -12,4 +12,5 @@ mod documented;
 mod holds;
 mod market;
 mod schema;
+mod shown;
 mod stream;

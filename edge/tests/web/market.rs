@@ -6,8 +6,9 @@ use edge::web::api::{
 use serde_json::{Value, json};
 
 use super::{
-    appliance::{Appliance, START, interval, order},
+    appliance::{Appliance, START, order},
     client::Client,
+    shown::interval,
 };
 
 #[tokio::test]

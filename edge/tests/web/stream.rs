@@ -8,8 +8,9 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
-    appliance::{Appliance, interval, point},
+    appliance::Appliance,
     client::{Client, PATIENCE},
+    shown::{interval, point},
 };
 
 const ALL: [&str; 9] = [
