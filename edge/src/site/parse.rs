@@ -1,6 +1,7 @@
 //! From the text of a site file to a [`Site`], or to everything that is wrong with it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -16,8 +17,8 @@ use super::{
     above,
     area::{self, AreaSite},
     dnp3, iec104,
-    model::{Limits, Market, Role, Site},
-    read::{Problem, Source, Table},
+    model::{Device, Limits, Market, Role, Site},
+    read::{At, Problem, Source, Table},
     tables::{Context, MAX_PRICE, price, seconds},
     timeline,
 };
@@ -104,6 +105,13 @@ fn parse_by<T>(
     }
 }
 
+/// As the file has them: places at control centres are counted from it.
+fn in_order(devices: BTreeMap<String, At<Device>>) -> Vec<Device> {
+    let mut devices: Vec<At<Device>> = devices.into_values().collect();
+    devices.sort_by_key(|at| at.span.start);
+    devices.into_iter().map(|at| at.value).collect()
+}
+
 /// Everything is read before anything is given up, so that every problem is found.
 fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) -> Option<Site> {
     let root = Table::new(source, String::new(), 0..0, document.get_ref());
@@ -181,7 +189,7 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
         lease: lease?,
         history: history?,
         nodes,
-        devices: devices.into_values().map(|at| at.value).collect(),
+        devices: in_order(devices),
         units,
         loads,
         dnp3: match dnp3 {

@@ -161,6 +161,24 @@ fn every_problem_is_named_with_its_place() {
 }
 
 #[test]
+fn a_device_that_is_added_at_the_end_moves_no_place_at_the_control_centre() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
+    let points = |text: &str| {
+        let site = site::parse(&file, text).unwrap();
+        edge::northbound::points::list(&site)
+    };
+    let before = points(&example());
+    // First by the alphabet, with a bay.
+    let after = points(&format!(
+        "{}\n[[device]]\nid = \"aaa\"\nprofile = \"generic-rtu\"\naddress = \"127.0.0.1:65000\"\nunit_id = 1\npoll_s = 1\ntimeout_s = 1\n\
+         bays = [{{ bay = 1, branch = 15, side = \"from\" }}]\n",
+        example()
+    ));
+    assert!(after.len() > before.len());
+    assert!(before.iter().all(|entry| after.contains(entry)));
+}
+
+#[test]
 fn history_is_bounded_whether_the_site_says_so_or_not() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cigre-mv/site.toml");
     let site = site::load(&file).unwrap();
