@@ -90,36 +90,27 @@ pub struct Upwards {
     pub outbox: Arc<Vec<Up>>,
 }
 
+/// What may be asked about an order, before its gate closes.
+#[derive(Debug)]
+pub enum OrderAsk {
+    /// Take it.
+    Place(NewOrder),
+    /// Replace the order of this number.
+    Amend(u64, NewOrder),
+    /// Cancel the order of this number.
+    Cancel(u64),
+}
+
 /// What may be asked of the loop. Each is answered once it is durable.
 #[derive(Debug)]
 pub enum Request {
-    /// Place an order.
-    PlaceOrder {
-        /// The order.
-        order: NewOrder,
+    /// Something about an order.
+    Order {
+        /// What.
+        ask: OrderAsk,
         /// Who asks.
         by: Asker,
-        /// The accepted order, or why not.
-        answer: oneshot::Sender<Result<OrderView, Problem>>,
-    },
-    /// Replace an order before its gate closes.
-    AmendOrder {
-        /// Its number.
-        id: u64,
-        /// By what.
-        order: NewOrder,
-        /// Who asks.
-        by: Asker,
-        /// The order that stands now, or why not.
-        answer: oneshot::Sender<Result<OrderView, Problem>>,
-    },
-    /// Cancel an order before its gate closes.
-    CancelOrder {
-        /// Its number.
-        id: u64,
-        /// Who asks.
-        by: Asker,
-        /// The cancelled order, or why not.
+        /// The order as it stands now, or why not.
         answer: oneshot::Sender<Result<OrderView, Problem>>,
     },
     /// Change who takes part.

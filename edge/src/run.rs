@@ -6,6 +6,7 @@
 //! stops, and its devices fall back.
 
 mod history;
+mod requests;
 mod switching;
 
 use std::{
@@ -22,7 +23,6 @@ use protocols::{
     device::DeviceEvent,
     point::{CommandStatus, DeviceId},
 };
-use solver::market::LedgerEntry;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinHandle, spawn_blocking},
@@ -32,15 +32,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::now_us,
-    cycle::{Cycle, Decision, HoldCommand, Input, Output, RECENT, Refusal},
+    cycle::{Cycle, Input, Output, RECENT},
     field::Field,
-    metering,
-    participants::Change,
-    published::{Asker, Handle, Published, Request},
+    published::{Handle, Published, Request},
     site::{Above, Site},
-    store::{Historian, Ledger, Receipt, Record},
+    store::{Historian, Ledger, Record},
     table::{Snapshot, Table},
-    web::api::{OrderView, Problem, ReceiptView, Status},
+    web::api::Status,
 };
 use switching::Switching;
 
@@ -359,198 +357,6 @@ impl Loop {
         self.published.send_replace(output.published);
         // Not started by systemd: nobody to notify, and no error.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
-    }
-
-    /// Answers a request. What is wrong with the request is its sender's; an error here is ours.
-    async fn answer(&mut self, request: Request) -> anyhow::Result<()> {
-        match request {
-            Request::PlaceOrder { order, by, answer } => {
-                let decision = self.cycle.decide_order(order, &by, now_us());
-                let answered = self.carry_out(decision).await?;
-                let _ = answer.send(answered);
-            }
-            Request::AmendOrder {
-                id,
-                order,
-                by,
-                answer,
-            } => {
-                let touch = self.cycle.may_touch(id, &by);
-                let decision =
-                    touch.and_then(|()| self.cycle.decide_amend(id, order, &by, now_us()));
-                let answered = self.carry_out(decision).await?;
-                let _ = answer.send(answered);
-            }
-            Request::CancelOrder { id, by, answer } => {
-                let touch = self.cycle.may_touch(id, &by);
-                let decision = touch.and_then(|()| self.cycle.decide_cancel(id, &by, now_us()));
-                let answered = self.carry_out(decision).await?;
-                let _ = answer.send(answered);
-            }
-            Request::Register { change, by, answer } => {
-                let answered = self.register(change, &by).await?;
-                // Who asked looks at what is published next: it shall be there.
-                self.republish();
-                let _ = answer.send(answered);
-                return Ok(());
-            }
-            Request::MeterValues {
-                values,
-                corrections,
-                by,
-                answer,
-            } => {
-                let answered = match self.cycle.may_correct(&values, &corrections) {
-                    Ok(()) => Ok(self.correct(values, corrections, &by).await?),
-                    Err(problem) => Err(problem),
-                };
-                let _ = answer.send(answered);
-            }
-            Request::Explain {
-                interval,
-                unit,
-                answer,
-            } => {
-                let _ = answer.send(self.cycle.explain(interval, unit));
-                // Nothing has changed that would have to be shown.
-                return Ok(());
-            }
-            Request::Command {
-                command,
-                check,
-                answer,
-            } => {
-                let answered = self.command(command, check).await?;
-                // Who asked looks at what is published next: it shall be there.
-                self.republish();
-                let _ = answer.send(answered);
-                return Ok(());
-            }
-            Request::Switch {
-                command,
-                check,
-                answer,
-            } => {
-                self.switch(command, check, answer).await?;
-                // What it changes is read from its device.
-                return Ok(());
-            }
-            Request::Above { event, answer } => {
-                if let Some(record) = self.cycle.hear(event, now_us()) {
-                    self.append(vec![record.clone()]).await?;
-                    self.cycle.restore(&record);
-                }
-                // Nobody waits any more when the wire is stopping.
-                let _ = answer.send(());
-            }
-            Request::Call { answer, .. } => {
-                let _ = answer.send(Err(Problem {
-                    error: "no_area".to_owned(),
-                    message: "this is a substation: it has no tenants".to_owned(),
-                    accepted: None,
-                }));
-                return Ok(());
-            }
-            Request::Link { event, answer } => {
-                let at_us = now_us();
-                self.append(vec![Record::Link { at_us, event }]).await?;
-                let _ = answer.send(Ok(()));
-                return Ok(());
-            }
-            Request::AcknowledgeAlarm { id, user, answer } => {
-                let _ = answer.send(self.cycle.acknowledge(id, &user));
-            }
-        }
-        self.republish();
-        Ok(())
-    }
-
-    fn republish(&mut self) {
-        let before = Arc::clone(&self.published.borrow());
-        let after = self.cycle.republish(&before, now_us());
-        self.published.send_replace(Arc::new(after));
-    }
-
-    /// Decides on a command to hold a unit; it is done once it is durable.
-    async fn command(
-        &mut self,
-        command: HoldCommand,
-        check: bool,
-    ) -> anyhow::Result<Result<(), Refusal>> {
-        let snapshot = Arc::clone(&self.published.borrow().snapshot);
-        let record = match self.cycle.decide_command(command, &snapshot, now_us()) {
-            Ok(record) if !check => record,
-            checked => return Ok(checked.map(|_| ())),
-        };
-        let ledger = Arc::clone(&self.ledger);
-        let kept = record.clone();
-        spawn_blocking(move || ledger.append(&[kept], now_us(), false)).await??;
-        self.cycle.restore(&record);
-        Ok(Ok(()))
-    }
-
-    /// Makes a decision durable, then takes it over.
-    async fn carry_out(
-        &mut self,
-        decision: Result<Decision, Problem>,
-    ) -> anyhow::Result<Result<OrderView, Problem>> {
-        let decision = match decision {
-            Ok(decision) => decision,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let receipt = match decision.record.clone() {
-            Some(record) => self.append(vec![record]).await?,
-            None => None,
-        };
-        let settled = self.cycle.settle_decision(&decision);
-        Ok(settled.map(|order| OrderView {
-            receipt: receipt.map(ReceiptView::from),
-            ..order
-        }))
-    }
-
-    /// Changes who takes part, durably first.
-    async fn register(
-        &mut self,
-        change: Change,
-        by: &Asker,
-    ) -> anyhow::Result<Result<Option<ReceiptView>, Problem>> {
-        let at_us = now_us();
-        let record = match self.cycle.decide_change(change.clone(), by, at_us) {
-            Ok(Some(record)) => record,
-            Ok(None) => return Ok(Ok(None)),
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let receipt = self.append(vec![record]).await?;
-        self.cycle.settle_change(&change, at_us);
-        Ok(Ok(receipt.map(ReceiptView::from)))
-    }
-
-    /// Takes values of meters with what they change, all of it or nothing.
-    async fn correct(
-        &mut self,
-        values: Vec<metering::Value>,
-        corrections: Vec<LedgerEntry>,
-        by: &Asker,
-    ) -> anyhow::Result<Option<ReceiptView>> {
-        let given = Record::MeterValues {
-            at_us: now_us(),
-            by: by.to_string(),
-            values,
-        };
-        let corrections = corrections.into_iter().map(Record::Market);
-        let records: Vec<Record> = std::iter::once(given).chain(corrections).collect();
-        let receipt = self.append(records.clone()).await?;
-        for record in &records {
-            self.cycle.restore(record);
-        }
-        Ok(receipt.map(ReceiptView::from))
-    }
-
-    async fn append(&self, records: Vec<Record>) -> anyhow::Result<Option<Receipt>> {
-        let ledger = Arc::clone(&self.ledger);
-        let append = move || ledger.append(&records, now_us(), false);
-        Ok(spawn_blocking(append).await??)
     }
 }
 

@@ -11,7 +11,7 @@ use std::{fs, path::Path, time::Duration};
 use bench::silent;
 use edge::{
     clock::{now_us, rfc3339_s},
-    published::{Asker, Handle, Request},
+    published::{Asker, Handle, OrderAsk, Request},
     run::{Running, start},
     web::api::{NewOrder, OrderKind, OrderStep, OrderView, Problem},
 };
@@ -47,7 +47,11 @@ fn order(client_id: &str, quantity_w: i64) -> NewOrder {
 async fn place(handle: &Handle, order: NewOrder) -> Result<OrderView, Problem> {
     let (answer, answered) = oneshot::channel();
     let by = Asker::User("ada".to_owned());
-    let request = Request::PlaceOrder { order, by, answer };
+    let request = Request::Order {
+        ask: OrderAsk::Place(order),
+        by,
+        answer,
+    };
     handle.requests.send(request).await.unwrap();
     timeout(PATIENCE, answered).await.unwrap().unwrap()
 }
@@ -80,8 +84,8 @@ async fn a_flood_of_requests_does_not_hold_up_the_loop() {
             tokio::spawn(async move {
                 loop {
                     let (answer, _) = oneshot::channel();
-                    let request = Request::PlaceOrder {
-                        order: order("negative", -1),
+                    let request = Request::Order {
+                        ask: OrderAsk::Place(order("negative", -1)),
                         by: Asker::User("eve".to_owned()),
                         answer,
                     };

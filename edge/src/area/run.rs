@@ -29,7 +29,7 @@ use crate::{
     published::{Asker, Handle, Published, Request},
     run::{REQUESTS, Running, make_directory, rss_bytes, write_status},
     site::{Above, AreaSite},
-    store::{Ledger, Record, users::is_password},
+    store::{Ledger, Receipt as Kept, Record, users::is_password},
     web::api::{Problem, ReceiptView},
 };
 
@@ -366,31 +366,10 @@ impl Loop {
     async fn request(&mut self, request: Request) -> anyhow::Result<()> {
         match request {
             Request::Register { change, by, answer } => {
-                let at_us = now_us();
-                let of_token =
-                    matches!(change, Change::TokenIssued(_) | Change::TokenRevoked { .. });
-                let checked = match of_token {
-                    true => self.shown.register().check(&change, at_us),
-                    false => Err(not_here()),
-                };
-                if let Err(problem) = checked {
-                    let _ = answer.send(Err(problem));
-                    return Ok(());
-                }
-                let record = Record::Registered {
-                    at_us,
-                    by: by.to_string(),
-                    change: change.clone(),
-                };
-                let ledger = Arc::clone(&self.ledger);
-                let kept = spawn_blocking(move || ledger.append(&[record], at_us, false));
-                let receipt = kept.await??;
-                self.shown.registered(&change, at_us);
-                let _ = answer.send(Ok(receipt.map(Into::into)));
+                let registered = self.register(change, &by).await?;
+                let _ = answer.send(registered);
             }
-            Request::PlaceOrder { answer, .. }
-            | Request::AmendOrder { answer, .. }
-            | Request::CancelOrder { answer, .. } => drop(answer.send(Err(not_here()))),
+            Request::Order { answer, .. } => drop(answer.send(Err(not_here()))),
             Request::MeterValues { answer, .. } => drop(answer.send(Err(not_here()))),
             Request::Explain { answer, .. } => drop(answer.send(Err(not_here()))),
             Request::AcknowledgeAlarm { answer, .. } => drop(answer.send(Err(not_here()))),
@@ -400,8 +379,7 @@ impl Loop {
                 let market = self.market.as_mut();
                 let record = market.and_then(|market| market.hear(event, now_us));
                 if let Some(record) = record {
-                    let ledger = Arc::clone(&self.ledger);
-                    spawn_blocking(move || ledger.append(&[record], now_us, false)).await??;
+                    self.append(record, now_us).await?;
                 }
                 // Nobody waits any more when the wire is stopping.
                 let _ = answer.send(());
@@ -418,9 +396,7 @@ impl Loop {
             }
             Request::Link { event, answer } => {
                 let at_us = now_us();
-                let record = Record::Link { at_us, event };
-                let ledger = Arc::clone(&self.ledger);
-                spawn_blocking(move || ledger.append(&[record], at_us, false)).await??;
+                self.append(Record::Link { at_us, event }, at_us).await?;
                 let _ = answer.send(Ok(()));
             }
             // An area has no field.
@@ -432,6 +408,36 @@ impl Loop {
             }
         }
         Ok(())
+    }
+
+    /// Tokens for what may be read; nobody trades here but tenants.
+    async fn register(
+        &mut self,
+        change: Change,
+        by: &Asker,
+    ) -> anyhow::Result<Result<Option<ReceiptView>, Problem>> {
+        let at_us = now_us();
+        let of_token = matches!(change, Change::TokenIssued(_) | Change::TokenRevoked { .. });
+        let checked = match of_token {
+            true => self.shown.register().check(&change, at_us),
+            false => Err(not_here()),
+        };
+        if let Err(problem) = checked {
+            return Ok(Err(problem));
+        }
+        let record = Record::Registered {
+            at_us,
+            by: by.to_string(),
+            change: change.clone(),
+        };
+        let receipt = self.append(record, at_us).await?;
+        self.shown.registered(&change, at_us);
+        Ok(Ok(receipt.map(Into::into)))
+    }
+
+    async fn append(&self, record: Record, at_us: i64) -> anyhow::Result<Option<Kept>> {
+        let ledger = Arc::clone(&self.ledger);
+        Ok(spawn_blocking(move || ledger.append(&[record], at_us, false)).await??)
     }
 
     /// Calls on a tenant: on record, then answered.

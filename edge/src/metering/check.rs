@@ -32,68 +32,86 @@ pub fn check(
     interval_s: u32,
     now_us: i64,
 ) -> Result<(), Problem> {
-    let problem = |error: &str, message: String, accepted: String| Problem {
+    known(value, register)?;
+    length(value, interval_s)?;
+    start(value)?;
+    over(value, now_us)?;
+    energy(value)
+}
+
+fn problem(error: &str, message: String, accepted: String) -> Result<(), Problem> {
+    Err(Problem {
         error: error.to_owned(),
         message,
         accepted: Some(accepted),
-    };
-    let Value {
-        meter,
-        start,
-        length_s,
-        delivered_wh,
-        ..
-    } = value;
-    if !register.meters.contains_key(meter) {
-        return Err(problem(
-            "unknown_meter",
-            format!(
-                "there is no meter `{}`",
-                meter.chars().take(64).collect::<String>()
-            ),
-            "the name of a meter that is registered".to_owned(),
-        ));
+    })
+}
+
+fn known(Value { meter, .. }: &Value, register: &Register) -> Result<(), Problem> {
+    if register.meters.contains_key(meter) {
+        return Ok(());
     }
+    let shown: String = meter.chars().take(64).collect();
+    problem(
+        "unknown_meter",
+        format!("there is no meter `{shown}`"),
+        "the name of a meter that is registered".to_owned(),
+    )
+}
+
+fn length(value: &Value, interval_s: u32) -> Result<(), Problem> {
+    let length_s = value.length_s;
     let whole = REGISTER_S.is_multiple_of(interval_s);
-    if *length_s != interval_s && !(*length_s == REGISTER_S && whole) {
-        return Err(problem(
-            "length",
-            format!("a value of {meter} is over {length_s} s"),
-            match whole {
-                true => format!("{interval_s} or {REGISTER_S} s"),
-                false => format!("{interval_s} s"),
-            },
-        ));
+    if length_s == interval_s || length_s == REGISTER_S && whole {
+        return Ok(());
     }
-    if start.rem_euclid(i64::from(*length_s)) != 0 {
-        return Err(problem(
-            "start",
-            format!("no {length_s} s begin at {}", rfc3339_s(*start)),
-            format!("a multiple of {length_s} s since 1970"),
-        ));
+    problem(
+        "length",
+        format!("a value of {} is over {length_s} s", value.meter),
+        match whole {
+            true => format!("{interval_s} or {REGISTER_S} s"),
+            false => format!("{interval_s} s"),
+        },
+    )
+}
+
+fn start(value: &Value) -> Result<(), Problem> {
+    let length_s = value.length_s;
+    if value.start.rem_euclid(i64::from(length_s)) == 0 {
+        return Ok(());
     }
-    let end_us = start
-        .saturating_add(i64::from(*length_s))
-        .saturating_mul(US);
-    if now_us.saturating_sub(METERED_US) < end_us {
-        return Err(problem(
-            "too_early",
-            format!(
-                "what {meter} counts from {} on is not over and read",
-                rfc3339_s(*start)
-            ),
-            format!(
-                "the same from {} on",
-                rfc3339(end_us.saturating_add(METERED_US))
-            ),
-        ));
+    problem(
+        "start",
+        format!("no {length_s} s begin at {}", rfc3339_s(value.start)),
+        format!("a multiple of {length_s} s since 1970"),
+    )
+}
+
+fn over(value: &Value, now_us: i64) -> Result<(), Problem> {
+    let end = value.start.saturating_add(i64::from(value.length_s));
+    let metered_us = end.saturating_mul(US).saturating_add(METERED_US);
+    if now_us >= metered_us {
+        return Ok(());
     }
-    if delivered_wh.unsigned_abs() > MOST_WH.unsigned_abs() {
-        return Err(problem(
-            "energy",
-            format!("{delivered_wh} Wh are more than any meter here counts"),
-            format!("at most {MOST_WH} Wh in either direction"),
-        ));
+    let from = rfc3339_s(value.start);
+    problem(
+        "too_early",
+        format!(
+            "what {} counts from {from} on is not over and read",
+            value.meter
+        ),
+        format!("the same from {} on", rfc3339(metered_us)),
+    )
+}
+
+fn energy(value: &Value) -> Result<(), Problem> {
+    let wh = value.delivered_wh;
+    if wh.unsigned_abs() <= MOST_WH.unsigned_abs() {
+        return Ok(());
     }
-    Ok(())
+    problem(
+        "energy",
+        format!("{wh} Wh are more than any meter here counts"),
+        format!("at most {MOST_WH} Wh in either direction"),
+    )
 }

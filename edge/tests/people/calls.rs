@@ -11,7 +11,7 @@ use std::{
 use edge::{
     clock::rfc3339_s,
     feed::Feed,
-    published::{Handle, Published, Request},
+    published::{Handle, OrderAsk, Published, Request},
     store::{Ledger, Record, users::UserStore},
     web,
 };
@@ -56,7 +56,11 @@ impl Loop {
     fn answer(&mut self, request: Request) {
         let now_us = self.bench.now_us;
         match request {
-            Request::PlaceOrder { order, by, answer } => {
+            Request::Order {
+                ask: OrderAsk::Place(order),
+                by,
+                answer,
+            } => {
                 let decided = self.bench.cycle.decide_order(order, &by, now_us);
                 let _ = answer.send(decided.and_then(|decision| {
                     self.keep(decision.record.clone());

@@ -9,7 +9,7 @@ use edge::{
     cycle::{HoldCommand, NotSwitched, Refusal, SwitchCommand},
     feed::Feed,
     links::End,
-    published::{Handle, Published, Request},
+    published::{Handle, OrderAsk, Published, Request},
     store::{Ledger, users::UserStore},
     web::{self, api::*},
 };
@@ -156,29 +156,37 @@ fn problem<T>(error: &str) -> Result<T, Problem> {
     })
 }
 
+fn about_order(
+    ask: OrderAsk,
+    published: &watch::Sender<Arc<Published>>,
+) -> Result<OrderView, Problem> {
+    let known = |id: u64| {
+        let orders = &published.borrow().orders;
+        orders.iter().find(|order| order.id == id).cloned()
+    };
+    match ask {
+        OrderAsk::Place(order) => place(order, published),
+        OrderAsk::Amend(id, order) => match known(id) {
+            Some(_) => place(order, published),
+            None => problem("unknown_order"),
+        },
+        OrderAsk::Cancel(id) => match known(id) {
+            Some(order) if order.placed_by == "agent" => problem("not_placed"),
+            Some(order) => Ok(OrderView {
+                state: "cancelled".to_owned(),
+                ..order
+            }),
+            None => problem("unknown_order"),
+        },
+    }
+}
+
 /// The made-up loop.
 async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc<Published>>) {
     while let Some(request) = asked.recv().await {
         match request {
-            Request::PlaceOrder { order, answer, .. } => {
-                let _ = answer.send(place(order, &published));
-            }
-            Request::CancelOrder { id, answer, .. } => {
-                let order = published
-                    .borrow()
-                    .orders
-                    .iter()
-                    .find(|order| order.id == id)
-                    .cloned();
-                let _ = answer.send(order.map_or(problem("unknown_order"), |order| {
-                    if order.placed_by == "agent" {
-                        return problem("not_placed");
-                    }
-                    Ok(OrderView {
-                        state: "cancelled".to_owned(),
-                        ..order
-                    })
-                }));
+            Request::Order { ask, answer, .. } => {
+                let _ = answer.send(about_order(ask, &published));
             }
             Request::Command {
                 command, answer, ..
@@ -189,16 +197,6 @@ async fn answer(mut asked: mpsc::Receiver<Request>, published: watch::Sender<Arc
                 command, answer, ..
             } => {
                 let _ = answer.send(switch(&command));
-            }
-            Request::AmendOrder {
-                id, order, answer, ..
-            } => {
-                let known = published.borrow().orders.iter().any(|known| known.id == id);
-                let answered = match known {
-                    true => place(order, &published),
-                    false => problem("unknown_order"),
-                };
-                let _ = answer.send(answered);
             }
             Request::Register { change, answer, .. } => {
                 let mut now = Published::clone(&published.borrow());

@@ -25,19 +25,7 @@ impl ThreeWindingTransformer {
     /// The transformers from each side to the inner node, which is rated as side 1's node; taps
     /// are within their rated voltages. Short-circuit voltage and loss of an arm may be negative.
     pub(super) fn arms(&self) -> [Transformer; 3] {
-        let mut u = [self.u1, self.u2, self.u3];
-        let direction = if self.tap_max > self.tap_min {
-            1.0
-        } else {
-            -1.0
-        };
-        let steps = f64::from(self.tap_pos) - f64::from(self.tap_nom);
-        if let Some(u) = usize::try_from(self.tap_side)
-            .ok()
-            .and_then(|k| u.get_mut(k))
-        {
-            *u += direction * steps * self.tap_size;
-        }
+        let u = self.voltages();
         let sn = [self.sn_1, self.sn_2, self.sn_3];
         let (uk, pk) = self.short_circuit();
         // To side 1's rating and back to each arm's own.
@@ -86,6 +74,22 @@ impl ThreeWindingTransformer {
                 phases: PhaseSet::ABC,
             }
         })
+    }
+
+    /// Rated voltages of the windings at the tap position, V.
+    fn voltages(&self) -> [f64; 3] {
+        let mut u = [self.u1, self.u2, self.u3];
+        let direction = if self.tap_max > self.tap_min {
+            1.0
+        } else {
+            -1.0
+        };
+        let steps = f64::from(self.tap_pos) - f64::from(self.tap_nom);
+        let side = usize::try_from(self.tap_side).ok();
+        if let Some(u) = side.and_then(|k| u.get_mut(k)) {
+            *u += direction * steps * self.tap_size;
+        }
+        u
     }
 
     /// Short-circuit voltages and losses of the pairs 1-2, 1-3 and 2-3 at the tap position.

@@ -74,11 +74,8 @@ impl Regulation {
             };
             let a = &grid.appliances[k];
             if grid.sources.iter().any(|s| s.closed && s.node == a.node) {
-                return Err(refused(
-                    grid,
-                    a.node,
-                    "a source and a regulator both set it",
-                ));
+                let reason = "a source and a regulator both set it";
+                return Err(refused(grid, a.node, reason));
             }
             let own = &mut zip[place[a.node]];
             match a.load_kind {
@@ -86,27 +83,18 @@ impl Regulation {
                 LoadKind::Current => own.current.im -= a.s.im,
                 LoadKind::Impedance => own.impedance.im -= a.s.im,
             }
-            match &mut self.hold[a.node] {
-                Some(hold) if hold.u_ref != u_ref => {
-                    return Err(refused(
-                        grid,
-                        a.node,
-                        "its regulators have different set points",
-                    ));
-                }
-                Some(hold) => {
-                    hold.q_min += limits.0;
-                    hold.q_max += limits.1;
-                }
-                none => {
-                    *none = Some(Hold {
-                        u_ref,
-                        q_min: limits.0,
-                        q_max: limits.1,
-                        limit: 0,
-                    });
-                }
+            let hold = self.hold[a.node].get_or_insert(Hold {
+                u_ref,
+                q_min: 0.0,
+                q_max: 0.0,
+                limit: 0,
+            });
+            if hold.u_ref != u_ref {
+                let reason = "its regulators have different set points";
+                return Err(refused(grid, a.node, reason));
             }
+            hold.q_min += limits.0;
+            hold.q_max += limits.1;
         }
         Ok(())
     }

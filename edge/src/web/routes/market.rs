@@ -19,7 +19,7 @@ use super::{
 use crate::{
     cycle::not_yours,
     participants::Register,
-    published::{Asker, Request},
+    published::{Asker, OrderAsk, Request},
 };
 
 /// The market's intervals: open ones, the current one and the recent past.
@@ -216,8 +216,18 @@ pub(super) async fn place_order(
     Body(order): Body<NewOrder>,
 ) -> Result<(StatusCode, Json<OrderView>), Refusal> {
     let by = for_itself(caller, &order)?;
-    let accepted = app.ask(None, |answer| Request::PlaceOrder { order, by, answer });
-    Ok((StatusCode::CREATED, Json(accepted.await?)))
+    let accepted = ask(&app, None, OrderAsk::Place(order), by).await?;
+    Ok((StatusCode::CREATED, Json(accepted)))
+}
+
+async fn ask(
+    app: &App,
+    not_found: Option<&'static str>,
+    ask: OrderAsk,
+    by: Asker,
+) -> Result<OrderView, Refusal> {
+    app.ask(not_found, |answer| Request::Order { ask, by, answer })
+        .await
 }
 
 /// Operators place orders for anybody; a participant's program for its participant.
@@ -252,13 +262,9 @@ pub(super) async fn amend_order(
 ) -> Result<Json<OrderView>, Refusal> {
     let id = id.number()?;
     let by = for_itself(caller, &order)?;
-    let amend = |answer| Request::AmendOrder {
-        id,
-        order,
-        by,
-        answer,
-    };
-    app.ask(None, amend).await.map(Json)
+    ask(&app, None, OrderAsk::Amend(id, order), by)
+        .await
+        .map(Json)
 }
 
 /// Cancels an order before its gate closes.
@@ -274,6 +280,7 @@ pub(super) async fn cancel_order(
 ) -> Result<Json<OrderView>, Refusal> {
     let id = id.number()?;
     let by = caller.acts()?;
-    let cancel = |answer| Request::CancelOrder { id, by, answer };
-    app.ask(Some("unknown_order"), cancel).await.map(Json)
+    ask(&app, Some("unknown_order"), OrderAsk::Cancel(id), by)
+        .await
+        .map(Json)
 }

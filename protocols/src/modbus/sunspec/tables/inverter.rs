@@ -84,44 +84,36 @@ const FLOATS: &[Point] = &[
     ro(60, "EvtVnd4", Bits32, ""),
 ];
 
+const fn integers(id: u16) -> Model {
+    Model {
+        id,
+        length: 50,
+        points: INTEGERS,
+    }
+}
+
+const fn floats(id: u16) -> Model {
+    Model {
+        id,
+        length: 60,
+        points: FLOATS,
+    }
+}
+
 /// Model 101: Inverter (Single Phase).
-pub(crate) static M101: Model = Model {
-    id: 101,
-    length: 50,
-    points: INTEGERS,
-};
+pub(crate) static M101: Model = integers(101);
 
 /// Model 102: Inverter (Split-Phase).
-pub(crate) static M102: Model = Model {
-    id: 102,
-    length: 50,
-    points: INTEGERS,
-};
+pub(crate) static M102: Model = integers(102);
 
 /// Model 103: Inverter (Three Phase).
-pub(crate) static M103: Model = Model {
-    id: 103,
-    length: 50,
-    points: INTEGERS,
-};
+pub(crate) static M103: Model = integers(103);
 
 /// Model 111: Inverter (Single Phase) FLOAT.
-pub(crate) static M111: Model = Model {
-    id: 111,
-    length: 60,
-    points: FLOATS,
-};
+pub(crate) static M111: Model = floats(111);
 
 /// Model 112: Inverter (Split Phase) FLOAT.
-pub(crate) static M112: Model = Model {
-    id: 112,
-    length: 60,
-    points: FLOATS,
-};
+pub(crate) static M112: Model = floats(112);
 
 /// Model 113: Inverter (Three Phase) FLOAT.
-pub(crate) static M113: Model = Model {
-    id: 113,
-    length: 60,
-    points: FLOATS,
-};
+pub(crate) static M113: Model = floats(113);
