@@ -52,20 +52,7 @@ pub fn restore(backup: &Path, site: &Path, force: bool) -> Result<Restored, Back
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let state = &places.state;
-    let vital = ["ledger.redb", "users.json"].map(|name| state.join(name));
-    let there: Vec<&Path> = [site, &vital[0], &vital[1]]
-        .into_iter()
-        .filter(|f| f.exists())
-        .collect();
-    if let Some(there) = there.first().filter(|_| !force) {
-        return Err(BackupError::Exists(there.to_path_buf()));
-    }
-    if vital[0].exists() {
-        // In use: an appliance runs here. Damaged: that may be why it is replaced.
-        if let Err(error @ super::LedgerError::InUse(_)) = Ledger::look(state) {
-            return Err(error.into());
-        }
-    }
+    let has_state = nothing_in_use(site, state, force)?;
     make(folder, 0o755)?;
     make(state, 0o700)?;
     let stages = Stages {
@@ -74,30 +61,8 @@ pub fn restore(backup: &Path, site: &Path, force: bool) -> Result<Restored, Back
     };
     stages.unpack(backup, &list.files)?;
     let report = stages.check(backup)?;
-    let aside = set_aside(state, there.iter().any(|there| *there != site))?;
-    for entry in fs::read_dir(&stages.state).map_err(at(&stages.state))? {
-        let from = entry.map_err(at(&stages.state))?.path();
-        let to = state.join(from.file_name().unwrap_or_default());
-        own(&from, state)?;
-        fs::rename(&from, &to).map_err(at(&to))?;
-    }
-    let network = folder.join(&places.network);
-    if let Some(parent) = network.parent() {
-        make(parent, 0o755)?;
-    }
-    // The site file last: an appliance without one waits for it.
-    for (from, to) in [
-        (stages.site.join(&places.network), network.as_path()),
-        (stages.site.join("site.toml"), site),
-    ] {
-        if to.exists() {
-            let mut before = to.as_os_str().to_owned();
-            before.push(format!(".before-restore-{}", now_us() / US));
-            fs::rename(to, before).map_err(at(to))?;
-        }
-        readable(&from)?;
-        fs::rename(&from, to).map_err(at(to))?;
-    }
+    let aside = set_aside(state, has_state)?;
+    stages.move_to(site, folder, &places)?;
     drop(stages);
     Ok(Restored {
         files: list.files.len(),
@@ -107,6 +72,25 @@ pub fn restore(backup: &Path, site: &Path, force: bool) -> Result<Restored, Back
         aside,
         report,
     })
+}
+
+/// Whether there is a state already, which only `force` takes the place of, and never an appliance's that runs.
+fn nothing_in_use(site: &Path, state: &Path, force: bool) -> Result<bool, BackupError> {
+    let vital = ["ledger.redb", "users.json"].map(|name| state.join(name));
+    let has_state = vital.iter().any(|file| file.exists());
+    let there = [site, &vital[0], &vital[1]]
+        .into_iter()
+        .find(|f| f.exists());
+    if let Some(there) = there.filter(|_| !force) {
+        return Err(BackupError::Exists(there.to_path_buf()));
+    }
+    if vital[0].exists() {
+        // In use: an appliance runs here. Damaged: that may be why it is replaced.
+        if let Err(error @ super::LedgerError::InUse(_)) = Ledger::look(state) {
+            return Err(error.into());
+        }
+    }
+    Ok(has_state)
 }
 
 /// The folders in which a backup is unpacked; gone with this.
@@ -176,6 +160,35 @@ impl Stages {
             Some(path) => Err(damaged(format!("`{path}` is missing"))),
             None => Ok(()),
         }
+    }
+
+    /// Moves everything to where it belongs.
+    fn move_to(&self, site: &Path, folder: &Path, places: &Places) -> Result<(), BackupError> {
+        let state = &places.state;
+        for entry in fs::read_dir(&self.state).map_err(at(&self.state))? {
+            let from = entry.map_err(at(&self.state))?.path();
+            let to = state.join(from.file_name().unwrap_or_default());
+            own(&from, state)?;
+            fs::rename(&from, &to).map_err(at(&to))?;
+        }
+        let network = folder.join(&places.network);
+        if let Some(parent) = network.parent() {
+            make(parent, 0o755)?;
+        }
+        // The site file last: an appliance without one waits for it.
+        for (from, to) in [
+            (self.site.join(&places.network), network.as_path()),
+            (self.site.join("site.toml"), site),
+        ] {
+            if to.exists() {
+                let mut before = to.as_os_str().to_owned();
+                before.push(format!(".before-restore-{}", now_us() / US));
+                fs::rename(to, before).map_err(at(to))?;
+            }
+            readable(&from)?;
+            fs::rename(&from, to).map_err(at(to))?;
+        }
+        Ok(())
     }
 
     /// The site file and the ledger have to be good.

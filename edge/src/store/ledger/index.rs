@@ -238,14 +238,7 @@ impl Ledger {
     /// # Errors
     /// They cannot be read.
     pub fn register(&self) -> Result<Vec<Record>, LedgerError> {
-        let read = self.db.begin_read().map_err(|e| self.storage(&e))?;
-        let table = read.open_table(REGISTER).map_err(|e| self.storage(&e))?;
-        let mut records = Vec::new();
-        for entry in table.iter().map_err(|e| self.storage(&e))? {
-            let (number, _) = entry.map_err(|e| self.storage(&e))?;
-            records.push(self.record(&self.row(number.value())?)?);
-        }
-        Ok(records)
+        self.listed(REGISTER, |number, ()| number)
     }
 
     /// Holds of units that were not given back, whether their time is over or not.
@@ -253,14 +246,7 @@ impl Ledger {
     /// # Errors
     /// They cannot be read.
     pub fn holds(&self) -> Result<Vec<Record>, LedgerError> {
-        let read = self.db.begin_read().map_err(|e| self.storage(&e))?;
-        let table = read.open_table(HOLDS).map_err(|e| self.storage(&e))?;
-        let mut records = Vec::new();
-        for entry in table.iter().map_err(|e| self.storage(&e))? {
-            let (_, number) = entry.map_err(|e| self.storage(&e))?;
-            records.push(self.record(&self.row(number.value())?)?);
-        }
-        Ok(records)
+        self.listed(HOLDS, |_, number| number)
     }
 
     /// What passed between the market and the one above on intervals whose total that has not answered,
@@ -269,14 +255,21 @@ impl Ledger {
     /// # Errors
     /// They cannot be read.
     pub fn unsent(&self) -> Result<Vec<Record>, LedgerError> {
+        self.listed(UNSENT, |(_, number), ()| number)
+    }
+
+    /// The records that a table of the index names, in its order.
+    fn listed<K: redb::Key, V: redb::Value>(
+        &self,
+        table: TableDefinition<'_, K, V>,
+        number: impl for<'a> Fn(K::SelfType<'a>, V::SelfType<'a>) -> u64,
+    ) -> Result<Vec<Record>, LedgerError> {
         let read = self.db.begin_read().map_err(|e| self.storage(&e))?;
-        let table = read.open_table(UNSENT).map_err(|e| self.storage(&e))?;
+        let table = read.open_table(table).map_err(|e| self.storage(&e))?;
         let mut records = Vec::new();
         for entry in table.iter().map_err(|e| self.storage(&e))? {
-            let (key, ()) = entry
-                .map(|(key, of)| (key.value(), of.value()))
-                .map_err(|e| self.storage(&e))?;
-            records.push(self.record(&self.row(key.1)?)?);
+            let (key, value) = entry.map_err(|e| self.storage(&e))?;
+            records.push(self.record(&self.row(number(key.value(), value.value()))?)?);
         }
         Ok(records)
     }

@@ -1,7 +1,7 @@
 //! The device profile document (clause 14): what the outstation does, printed from the tables and
 //! defaults that it works by.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use super::{
     OutstationConfig, RestartPolicy,
@@ -55,18 +55,26 @@ pub fn markdown() -> String {
     out
 }
 
+/// A row of the configuration: what, its default, a note.
+type Setting = (&'static str, String, &'static str);
+
 fn configuration(out: &mut String) {
     let config = OutstationConfig::new(LinkConfig::new(1, 2));
-    let seconds = |duration: std::time::Duration| format!("{} s", duration.as_secs_f64());
-    let unsolicited = config.unsolicited.unwrap_or_default();
+    out.push_str("## Configuration\n\n| | default | |\n|---|---|---|\n");
+    let rows = link_rows(&config).into_iter();
+    for (name, value, note) in rows.chain(message_rows(&config)).chain(event_rows(&config)) {
+        line(out, &[name, &value, note]);
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}
+
+fn link_rows(config: &OutstationConfig) -> Vec<Setting> {
     let keep_alive = config.link.keep_alive.map_or("never".to_owned(), seconds);
-    let need_time = config.need_time_every.map_or("never".to_owned(), seconds);
-    let restart = match config.restart {
-        RestartPolicy::Refused => "refused",
-        RestartPolicy::Allowed { .. } => "allowed",
-    };
     let confirmed = if config.link.confirmed { "yes" } else { "no" };
-    let rows = [
+    vec![
         (
             "connection",
             "TCP server; one session per master".to_owned(),
@@ -102,6 +110,16 @@ fn configuration(out: &mut String) {
             keep_alive,
             "configurable",
         ),
+    ]
+}
+
+fn message_rows(config: &OutstationConfig) -> Vec<Setting> {
+    let need_time = config.need_time_every.map_or("never".to_owned(), seconds);
+    let restart = match config.restart {
+        RestartPolicy::Refused => "refused",
+        RestartPolicy::Allowed { .. } => "allowed",
+    };
+    vec![
         (
             "fragment received at most",
             format!("{MAX_FRAGMENT} octets"),
@@ -132,6 +150,14 @@ fn configuration(out: &mut String) {
             config.max_controls.to_string(),
             "configurable",
         ),
+        ("clock wanted from the master", need_time, "configurable"),
+        ("cold and warm restart", restart.to_owned(), "configurable"),
+    ]
+}
+
+fn event_rows(config: &OutstationConfig) -> Vec<Setting> {
+    let unsolicited = config.unsolicited.unwrap_or_default();
+    vec![
         (
             "unsolicited responses",
             "yes, once enabled by the master".to_owned(),
@@ -157,8 +183,6 @@ fn configuration(out: &mut String) {
             format!("{} of each kind", config.max_events),
             "configurable; the oldest goes, IIN2.3",
         ),
-        ("clock wanted from the master", need_time, "configurable"),
-        ("cold and warm restart", restart.to_owned(), "configurable"),
         (
             "counters",
             "32 bits, roll over at 4294967296".to_owned(),
@@ -169,11 +193,7 @@ fn configuration(out: &mut String) {
             "as they happened, of all kinds".to_owned(),
             "before present values",
         ),
-    ];
-    out.push_str("## Configuration\n\n| | default | |\n|---|---|---|\n");
-    for (name, value, note) in rows {
-        line(out, &[name, &value, note]);
-    }
+    ]
 }
 
 fn function_table(out: &mut String) {
