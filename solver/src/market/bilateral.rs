@@ -67,7 +67,7 @@ impl Pair {
         let of = |leg| {
             let order = case.orders.iter().find(|order| order.id == leg)?;
             let unit = case.units.iter().find(|unit| unit.id == order.unit)?;
-            Some(prices.nodal(unit.node))
+            Some(prices.here(unit.id, unit.node))
         };
         let (here, there) = (of(self.seller)?, of(self.buyer)?);
         Some(Price(there.0.saturating_sub(here.0)))

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use num_complex::Complex64;
 
 use crate::{
-    network::{Grid, Id, S_BASE_VA},
+    network::{Branch, BranchKind, Grid, Id, S_BASE_VA},
     sparse::Lu,
 };
 
@@ -48,7 +48,7 @@ impl<'g> Distances<'g> {
             .map(|(branch, b)| Edge {
                 from: b.from,
                 to: b.to,
-                g: b.yft.norm(),
+                g: b.yft.norm() * share(b),
                 branch,
             })
             .filter(|edge| edge.g.is_finite() && edge.g > 0.0)
@@ -123,6 +123,19 @@ impl<'g> Distances<'g> {
             self.columns.insert(node, column);
         }
         Some(())
+    }
+}
+
+/// What a branch of fewer phases has of the admittance between nodes, on the power of all three: branches of single
+/// phases side by side are one of three. Series admittances of lines by phase and powers of transformers
+/// have it in them.
+fn share(branch: &Branch) -> f64 {
+    match branch.kind {
+        BranchKind::Line | BranchKind::Link | BranchKind::StepVoltageRegulator => {
+            let phases = branch.phases.iter().filter(|has| **has).count();
+            phases as f64 / 3.0
+        }
+        _ => 1.0,
     }
 }
 

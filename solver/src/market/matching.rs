@@ -8,7 +8,7 @@
 use super::{
     Contract, Contracts, Direction, Kind, Order, Pair, Party, Place, Price, ReactiveContract,
     Rulebook, Unit, amount,
-    clearing::{Case, Clearing, Exchange, Interface, NodePower},
+    clearing::{Case, Clearing, Exchange, Interface, loading_by_phase},
     distance::Distances,
     energy_wh,
     pricing::Prices,
@@ -102,8 +102,12 @@ fn reactive(case: &Case, clearing: &Clearing, rulebook: &Rulebook) -> Vec<Reacti
     made.collect()
 }
 
-/// Loading of each branch in the cleared state, 1 being its rating; nothing where it has none.
+/// Loading of each branch in the cleared state, 1 being its rating, by phase that of the phase with the most;
+/// nothing where it has none.
 pub(super) fn loading(grid: &Grid, clearing: &Clearing) -> Vec<f64> {
+    if clearing.u.len() == 3 * grid.node_id.len() {
+        return loading_by_phase(grid, &clearing.u);
+    }
     if clearing.u.len() != grid.node_id.len() {
         return Vec::new();
     }
@@ -134,19 +138,26 @@ fn trades(case: &Case, clearing: &Clearing, rulebook: &Rulebook) -> Vec<Trade> {
         let price = prices.unit(unit.id, unit.node, direction);
         trade(place_of(unit), award.p_w, price);
     }
-    for NodePower {
-        node, p_w, owner, ..
-    } in &case.fixed
-    {
-        let (party, unit) = match owner {
+    for power in &case.fixed {
+        let (party, unit) = match &power.owner {
             Some(owner) => (
                 Party::Participant(owner.participant.clone()),
                 Some(owner.unit),
             ),
             None => (Party::Residual, None),
         };
-        let node = *node;
-        trade(Place { party, unit, node }, *p_w, prices.taker(node));
+        let node = power.node;
+        trade(Place { party, unit, node }, power.p_w, prices.taker(power));
+    }
+    // What is a part of another one's is in its total already.
+    let of_phases = case.by_phase.iter().flat_map(|of| &of.fixed);
+    for power in of_phases.filter(|of| of.unit.is_none()) {
+        let place = Place {
+            party: Party::Residual,
+            unit: None,
+            node: power.node,
+        };
+        trade(place, power.p_w, prices.phase_taker(power));
     }
     for (interface, exchange) in case.interface.iter().zip(&clearing.exchange) {
         trades.extend(with_grid_above(interface, exchange, case.duration_s));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Direction, Kind, Order, Price,
-    clearing::{Case, Clearing},
+    clearing::{Case, Clearing, NodePower, PhaseName, PhasePower, PhasePrice},
     contract::price,
 };
 use crate::network::Id;
@@ -54,30 +54,84 @@ impl<'a> Prices<'a> {
         price(found.map_or(0.0, |at| at.p_per_mwh))
     }
 
+    /// Where a unit is: at its node, by phase in its own.
+    pub(super) fn here(&self, unit: Id, node: Id) -> Price {
+        match self.phase_of(unit) {
+            Some(phase) => price(self.in_phase(node, phase).map_or(0.0, |at| at.p_per_mwh)),
+            None => self.nodal(node),
+        }
+    }
+
+    fn phase_of(&self, unit: Id) -> Option<PhaseName> {
+        let mut phases = self.case.by_phase.iter().flat_map(|of| &of.units);
+        phases.find(|of| of.unit == unit).map(|of| of.phase)
+    }
+
+    fn in_phase(&self, node: Id, phase: PhaseName) -> Option<&'a PhasePrice> {
+        let mut prices = self.clearing.phase_prices.iter();
+        prices.find(|at| (at.node, at.phase) == (node, phase))
+    }
+
     /// Of who names no price.
-    pub(super) fn taker(&self, node: Id) -> Price {
+    pub(super) fn taker(&self, power: &NodePower) -> Price {
         match self.rule {
             Pricing::Uniform => self.uniform,
-            Pricing::Nodal | Pricing::PayAsBid => self.nodal(node),
+            Pricing::Nodal | Pricing::PayAsBid => self.of_phases(power),
         }
+    }
+
+    /// The same of power of one phase that is a part of no other.
+    pub(super) fn phase_taker(&self, power: &PhasePower) -> Price {
+        match self.rule {
+            Pricing::Uniform => self.uniform,
+            Pricing::Nodal | Pricing::PayAsBid => {
+                let at = self.in_phase(power.node, power.phase);
+                price(at.map_or(0.0, |at| at.p_per_mwh))
+            }
+        }
+    }
+
+    /// The mean of the prices of a power's phases, by what each has of it.
+    fn of_phases(&self, power: &NodePower) -> Price {
+        let owner = power.owner.as_ref().map(|owner| owner.unit);
+        let parts = self.case.by_phase.iter().flat_map(|of| &of.fixed);
+        let own = parts.filter(|of| of.node == power.node && of.unit.is_some() && of.unit == owner);
+        let mut apart = own.peekable();
+        // Differences to shares that are alike, whose mean is the node's.
+        if apart.peek().is_none() || power.p_w == 0.0 {
+            return self.nodal(power.node);
+        }
+        let found = self.clearing.prices.iter().find(|at| at.node == power.node);
+        let alike = found.map_or(0.0, |at| at.p_per_mwh);
+        let differences = apart.filter_map(|of| {
+            let at = self.in_phase(of.node, of.phase)?;
+            Some(at.p_per_mwh * of.p_w)
+        });
+        price(alike + differences.sum::<f64>() / power.p_w)
     }
 
     /// Of reactive power that a unit was ordered to give, per Mvarh of either direction.
     pub(super) fn reactive(&self, unit: Id, node: Id, direction: Direction) -> Price {
-        let at = |node: Id| {
-            let found = self.clearing.prices.iter().find(|at| at.node == node);
-            let injected = found.map_or(0.0, |at| at.q_per_mvarh);
+        let either = |injected: f64| {
             price(match direction {
                 Direction::Sell => injected,
                 Direction::Buy => -injected,
             })
         };
+        let at = |node: Id| {
+            let found = self.clearing.prices.iter().find(|at| at.node == node);
+            either(found.map_or(0.0, |at| at.q_per_mvarh))
+        };
+        let here = || match self.phase_of(unit) {
+            Some(phase) => either(self.in_phase(node, phase).map_or(0.0, |at| at.q_per_mvarh)),
+            None => at(node),
+        };
         let taken = self.taken(unit, direction, true);
         let asked = taken.iter().map(|&(_, price)| price);
         match self.rule {
-            Pricing::Nodal => at(node),
+            Pricing::Nodal => here(),
             Pricing::Uniform => asked.fold(at(self.reference), Price::max),
-            Pricing::PayAsBid => mean(&taken).unwrap_or_else(|| at(node)),
+            Pricing::PayAsBid => mean(&taken).unwrap_or_else(here),
         }
     }
 
@@ -90,11 +144,11 @@ impl<'a> Prices<'a> {
             // a range; nobody trades at one worse than ordered.
             (Pricing::Nodal, Direction::Sell) => {
                 let windows = self.windows(unit, direction);
-                windows.fold(self.nodal(node), Price::max)
+                windows.fold(self.here(unit, node), Price::max)
             }
             (Pricing::Nodal, Direction::Buy) => {
                 let windows = self.windows(unit, direction);
-                windows.fold(self.nodal(node), Price::min)
+                windows.fold(self.here(unit, node), Price::min)
             }
             (Pricing::Uniform, Direction::Sell) => {
                 prices.fold(self.uniform, |most, price| most.max(price))
@@ -102,7 +156,7 @@ impl<'a> Prices<'a> {
             (Pricing::Uniform, Direction::Buy) => {
                 prices.fold(self.uniform, |least, price| least.min(price))
             }
-            (Pricing::PayAsBid, _) => mean(&taken).unwrap_or_else(|| self.nodal(node)),
+            (Pricing::PayAsBid, _) => mean(&taken).unwrap_or_else(|| self.here(unit, node)),
         }
     }
 

@@ -88,7 +88,7 @@ fn power(u: &Phases, i: &Phases) -> Phases {
 
 /// Powers and currents entering a branch; from the voltages' difference, so that what a link
 /// carries does not drown in rounding.
-pub(super) fn ends(
+pub(crate) fn ends(
     phases: &PhaseGrid,
     branch: usize,
     u_from: &Phases,

@@ -30,6 +30,7 @@ use num_complex::Complex64;
 use thiserror::Error;
 
 pub use asym::{AsymPowerFlow, AsymSolution};
+pub(crate) use asym_output::ends as asym_ends;
 pub use flows::{BranchFlow, Flows, flows, source_powers};
 pub use output::{
     ApplianceOutput, AsymOutput, BranchOutput, NodeOutput, Output, StepRegulatorOutput, SymOutput,

@@ -9,7 +9,7 @@ use solver::{
         Capability, Direction, Order, OrderId, Price, Step, Terms, Unit,
         clearing::{
             ByPhase, Case, Clearing, ClearingError, Controls, Interface, Limit, LimitSet,
-            NodePower, Options, PhaseName, PhasePower, Status, UnitPhase, clear, clear_horizon,
+            NodePower, Options, PhaseName, PhasePower, Status, UnitPhase, clear,
         },
     },
     network::{Grid, Id, pgm_json},
@@ -17,6 +17,10 @@ use solver::{
 };
 
 use PhaseName::{A, B, C};
+
+mod contracts;
+mod controls;
+mod horizon;
 
 const U_MAX: f64 = 1.05;
 const U_MIN: f64 = 0.95;
@@ -37,6 +41,9 @@ const SUN: [(Id, Id, Option<PhaseName>, i64, f64); 8] = [
     (507, 16, None, 300_000, 16.0),
     (508, 6, None, 500_000, 18.0),
 ];
+
+/// Where there is one: unit, node, phase.
+const STORES: [(Id, Id, PhaseName); 3] = [(601, 11, A), (602, 11, B), (603, 11, C)];
 
 /// Tables of the feeder without appliances, its switch 671-692 included: 0.1 microohm.
 fn feeder() -> Value {
@@ -90,6 +97,7 @@ fn loads() -> Vec<PhasePower> {
             phase: PhaseName::ALL[phase],
             p_w: -LOAD * p,
             q_var: -LOAD * q,
+            unit: None,
         });
     };
     for row in input["data"]["asym_load"].as_array().unwrap() {
@@ -173,6 +181,7 @@ fn case() -> Case {
         by_phase: Some(ByPhase {
             units: tied.collect(),
             fixed: loads(),
+            limits: Vec::new(),
         }),
         start: None,
     }
@@ -196,7 +205,10 @@ fn currents(awards: &[(Id, f64, f64)], line: Id) -> [f64; 3] {
 }
 
 fn solved(awards: &[(Id, f64, f64)]) -> (Grid, AsymOutput, f64) {
-    let mut input = feeder();
+    solved_on(feeder(), awards)
+}
+
+fn solved_on(mut input: Value, awards: &[(Id, f64, f64)]) -> (Grid, AsymOutput, f64) {
     let mut rows = Vec::new();
     let mut add = |node: Id, phases: &[PhaseName], p: f64, q: f64| {
         let each = |x: f64| {
@@ -212,7 +224,13 @@ fn solved(awards: &[(Id, f64, f64)]) -> (Grid, AsymOutput, f64) {
         add(of.node, &[of.phase], of.p_w, of.q_var);
     }
     for &(unit, p, q) in awards {
-        let &(_, node, phase, ..) = SUN.iter().find(|of| of.0 == unit).unwrap();
+        let (node, phase) = match STORES.iter().find(|of| of.0 == unit) {
+            Some(&(_, node, phase)) => (node, Some(phase)),
+            None => {
+                let &(_, node, phase, ..) = SUN.iter().find(|of| of.0 == unit).unwrap();
+                (node, phase)
+            }
+        };
         match phase {
             Some(phase) => add(node, &[phase], p, q),
             None => add(node, &[A, B, C], p, q),
@@ -396,12 +414,12 @@ fn phase_prices_are_what_a_little_more_load_costs() {
         let at = |w: f64, var: f64| {
             let mut case = case();
             let fixed = &mut case.by_phase.as_mut().unwrap().fixed;
-            let (p_w, q_var) = (-w, -var);
             fixed.push(PhasePower {
                 node,
                 phase,
-                p_w,
-                q_var,
+                p_w: -w,
+                q_var: -var,
+                unit: None,
             });
             clear(&grid, &case, &options).unwrap().cost_per_h
         };
@@ -528,12 +546,18 @@ fn what_is_not_by_phase_is_refused() {
     phases(&mut wrong, &|of| of.fixed[0].p_w = f64::NAN);
     assert!(matches!(clear(&wrong), Err(ClearingError::BadValue { .. })));
     let mut wrong = case();
-    wrong.controls.shunts = vec![36];
+    wrong.controls.shunts = vec![35];
     assert!(matches!(
         clear(&wrong),
-        Err(ClearingError::NotByPhase { .. })
+        Err(ClearingError::UnknownControl {
+            what: "shunt",
+            id: 35
+        })
     ));
-    let cases = [case(), case()];
-    let horizon = clear_horizon(&grid, &cases, &Options::default());
-    assert!(matches!(horizon, Err(ClearingError::NotByPhase { .. })));
+    let mut wrong = case();
+    wrong.controls.transformers = vec![36];
+    assert!(matches!(
+        clear(&wrong),
+        Err(ClearingError::UnknownControl { id: 36, .. })
+    ));
 }

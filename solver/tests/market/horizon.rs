@@ -22,8 +22,8 @@ fn copper_plate() -> Grid {
     let network = json!({"version": "1.0", "type": "input", "is_batch": false, "attributes": {}, "data": {
         "node": [{"id": 0, "u_rated": 20e3}, {"id": 1, "u_rated": 20e3}],
         "line": [{"id": 10, "from_node": 0, "to_node": 1, "from_status": 1, "to_status": 1,
-            "r1": 1e-5, "x1": 1e-4, "c1": 0.0, "tan1": 0.0}],
-        "source": [{"id": 1000, "node": 0, "status": 1, "u_ref": 1.0, "sk": 1e15}],
+            "r1": 1e-5, "x1": 1e-4, "c1": 0.0, "tan1": 0.0, "r0": 1e-5, "x0": 1e-4, "c0": 0.0, "tan0": 0.0}],
+        "source": [{"id": 1000, "node": 0, "status": 1, "u_ref": 1.0, "sk": 1e15, "z01_ratio": 1.0}],
     }});
     Grid::new(&pgm_json::read(&network.to_string()).unwrap()).unwrap()
 }

@@ -125,7 +125,8 @@ pub struct LimitSet {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Controls {
-    /// Transformers (also of three windings) whose tap changers may be moved.
+    /// Transformers (also of three windings) whose tap changers, and step-voltage regulators whose taps may be
+    /// moved.
     pub transformers: Vec<Id>,
     /// Shunts that may be switched.
     pub shunts: Vec<Id>,
@@ -182,6 +183,24 @@ pub struct PhasePower {
     pub p_w: f64,
     /// Reactive power, var.
     pub q_var: f64,
+    /// Load or generator that it is a part of, where this is by how much its phase differs from an equal
+    /// share: its total then is in the case's `fixed`, with its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Id>,
+}
+
+/// Voltage limits of one phase of a node, in place of the node's.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PhaseLimit {
+    /// Node.
+    pub node: Id,
+    /// Phase.
+    pub phase: PhaseName,
+    /// Lowest voltage to ground, pu.
+    pub u_min_pu: f64,
+    /// Highest voltage to ground, pu.
+    pub u_max_pu: f64,
 }
 
 /// What is not alike in the phases. Units and powers that are not named here are shared alike by the
@@ -193,6 +212,9 @@ pub struct ByPhase {
     pub units: Vec<UnitPhase>,
     /// Powers of one phase, besides the case's `fixed`.
     pub fixed: Vec<PhasePower>,
+    /// Phases with limits of their own, e.g. tightened by the estimate's uncertainty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<PhaseLimit>,
 }
 
 /// One interval to clear: everything but the network.
@@ -334,12 +356,6 @@ pub enum ClearingError {
         phase: PhaseName,
         /// The node.
         node: Id,
-    },
-    /// What is not done by phase.
-    #[error("{what} cannot be cleared by phase")]
-    NotByPhase {
-        /// What it is.
-        what: &'static str,
     },
     /// The network lacks what is needed by phase.
     #[error("the network cannot be cleared by phase: {reason}")]

@@ -47,10 +47,6 @@ pub(super) fn unique<T: Copy + Ord + Into<i64>>(
 }
 
 pub(super) fn check_case(grid: &Grid, case: &Case) -> Result<(), ClearingError> {
-    if case.by_phase.is_some() && !case.controls.are_none() {
-        let what = "a case with controls";
-        return Err(ClearingError::NotByPhase { what });
-    }
     if case.duration_s == 0 {
         return Err(bad("duration".to_owned(), 0.0, "at least 1 s"));
     }

@@ -10,8 +10,8 @@ use super::{
     search::{Flow, Physics, Point, chunked},
 };
 use crate::{
-    network::{Grid, Id, S_BASE_VA, Side},
-    powerflow::{AsymPowerFlow, AsymSolution, flows},
+    network::{Grid, Id, PhaseGrid, S_BASE_VA},
+    powerflow::{asym_ends, flows},
 };
 
 /// What a power flow says of the network, by the tables of the grid itself. By phase, all is by phase.
@@ -37,28 +37,21 @@ impl Seen {
         }
     }
 
-    fn by_phase(grid: &Grid, flow: &AsymPowerFlow, u: &[Complex64]) -> Self {
-        let solution = AsymSolution {
-            u: chunked(u),
-            ..AsymSolution::default()
-        };
+    fn by_phase(grid: &Grid, phases: &PhaseGrid, u: &[Complex64]) -> Self {
+        let at = chunked(u);
         let mut leaving = vec![Complex64::ZERO; u.len()];
         let mut ends = Vec::new();
         for (k, branch) in grid.branches.iter().enumerate() {
-            ends.push(
-                [(Side::From, branch.from), (Side::To, branch.to)].map(|(side, node)| {
-                    let i = flow.current(grid, &solution, (k, side));
-                    let at = (0..3).map(|p| (3 * node + p, i[p]));
-                    at.map(|(bus, i)| {
-                        let s = u[bus] * i.conj();
-                        leaving[bus] += s;
-                        (i.norm(), s)
-                    })
-                    .collect()
-                }),
-            );
+            let [from, to] = asym_ends(phases, k, &at[branch.from], &at[branch.to]);
+            ends.push([(from, branch.from), (to, branch.to)].map(|(end, node)| {
+                for p in 0..3 {
+                    leaving[3 * node + p] += end.s[p];
+                }
+                let each = (0..3).map(|p| (end.i[p].norm(), end.s[p]));
+                each.collect()
+            }));
         }
-        for (node, (u, y)) in solution.u.iter().zip(&flow.phases().y_shunt).enumerate() {
+        for (node, (u, y)) in at.iter().zip(&phases.y_shunt).enumerate() {
             let i = y.apply(u);
             for p in 0..3 {
                 leaving[3 * node + p] += u[p] * i[p].conj();
@@ -105,6 +98,17 @@ impl Seen {
     }
 }
 
+/// Loading of each branch, 1 being its rating, of the phase with the most of it; nothing where it has none.
+pub(in crate::market) fn loading_by_phase(grid: &Grid, u: &[Complex64]) -> Vec<f64> {
+    let Ok(phases) = PhaseGrid::new(grid) else {
+        return Vec::new();
+    };
+    let seen = Seen::by_phase(grid, &phases, u);
+    let each = (0..grid.branches.len()).map(|k| seen.loading(grid, k).unwrap_or_default());
+    each.map(|loading| if loading.is_finite() { loading } else { 0.0 })
+        .collect()
+}
+
 /// What the check found.
 #[derive(Clone, Debug)]
 pub(super) struct Checked {
@@ -120,7 +124,7 @@ impl Checked {
         let u = &point.u[..problem.equations.row.len()];
         let seen = match &physics.flow {
             Flow::Sym(_) => Seen::sym(grid, u),
-            Flow::ByPhase(flow) => Seen::by_phase(grid, flow, u),
+            Flow::ByPhase(flow) => Seen::by_phase(grid, flow.phases(), u),
         };
         let values: Vec<f64> = problem
             .limits

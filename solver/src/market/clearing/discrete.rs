@@ -3,17 +3,18 @@
 //! Where all combinations are few, each is cleared. Where they are many, the search goes from
 //! position to position: by the envelope theorem, the cost of the optimum changes with a tap as the
 //! Lagrangian does at fixed voltages and multipliers, so that one clearing ranks every move; the most
-//! promising ones are cleared, the best of them is taken, and so on. What is not cleared is not believed.
+//! promising ones are cleared, the best of them is taken, and so on. What is not cleared is not believed. By phase
+//! it ends where no single step saves anything.
 
 use std::borrow::Cow;
 
-use num_complex::Complex64;
-
 use super::{
-    Case, Clearing, ClearingError, Limit, Options, Position, Status, clear::clear_in_place,
+    Case, Clearing, ClearingError, Options, Position, Status,
+    clear::clear_in_place,
+    lagrangian::{ByPhase, lagrangian},
     search::Goal,
 };
-use crate::network::{Element, Grid, Id, S_BASE_VA, Side};
+use crate::network::{Element, Grid, Id, StepVoltageRegulator};
 
 /// Combinations up to which all are cleared.
 const ALL: usize = 16;
@@ -25,6 +26,8 @@ const MOST: u32 = 60;
 #[derive(Clone, Copy, Debug)]
 enum What {
     Tap,
+    /// Of a step-voltage regulator.
+    Regulator,
     Shunt,
 }
 
@@ -41,7 +44,7 @@ struct Control {
 impl Control {
     fn set(&self, grid: &mut Grid, position: i8) -> Result<(), ClearingError> {
         let (what, set) = match self.what {
-            What::Tap => ("transformer", grid.set_tap(self.id, position)),
+            What::Tap | What::Regulator => ("transformer", grid.set_tap(self.id, position)),
             What::Shunt => ("shunt", grid.set_shunt_status(self.id, position != 0)),
         };
         set.map_err(|_| ClearingError::UnknownControl { what, id: self.id })
@@ -69,6 +72,15 @@ pub(super) fn positioned<'a>(
 
 fn transformer(grid: &Grid, id: Id) -> Result<Control, ClearingError> {
     let network = grid.network();
+    if let Some(of) = regulator(grid, id) {
+        return Ok(Control {
+            what: What::Regulator,
+            id,
+            low: of.tap_min.min(of.tap_max),
+            high: of.tap_max.max(of.tap_min),
+            now: of.tap_pos,
+        });
+    }
     let (now, (low, high)) = match grid.element(id) {
         Some(Element::ThreeWinding(k)) => {
             let of = &network.three_winding_transformer[k];
@@ -88,6 +100,11 @@ fn transformer(grid: &Grid, id: Id) -> Result<Control, ClearingError> {
         high: high.max(low),
         now,
     })
+}
+
+fn regulator(grid: &Grid, id: Id) -> Option<&StepVoltageRegulator> {
+    let mut regulators = grid.network().step_voltage_regulator.iter();
+    regulators.find(|of| of.id == id)
 }
 
 fn shunt(grid: &Grid, id: Id) -> Result<Control, ClearingError> {
@@ -268,6 +285,7 @@ impl Moves<'_> {
     }
 
     fn descend(&mut self) -> Result<(), ClearingError> {
+        self.move_together()?;
         loop {
             let from = self.best.positions.clone();
             let mut last = None;
@@ -281,23 +299,67 @@ impl Moves<'_> {
                     last = Some((k, step));
                 }
             }
-            let Some((k, step)) = last else {
+            let Some((k, mut step)) = last else {
+                if self.step_anywhere()? {
+                    continue;
+                }
                 return Ok(());
             };
-            // What helped once may help again.
+            // What helped once may help again; a regulator, which has many positions, by twice as much.
             while self.tried < MOST {
-                let mut to = self.best.positions.clone();
-                let range = self.controls[k].low..=self.controls[k].high;
-                let next = to[k].saturating_add(step);
-                if next == to[k] || !range.contains(&next) {
-                    break;
+                let of = &self.controls[k];
+                if let What::Regulator = of.what {
+                    step = step.saturating_mul(2);
                 }
-                to[k] = next;
-                if !self.attempt(to)? {
+                let mut to = self.best.positions.clone();
+                to[k] = to[k].saturating_add(step).clamp(of.low, of.high);
+                if to == self.best.positions || !self.attempt(to)? {
                     break;
                 }
             }
         }
+    }
+
+    /// Moves all regulators together for as long as that helps, by twice as much each time: a limit that all phases
+    /// violate is violated as much when one of them does less.
+    fn move_together(&mut self) -> Result<(), ClearingError> {
+        for mut step in [-1i8, 1] {
+            while self.tried < MOST {
+                let mut to = self.best.positions.clone();
+                for (of, to) in self.controls.iter().zip(&mut to) {
+                    if let What::Regulator = of.what {
+                        *to = to.saturating_add(step).clamp(of.low, of.high);
+                    }
+                }
+                if to == self.best.positions || !self.attempt(to)? {
+                    break;
+                }
+                step = step.saturating_mul(2);
+            }
+        }
+        Ok(())
+    }
+
+    /// By phase, where taps of phases work against each other, the first single step that saves anything, whatever
+    /// the prices promise of it. Says whether there is one.
+    fn step_anywhere(&mut self) -> Result<bool, ClearingError> {
+        if self.case.by_phase.is_none() {
+            return Ok(false);
+        }
+        for k in 0..self.controls.len() {
+            for step in [-1, 1] {
+                let of = &self.controls[k];
+                let mut to = self.best.positions.clone();
+                to[k] = to[k].saturating_add(step).clamp(of.low, of.high);
+                if self.tried >= MOST {
+                    return Ok(false);
+                }
+                if to != self.best.positions && self.attempt(to)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Single steps worth clearing, the most promising first.
@@ -339,54 +401,35 @@ impl Moves<'_> {
         let at = |to: i8| {
             let mut positions = from.to_vec();
             positions[k] = to;
-            Ok(lagrangian(&self.moved(&positions)?, clearing))
+            let grid = self.moved(&positions)?;
+            Ok(match self.case.by_phase {
+                None => lagrangian(&grid, clearing),
+                Some(_) => ByPhase::new(&grid, clearing).map_or(0.0, |of| of.of_all()),
+            })
         };
         let up = from[k].saturating_add(1).min(control.high);
         let down = from[k].saturating_sub(1).max(control.low);
         if up == down {
             return Ok(0.0);
         }
+        if let What::Regulator = control.what {
+            let grid = self.moved(from)?;
+            let ratio = regulator(&grid, control.id).map(|of| {
+                let at = |tap_pos| {
+                    StepVoltageRegulator {
+                        tap_pos,
+                        ..of.clone()
+                    }
+                    .ratio()
+                    .ln()
+                };
+                (at(down) - at(up)) / (f64::from(up) - f64::from(down))
+            });
+            let slope = ByPhase::new(&grid, clearing)
+                .zip(grid.index_of_branch(control.id))
+                .map(|(of, branch)| of.by_ratio(branch));
+            return Ok(ratio.zip(slope).map_or(0.0, |(ratio, slope)| ratio * slope));
+        }
         Ok((at(up)? - at(down)?) / (f64::from(up) - f64::from(down)))
     }
-}
-
-/// What the network draws at each node at its price, and the limits' shadow costs, at the voltages of
-/// a clearing; currency per h. Only differences between positions mean anything.
-fn lagrangian(grid: &Grid, clearing: &Clearing) -> f64 {
-    let u = &clearing.u;
-    let worth = |node: usize, s: Complex64| {
-        let price = &clearing.prices[node];
-        price.p_per_mwh * s.re + price.q_per_mvarh * s.im
-    };
-    let mut sum = 0.0;
-    for branch in &grid.branches {
-        let (from, to) = (u[branch.from], u[branch.to]);
-        let i_from = branch.yff * from + branch.yft * to;
-        let i_to = branch.ytf * from + branch.ytt * to;
-        sum += worth(branch.from, from * i_from.conj()) + worth(branch.to, to * i_to.conj());
-        for of in &clearing.binding {
-            let (id, side, is_current) = match of.limit {
-                Limit::Current { branch, side } => (branch, side, true),
-                Limit::Apparent { branch, side } => (branch, side, false),
-                _ => continue,
-            };
-            if id != branch.id {
-                continue;
-            }
-            let (node, u, i) = match side {
-                Side::From => (branch.from, from, i_from),
-                Side::To => (branch.to, to, i_to),
-            };
-            let value = if is_current {
-                i.norm() * grid.base_current_a(node)
-            } else {
-                (u * i.conj()).norm() * S_BASE_VA
-            };
-            sum += of.shadow_price_per_h * value;
-        }
-    }
-    for (node, &y) in grid.y_shunt.iter().enumerate() {
-        sum += worth(node, u[node] * (y * u[node]).conj());
-    }
-    sum
 }

@@ -108,10 +108,6 @@ pub fn clear_horizon(
             expected: "1 to 96",
         });
     }
-    if cases.iter().any(|case| case.by_phase.is_some()) {
-        let what = "a horizon";
-        return Err(ClearingError::NotByPhase { what });
-    }
     // All are checked, whether or not the budget reaches that far.
     let found = Search::new(grid, cases, options, options.horizon_programmes)?.run()?;
     if let Some(found) = found {
@@ -146,6 +142,30 @@ struct SoFar {
     /// Of a MWh in each store at each interval's end.
     values: Option<Vec<Vec<f64>>>,
     out_of_budget: bool,
+}
+
+impl SoFar {
+    /// Takes what a round has come to if it is better, by more than what is little. Says whether another round may
+    /// be worth it: costs that change by more than `progress` say so.
+    fn take(&mut self, candidate: Cleared, enough: f64, progress: f64) -> bool {
+        let is_new = watch(&mut self.watched, &candidate.intervals);
+        let best = &self.best;
+        let saved = best.cost - candidate.cost;
+        if candidate.harm < best.harm - 1e-9
+            || (candidate.harm <= best.harm && candidate.cost < best.cost - 0.1 * enough)
+        {
+            self.best = candidate;
+            if saved > 0.7 * self.gap {
+                self.trust = (2.0 * self.trust).min(1.0);
+            }
+        } else if is_new {
+            // The programme did not know what is in its way; now it does.
+            return true;
+        } else {
+            self.trust *= 0.25;
+        }
+        saved.abs() > progress
+    }
 }
 
 /// A schedule with the clearing of each interval.
@@ -241,8 +261,11 @@ impl<'a> Search<'a> {
         let schedule = found.schedule.within(&self.stores, &self.tasks, self.cases);
         so_far.gap = found.promised.max(0.0);
         let enough = 1e-6 * (best.cost.abs() + self.size());
-        let progress = PROGRESS * best.cost.abs();
         let was_without_harm = best.harm == 0.0;
+        let progress = match was_without_harm {
+            true => PROGRESS * best.cost.abs(),
+            false => -1.0,
+        };
         // What single orders' losses curve, the programme does not know; so later on it promises many times
         // more than there is.
         let least = match so_far.rounds {
@@ -262,23 +285,7 @@ impl<'a> Search<'a> {
             // Which of the two is better may be how well the first was cleared.
             so_far.best = self.finish(so_far.best.clone())?;
         }
-        let is_new = watch(&mut so_far.watched, &candidate.intervals);
-        let best = &so_far.best;
-        let saved = best.cost - candidate.cost;
-        if candidate.harm < best.harm - 1e-9
-            || (candidate.harm <= best.harm && candidate.cost < best.cost - 0.1 * enough)
-        {
-            so_far.best = candidate;
-            if saved > 0.7 * so_far.gap {
-                so_far.trust = (2.0 * so_far.trust).min(1.0);
-            }
-        } else if is_new {
-            // The programme did not know what is in its way; now it does.
-            return Ok(true);
-        } else {
-            so_far.trust *= 0.25;
-        }
-        Ok(!was_without_harm || saved.abs() > progress)
+        Ok(so_far.take(candidate, enough, progress))
     }
 
     /// Money in play: scale of what counts as little.

@@ -1,5 +1,7 @@
 //! The limits of network and interface as rows: value, bound and excess.
 
+use std::collections::BTreeMap;
+
 use num_complex::Complex64;
 
 use super::{Case, ClearingError, Limit, PhaseName, physics::Equations, problem::SourcePrice};
@@ -167,6 +169,7 @@ fn voltage_rows(
         })?;
         of[node] = (own.u_min_pu, own.u_max_pu);
     }
+    let of_phases = phase_limits(grid, case, equations)?;
     let mut rows = Vec::new();
     for (k, (u_min, u_max)) in of.into_iter().enumerate() {
         let node = grid.node_id[k];
@@ -178,6 +181,7 @@ fn voltage_rows(
                 continue;
             }
             let phase = (equations.phases > 1).then(|| bus % equations.phases);
+            let (u_min, u_max) = of_phases.get(&bus).copied().unwrap_or((u_min, u_max));
             for (limit, on, bound) in [
                 (Limit::UMin { node }, On::UMin(bus), u_min),
                 (Limit::UMax { node }, On::UMax(bus), u_max),
@@ -187,6 +191,36 @@ fn voltage_rows(
         }
     }
     Ok(rows)
+}
+
+/// Limits of single phases, by bus.
+fn phase_limits(
+    grid: &Grid,
+    case: &Case,
+    equations: &Equations,
+) -> Result<BTreeMap<usize, (f64, f64)>, ClearingError> {
+    let mut of = BTreeMap::new();
+    for own in case.by_phase.iter().flat_map(|of| &of.limits) {
+        let (phase, what) = (own.phase, "a voltage limit of a phase".to_owned());
+        let Some(node) = grid.index_of_node(own.node) else {
+            let node = own.node;
+            return Err(ClearingError::UnknownNode { what, node });
+        };
+        let bus = equations.phases * node + phase as usize;
+        if equations.row[bus].is_none() && grid.energised[node] {
+            let node = own.node;
+            return Err(ClearingError::NoPhase { what, phase, node });
+        }
+        for bound in [own.u_min_pu, own.u_max_pu] {
+            let what = || format!("voltage limit of phase {phase:?} at node {}", own.node);
+            check(what, bound)?;
+        }
+        if of.insert(bus, (own.u_min_pu, own.u_max_pu)).is_some() {
+            let (what, id) = ("voltage limit of a phase of node", own.node.into());
+            return Err(ClearingError::Duplicate { what, id });
+        }
+    }
+    Ok(of)
 }
 
 fn branch_rows(

@@ -6,7 +6,13 @@ use std::collections::BTreeMap;
 use num_complex::Complex64;
 
 use super::{
-    Case, Clearing, ClearingError, Limit, held::Held, horizon::hours, limits::On, problem::Problem,
+    Case, Clearing, ClearingError, Limit,
+    held::Held,
+    horizon::hours,
+    limits::On,
+    place::Place,
+    problem::{Problem, UnitAt},
+    schedule::Scheduled,
     sensitivity::Adjoint,
 };
 use crate::{
@@ -27,10 +33,25 @@ pub(super) struct Interval<'a> {
     /// how much power lifts its voltage. What all of them together make of losses is at most the sum of each
     /// with its row's sum for its own.
     pub(super) curvature: Vec<f64>,
+    /// Reactive power that is looked at anew.
+    pub(super) free: Vec<Free>,
+    /// Of each store and window, in the schedule's order, where it is; nothing where no phase of it is live.
+    pub(super) places: Vec<Option<Place>>,
     /// Blocks that are not looked at anew.
     pub(super) held: Held,
-    /// Active power of the orders taken, at each balance. The schedule's is in it too.
-    base: Vec<f64>,
+    /// Power of the orders taken, at each balance. The schedule's is in it too, and what reactive power is free.
+    base: Vec<Complex64>,
+}
+
+/// Reactive power that costs nothing, of all units at a place together.
+pub(super) struct Free {
+    pub(super) at: Place,
+    /// Either sign, pu.
+    pub(super) most: f64,
+    /// At the clearing.
+    pub(super) now: f64,
+    /// As [`Interval::curvature`].
+    pub(super) curvature: f64,
 }
 
 /// Nearness of a limit that is looked at, over its norm.
@@ -47,7 +68,7 @@ impl<'a> Interval<'a> {
         grid: &'a Grid,
         case: &'a Case,
         clearing: &Clearing,
-        scheduled: &[(Id, f64)],
+        scheduled: &[Scheduled<'_>],
         watched: &[Limit],
     ) -> Result<Option<Self>, ClearingError> {
         let problem = Problem::new(grid, case)?;
@@ -60,7 +81,9 @@ impl<'a> Interval<'a> {
         let sources = sources.map(|(of, s)| (s.re, adjoint.by_load(&adjoint.of_source(of))));
         let sources = sources.collect();
         let limits = near_limits(&problem, &mut adjoint, &u, &powers, watched);
-        let curvature = curvature(&problem, &mut adjoint, &u, scheduled);
+        let places: Vec<Option<Place>> = scheduled.iter().map(|of| place(&problem, of)).collect();
+        let curvature = curvature(&problem, &mut adjoint, &u, &places);
+        let free = free(&problem, &mut adjoint, &u, clearing);
         drop(adjoint);
         let mut held = Held::nothing(&problem);
         held.hold(&problem, &problem.prices_of(clearing));
@@ -73,21 +96,22 @@ impl<'a> Interval<'a> {
             sources,
             limits,
             curvature,
-            base: base(&problem, clearing, scheduled),
+            base: base(&problem, clearing, scheduled, &places, &free),
+            places,
+            free,
             held,
             problem,
         }))
     }
 
-    pub(super) fn row(&self, node: Id) -> Option<usize> {
-        row(&self.problem, node)
-    }
-
     /// Power injected at the clearing, less what is held, at each balance.
-    pub(super) fn looked_at(&self) -> Vec<f64> {
+    pub(super) fn looked_at(&self) -> Vec<Complex64> {
         let mut power = self.base.clone();
         for (block, held) in self.problem.blocks.iter().zip(&self.held.at) {
-            power[block.at.rows().start] -= block.sign * held.unwrap_or_default();
+            let held = held.unwrap_or_default();
+            block
+                .at
+                .add(Complex64::from(-(block.sign * held)), &mut power);
         }
         power
     }
@@ -113,10 +137,10 @@ impl<'a> Interval<'a> {
     }
 }
 
-/// Balance of a node, if it is energised.
-fn row(problem: &Problem<'_>, node: Id) -> Option<usize> {
-    let node = problem.grid.index_of_node(node)?;
-    problem.equations.rows_of(node).next()
+/// Where something scheduled is, if that is energised.
+fn place(problem: &Problem<'_>, of: &Scheduled<'_>) -> Option<Place> {
+    let node = problem.grid.index_of_node(of.node)?;
+    Place::new(&problem.equations, node, of.phase.map(|of| of as usize))
 }
 
 /// Power of each source in a clearing.
@@ -173,48 +197,105 @@ fn curvature(
     problem: &Problem<'_>,
     adjoint: &mut Adjoint<'_>,
     u: &[Complex64],
-    scheduled: &[(Id, f64)],
+    places: &[Option<Place>],
 ) -> Vec<f64> {
-    let nodes = scheduled.iter().map(|&(node, _)| node);
-    let rows: Vec<usize> = nodes
-        .clone()
-        .filter_map(|node| row(problem, node))
-        .collect();
+    let mut bus_of = vec![0; problem.equations.rows];
+    for (bus, row) in problem.equations.row.iter().enumerate() {
+        row.iter().for_each(|&row| bus_of[row] = bus);
+    }
     let prices = problem.sources.iter().map(|of| of.import.abs());
     let price = prices.fold(0.0, f64::max);
-    let of_node = |node: Id| {
-        let bus = problem.grid.index_of_node(node)?;
-        row(problem, node)?;
+    let mut of_bus = |bus: usize| {
         let gradient = adjoint.of_limit(On::UMax(bus), &problem.sources);
         let lifts = adjoint.by_load(&gradient);
-        let all: f64 = rows.iter().map(|&row| lifts[row].re.abs()).sum();
-        Some(2.0 * price * all / u[bus].norm())
+        let places = places.iter().flatten();
+        let all: f64 = places.map(|at| at.price(&lifts).re.abs()).sum();
+        2.0 * price * all / u[bus].norm()
     };
-    nodes.map(of_node).map(Option::unwrap_or_default).collect()
+    // Power meets the mean of what lifts its phases.
+    let mut of_place = |at: Place| {
+        let buses = at.rows().map(|row| bus_of[row]);
+        buses.map(&mut of_bus).sum::<f64>() / at.rows().len() as f64
+    };
+    let all = places.iter().map(|at| at.map(&mut of_place));
+    all.map(Option::unwrap_or_default).collect()
+}
+
+/// As [`Interval::free`]. By phase, where several phases' limits bind at once and reactive power is what chooses
+/// between them: as it was cleared, it would leave a store of one phase no way. Otherwise it stays; so does what
+/// takes from active power, and all where the grid above counts on its exchange.
+fn free(
+    problem: &Problem<'_>,
+    adjoint: &mut Adjoint<'_>,
+    u: &[Complex64],
+    clearing: &Clearing,
+) -> Vec<Free> {
+    if problem.equations.phases == 1 || problem.sources.iter().any(|of| of.reactive.is_some()) {
+        return Vec::new();
+    }
+    let given: BTreeMap<Id, f64> = (clearing.awards.iter())
+        .map(|of| (of.unit, of.q_var / S_BASE_VA))
+        .collect();
+    let mut free = Vec::new();
+    for (k, of) in problem.reactive.iter().enumerate() {
+        let units = problem.units.iter().filter(|unit| unit.reactive == Some(k));
+        if units.clone().any(|unit| unit.s_max.is_some()) {
+            continue;
+        }
+        let id = |unit: &UnitAt| problem.case.units[unit.index].id;
+        let now = units.filter_map(|unit| given.get(&id(unit)));
+        let (at, most) = (of.at, of.most);
+        free.push(Free {
+            at,
+            most,
+            now: now.sum::<f64>().clamp(-most, most),
+            curvature: 0.0,
+        });
+    }
+    let places: Vec<Option<Place>> = free.iter().map(|of| Some(of.at)).collect();
+    let curvature = curvature(problem, adjoint, u, &places);
+    for (of, curvature) in free.iter_mut().zip(curvature) {
+        of.curvature = curvature;
+    }
+    free
 }
 
 /// As [`Interval::base`].
-fn base(problem: &Problem<'_>, clearing: &Clearing, scheduled: &[(Id, f64)]) -> Vec<f64> {
+fn base(
+    problem: &Problem<'_>,
+    clearing: &Clearing,
+    scheduled: &[Scheduled<'_>],
+    places: &[Option<Place>],
+    free: &[Free],
+) -> Vec<Complex64> {
     let case = problem.case;
-    let mut base = vec![0.0; problem.equations.rows];
-    let units = case.units.iter();
-    let by_id: BTreeMap<Id, usize> = units
-        .filter_map(|of| Some((of.id, row(problem, of.node)?)))
-        .collect();
-    for &(node, p) in scheduled {
-        if let Some(row) = row(problem, node) {
-            base[row] += p;
+    let mut base = vec![Complex64::ZERO; problem.equations.rows];
+    for of in free {
+        of.at.add(Complex64::new(0.0, of.now), &mut base);
+    }
+    for (of, at) in scheduled.iter().zip(places) {
+        if let Some(at) = at {
+            at.add(Complex64::from(of.p), &mut base);
         }
     }
+    // By id, as these are.
+    let of_unit = |unit| {
+        let id = |of: &UnitAt| case.units[of.index].id;
+        let found = problem.units.binary_search_by_key(&unit, id).ok()?;
+        Some(problem.units[found].at)
+    };
     for (order, fill) in case.orders.iter().zip(&clearing.fills) {
         if order.terms.kind == Kind::Energy
-            && let Some(&row) = by_id.get(&order.unit)
+            && let Some(at) = of_unit(order.unit)
         {
             let sign = match order.direction {
                 Direction::Sell => 1.0,
                 Direction::Buy => -1.0,
             };
-            base[row] += sign * fill.quantity_w / S_BASE_VA;
+            at.add(
+                Complex64::from(sign * fill.quantity_w / S_BASE_VA),
+                &mut base,
+            );
         }
     }
     base

@@ -1,7 +1,7 @@
 //! The linear programme over a horizon: every interval's orders and exchange, linearised at its AC
 //! clearing, with the stores and windows that couple them.
 //!
-//! Reactive power stays as it was cleared. Power in MW (pu), energy in MWh, money in currency.
+//! Reactive power stays as it was cleared, but for what [`Interval::free`] has. Power in MW (pu), energy in MWh, money in currency.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,14 @@ use super::{
     Case, Clearing, ClearingError, Limit,
     discrete::positioned,
     linearised::Interval,
+    place::Place,
     problem::SourcePrice,
     programme::{TIE_BREAK, TOLERANCE, interior_point},
     rows::{Entry, Rows, csc},
-    schedule::{Schedule, Store, Task},
+    schedule::{Schedule, Scheduled, Store, Task},
     start::Foreseen,
 };
-use crate::network::{Grid, Id};
+use crate::network::Grid;
 use clarabel::{algebra::CscMatrix, solver::SupportedConeT::ZeroConeT};
 use num_complex::Complex64;
 
@@ -54,7 +55,7 @@ pub(super) fn look_ahead(at: &LookAhead<'_>) -> Result<Option<Found>, ClearingEr
     let mut intervals = Vec::new();
     for (t, (case, clearing)) in at.cases.iter().zip(at.clearings).enumerate() {
         let scheduled = at.schedule.of_interval(t, at.stores, at.tasks);
-        let scheduled: Vec<(Id, f64)> = scheduled.map(|(_, _, node, _, p)| (node, p)).collect();
+        let scheduled: Vec<Scheduled<'_>> = scheduled.collect();
         let Some(interval) = Interval::new(&grids[t], case, clearing, &scheduled, &at.watched[t])?
         else {
             return Ok(None);
@@ -83,8 +84,25 @@ pub(super) fn look_ahead(at: &LookAhead<'_>) -> Result<Option<Found>, ClearingEr
 }
 
 /// What an answer makes of power at each balance.
-fn answer_to(power: &[f64], answer: &[Complex64]) -> f64 {
-    power.iter().zip(answer).map(|(p, of)| p * of.re).sum()
+fn answer_to(power: &[Complex64], answer: &[Complex64]) -> f64 {
+    let each = power.iter().zip(answer);
+    each.map(|(s, of)| s.re * of.re + s.im * of.im).sum()
+}
+
+/// A variable that injects power.
+struct Injection {
+    variable: usize,
+    at: Place,
+    /// Power of 1 of it.
+    direction: Complex64,
+}
+
+impl Injection {
+    /// What an answer makes of 1 of it.
+    fn answer(&self, answer: &[Complex64]) -> f64 {
+        let of = self.at.price(answer);
+        self.direction.re * of.re + self.direction.im * of.im
+    }
 }
 
 /// Where each variable is, and the rows as they grow.
@@ -93,7 +111,7 @@ struct Programme<'a, 'b> {
     intervals: &'b [Interval<'a>],
     /// Of each interval, each block, unless it is held or of reactive power.
     blocks: Vec<Vec<Option<usize>>>,
-    /// Of each interval, the first of its sources' powers, its imports, its excesses.
+    /// Of each interval, the first of its sources' powers, its imports, its excesses, its reactive powers.
     sources: Vec<usize>,
     /// Of each interval, the row of each of its limits.
     limits: Vec<Vec<usize>>,
@@ -132,7 +150,7 @@ impl<'a, 'b> Programme<'a, 'b> {
             });
             blocks.push(own.collect());
             sources.push(len);
-            len += 2 * of.sources.len() + of.limits.len();
+            len += 2 * of.sources.len() + of.limits.len() + of.free.len();
         }
         let stores = len;
         let tasks = stores + 3 * intervals.len() * at.stores.len();
@@ -174,25 +192,41 @@ impl<'a, 'b> Programme<'a, 'b> {
         self.tasks + k * self.intervals.len() + t
     }
 
-    /// Variables that inject active power in an interval: which, where, how much each.
-    fn injections(&self, t: usize) -> Vec<(usize, usize, f64)> {
+    /// The first reactive power of an interval.
+    fn of_free(&self, t: usize) -> usize {
+        let of = &self.intervals[t];
+        self.sources[t] + 2 * of.sources.len() + of.limits.len()
+    }
+
+    /// What injects power in an interval.
+    fn injections(&self, t: usize) -> Vec<Injection> {
         let of = &self.intervals[t];
         let blocks = of.problem.blocks.iter().zip(&self.blocks[t]);
-        let mut injections: Vec<(usize, usize, f64)> = blocks
-            .filter_map(|(block, at)| Some(((*at)?, block.at.rows().start, block.sign)))
+        let active = |variable, at, sign: f64| Injection {
+            variable,
+            at,
+            direction: Complex64::from(sign),
+        };
+        let mut injections: Vec<Injection> = blocks
+            .filter_map(|(block, at)| Some(active((*at)?, block.at, block.sign)))
             .collect();
-        for (k, store) in self.at.stores.iter().enumerate() {
-            let Some(row) = of.row(store.node) else {
-                continue;
-            };
+        let (stores, tasks) = of.places.split_at(self.at.stores.len());
+        for (k, at) in stores.iter().enumerate() {
+            let Some(at) = *at else { continue };
             let [charge, discharge, _] = self.of_store(k, t);
-            injections.extend([(charge, row, -1.0), (discharge, row, 1.0)]);
+            injections.extend([active(charge, at, -1.0), active(discharge, at, 1.0)]);
         }
-        for (k, task) in self.at.tasks.iter().enumerate() {
-            if let Some(row) = of.row(task.node) {
-                injections.push((self.of_task(k, t), row, task.sign));
+        for (k, (task, at)) in self.at.tasks.iter().zip(tasks).enumerate() {
+            if let Some(at) = *at {
+                injections.push(active(self.of_task(k, t), at, task.sign));
             }
         }
+        let first = self.of_free(t);
+        injections.extend(of.free.iter().enumerate().map(|(k, of)| Injection {
+            variable: first + k,
+            at: of.at,
+            direction: Complex64::I,
+        }));
         injections
     }
 
@@ -204,9 +238,7 @@ impl<'a, 'b> Programme<'a, 'b> {
             let looked_at = of.looked_at();
             for (k, (power, answer)) in of.sources.iter().enumerate() {
                 let source = self.sources[t] + k;
-                let coefficients = injections
-                    .iter()
-                    .map(|&(v, row, sign)| (v, sign * answer[row].re));
+                let coefficients = injections.iter().map(|of| (of.variable, of.answer(answer)));
                 self.rows.push(
                     power + answer_to(&looked_at, answer),
                     coefficients.chain([(source, 1.0)]),
@@ -295,13 +327,26 @@ impl<'a, 'b> Programme<'a, 'b> {
             self.rows.push_not_negative(0.0, [(slack, -1.0)]);
             let coefficients = injections
                 .iter()
-                .map(|&(v, row, sign)| (v, -sign * answer[row].re));
+                .map(|of| (of.variable, -of.answer(answer)));
             limits.push(self.rows.push_not_negative(
                 -(excess + answer_to(&looked_at, answer)),
                 coefficients.chain([(slack, -1.0)]),
             ));
         }
         self.limits.push(limits);
+        for k in 0..of.free.len() {
+            self.reactive(t, k);
+        }
+    }
+
+    /// It costs nothing but what it makes of losses.
+    fn reactive(&mut self, t: usize, k: usize) {
+        let interval = &self.intervals[t];
+        let (of, q) = (&interval.free[k], self.of_free(t) + k);
+        let far = 2.0 * self.at.trust * of.most;
+        self.within(q, (of.now - far).max(-of.most), (of.now + far).min(of.most));
+        self.tie(q, of.most, t);
+        self.curve(vec![(q, 1.0)], of.now, interval.hours * of.curvature);
     }
 
     fn store(&mut self, k: usize) {

@@ -21,6 +21,7 @@ mod explain;
 mod file;
 mod held;
 mod horizon;
+mod lagrangian;
 mod layout;
 mod limits;
 mod linearised;
@@ -40,8 +41,9 @@ mod stiff;
 
 pub use case::{
     BranchLimit, ByPhase, Case, ClearingError, Controls, Interface, LimitSet, NodeLimit, NodePower,
-    Options, Owner, PhaseName, PhasePower, Scheduled, ScheduledReactive, UnitPhase,
+    Options, Owner, PhaseLimit, PhaseName, PhasePower, Scheduled, ScheduledReactive, UnitPhase,
 };
+pub(super) use check::loading_by_phase;
 pub use clear::clear;
 pub(super) use clear::clear_from;
 pub use explain::{

@@ -46,8 +46,15 @@ impl Place {
         self.phases as f64 / self.count as f64
     }
 
-    /// Price here, of prices at the balances.
+    /// Price here, of prices at the balances; or a quantity's derivative by power here, of those by power at
+    /// the balances.
     pub(super) fn price(&self, row: &[Complex64]) -> Complex64 {
         row[self.rows()].iter().sum::<Complex64>() * self.share()
+    }
+
+    /// Adds a power, pu of the system's, to those at the balances.
+    pub(super) fn add(&self, power: Complex64, to: &mut [Complex64]) {
+        let each = power * self.share();
+        to[self.rows()].iter_mut().for_each(|of| *of += each);
     }
 }

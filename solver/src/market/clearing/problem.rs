@@ -231,6 +231,16 @@ impl<'a> Problem<'a> {
                 row[at] = Complex64::new(price.p_per_mwh, -price.q_per_mvarh) * share;
             }
         }
+        // By phase these are known of each live one, in the order of the balances of nodes.
+        let phases = self
+            .equations
+            .row
+            .iter()
+            .flatten()
+            .zip(&clearing.phase_prices);
+        for (&at, price) in phases {
+            row[at] = Complex64::new(price.p_per_mwh, -price.q_per_mvarh) * share;
+        }
         row
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Case, Clearing, ClearingError, NodePower, Owner, horizon::hours};
+use super::{
+    Case, Clearing, ClearingError, NodePower, Owner, PhaseName, PhasePower, horizon::hours,
+};
 use crate::{
     market::{Capability, Direction, Kind, Order, OrderId, PPM, Unit},
     network::{Id, S_BASE_VA},
@@ -16,7 +18,7 @@ const NOTHING: f64 = 1e-6;
 pub(super) struct Store {
     pub(super) order: OrderId,
     pub(super) unit: Id,
-    pub(super) node: Id,
+    at: Connected,
     participant: String,
     /// At the start.
     pub(super) energy: f64,
@@ -42,7 +44,7 @@ pub(super) struct Store {
 pub(super) struct Task {
     pub(super) order: OrderId,
     pub(super) unit: Id,
-    pub(super) node: Id,
+    at: Connected,
     participant: String,
     /// 1 sells, -1 buys.
     pub(super) sign: f64,
@@ -53,6 +55,36 @@ pub(super) struct Task {
     pub(super) most: Vec<f64>,
 }
 
+/// Where a unit is, in every interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Connected {
+    node: Id,
+    /// Of a unit of one phase.
+    phase: Option<PhaseName>,
+}
+
+impl Connected {
+    fn of(case: &Case, unit: &Unit) -> Self {
+        let mut phases = case.by_phase.iter().flat_map(|of| &of.units);
+        let phase = phases.find(|of| of.unit == unit.id).map(|of| of.phase);
+        let node = unit.node;
+        Self { node, phase }
+    }
+}
+
+/// What a store or window does in an interval.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scheduled<'a> {
+    pub(super) order: OrderId,
+    pub(super) unit: Id,
+    pub(super) node: Id,
+    /// Of a unit of one phase.
+    pub(super) phase: Option<PhaseName>,
+    pub(super) participant: &'a str,
+    /// Power, generation-positive.
+    pub(super) p: f64,
+}
+
 fn bad(order: OrderId, what: &str, value: f64, expected: &'static str) -> ClearingError {
     ClearingError::BadValue {
         what: format!("{what} of order {order}"),
@@ -61,18 +93,27 @@ fn bad(order: OrderId, what: &str, value: f64, expected: &'static str) -> Cleari
     }
 }
 
-/// The unit of an order in each interval: it has to be in all of them.
-fn units<'a>(cases: &'a [Case], order: &Order) -> Result<Vec<&'a Unit>, ClearingError> {
+/// The unit of an order in each interval, and where it is: it has to be in all of them, at one place.
+fn units<'a>(
+    cases: &'a [Case],
+    order: &Order,
+) -> Result<(Vec<&'a Unit>, Connected), ClearingError> {
     let unit = order.unit;
     let of = |case: &'a Case| case.units.iter().find(|of| of.id == unit);
     let missing = || ClearingError::UnknownUnit {
         order: order.id,
         unit,
     };
-    cases
-        .iter()
-        .map(|case| of(case).ok_or_else(missing))
-        .collect()
+    let units = cases.iter().map(|case| of(case).ok_or_else(missing));
+    let units: Vec<&Unit> = units.collect::<Result<_, _>>()?;
+    let each = cases.iter().zip(&units);
+    let mut places = each.map(|(case, unit)| Connected::of(case, unit));
+    let at = places.next().ok_or_else(missing)?;
+    if let Some(t) = places.position(|other| other != at) {
+        let expected = "an interval in which its unit is where it is in the first one";
+        return Err(bad(order.id, "interval", (t + 1) as f64, expected));
+    }
+    Ok((units, at))
 }
 
 /// Most power given and taken.
@@ -158,14 +199,14 @@ pub(super) fn stores(cases: &[Case]) -> Result<Vec<Store>, ClearingError> {
                     "at least the least energy",
                 ));
             }
-            let units = units(cases, order)?;
+            let (units, at) = units(cases, order)?;
             let (give, take) = units.iter().map(|unit| limits(&unit.capability)).unzip();
             let must = units.iter().map(|unit| must(&unit.capability)).collect();
             let mwh = |wh: i64| wh as f64 / S_BASE_VA;
             let mut store = Store {
                 order: order.id,
                 unit: order.unit,
-                node: units[0].node,
+                at,
                 participant: order.participant.clone(),
                 energy: mwh(of.energy_wh),
                 energy_min: mwh(of.energy_min_wh),
@@ -207,7 +248,7 @@ pub(super) fn tasks(cases: &[Case]) -> Result<Vec<Task>, ClearingError> {
                 return Err(bad(order.id, "energy", of.energy_wh as f64, "above 0"));
             }
             let sells = order.direction == Direction::Sell;
-            let units = units(cases, order)?;
+            let (units, at) = units(cases, order)?;
             let mut end = order.interval;
             let most = units
                 .iter()
@@ -226,7 +267,7 @@ pub(super) fn tasks(cases: &[Case]) -> Result<Vec<Task>, ClearingError> {
             tasks.push(Task {
                 order: order.id,
                 unit: order.unit,
-                node: units[0].node,
+                at,
                 participant: order.participant.clone(),
                 sign: if sells { 1.0 } else { -1.0 },
                 price: step.price.per_mwh(),
@@ -334,39 +375,37 @@ impl Schedule {
         .collect()
     }
 
-    /// Unit, node, participant and power of everything that is scheduled in an interval.
+    /// Everything that is scheduled in an interval: stores, then windows.
     pub(super) fn of_interval<'a>(
         &'a self,
         t: usize,
         stores: &'a [Store],
         tasks: &'a [Task],
-    ) -> impl Iterator<Item = (OrderId, Id, Id, &'a str, f64)> {
+    ) -> impl Iterator<Item = Scheduled<'a>> {
+        let all = move |order, unit, at: Connected, participant, p: &[f64]| Scheduled {
+            order,
+            unit,
+            node: at.node,
+            phase: at.phase,
+            participant,
+            p: p[t],
+        };
         let stores = stores.iter().zip(&self.stores);
-        let stores =
-            stores.map(move |(of, p)| (of.order, of.unit, of.node, of.participant.as_str(), p[t]));
+        let stores = stores.map(move |(of, p)| all(of.order, of.unit, of.at, &*of.participant, p));
         let tasks = tasks.iter().zip(&self.tasks);
-        let tasks =
-            tasks.map(move |(of, p)| (of.order, of.unit, of.node, of.participant.as_str(), p[t]));
+        let tasks = tasks.map(move |(of, p)| all(of.order, of.unit, of.at, &*of.participant, p));
         stores.chain(tasks)
     }
 
     /// An interval's case with the scheduled power fixed, and what it leaves of apparent power.
     pub(super) fn fixed_in(&self, case: &Case, t: usize, stores: &[Store], tasks: &[Task]) -> Case {
         let mut case = case.clone();
-        for (_, unit, node, participant, p) in self.of_interval(t, stores, tasks) {
-            case.fixed.push(NodePower {
-                node,
-                p_w: p * S_BASE_VA,
-                q_var: 0.0,
-                owner: Some(Owner {
-                    unit,
-                    participant: participant.to_owned(),
-                    order: None,
-                }),
-            });
+        for scheduled in self.of_interval(t, stores, tasks) {
+            let p = scheduled.p;
+            scheduled.fix_in(&mut case);
             let units = case.units.iter_mut();
             for of in units
-                .filter(|of| of.id == unit)
+                .filter(|of| of.id == scheduled.unit)
                 .map(|of| &mut of.capability)
             {
                 // What it has to do is in the schedule.
@@ -390,7 +429,7 @@ impl Schedule {
         tasks: &[Task],
         clearing: &mut Clearing,
     ) {
-        for (order, unit, _, _, p) in self.of_interval(t, stores, tasks) {
+        for Scheduled { order, unit, p, .. } in self.of_interval(t, stores, tasks) {
             let award = clearing.awards.iter_mut().find(|of| of.unit == unit);
             if let Some(award) = award {
                 award.p_w += p * S_BASE_VA;
@@ -404,6 +443,34 @@ impl Schedule {
                 };
                 fill.quantity_w = sign * p * S_BASE_VA;
             }
+        }
+    }
+}
+
+impl Scheduled<'_> {
+    /// Makes it a power that the market does not decide on.
+    fn fix_in(&self, case: &mut Case) {
+        let (node, p_w, q_var) = (self.node, self.p * S_BASE_VA, 0.0);
+        if let (Some(phase), Some(by_phase)) = (self.phase, &mut case.by_phase) {
+            by_phase.fixed.push(PhasePower {
+                node,
+                phase,
+                p_w,
+                q_var,
+                unit: None,
+            });
+        } else {
+            let owner = Some(Owner {
+                unit: self.unit,
+                participant: self.participant.to_owned(),
+                order: None,
+            });
+            case.fixed.push(NodePower {
+                node,
+                p_w,
+                q_var,
+                owner,
+            });
         }
     }
 }

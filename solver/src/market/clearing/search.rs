@@ -271,16 +271,7 @@ impl<'a, 'b> Search<'a, 'b> {
         while self.iterations < options.max_iterations {
             self.iterations += 1;
             self.hold();
-            let at = At {
-                u: &self.point.u,
-                multipliers: &self.multipliers,
-                watched: &self.watched,
-                penalty: self.soft.then_some(self.penalty),
-                trust: trust.0,
-                held: &self.held,
-                tolerance: (0.1 * goal.share).clamp(programme::TOLERANCE, 1e-6),
-            };
-            let Some(answer) = programme::solve(self.problem, at) else {
+            let Some(answer) = self.solved(goal, trust) else {
                 if self.ease() || trust.quarter() {
                     continue;
                 }
@@ -327,6 +318,20 @@ impl<'a, 'b> Search<'a, 'b> {
             }
         }
         Ended::Early(promised)
+    }
+
+    /// The programme at the point.
+    fn solved(&self, goal: Goal, trust: Trust) -> Option<Answer> {
+        let at = At {
+            u: &self.point.u,
+            multipliers: &self.multipliers,
+            watched: &self.watched,
+            penalty: self.soft.then_some(self.penalty),
+            trust: trust.0,
+            held: &self.held,
+            tolerance: (0.1 * goal.share).clamp(programme::TOLERANCE, 1e-6),
+        };
+        programme::solve(self.problem, at)
     }
 
     /// A programme without a solution may have one with everything free, or with limits exceeded; says whether

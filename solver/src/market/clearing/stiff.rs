@@ -1,21 +1,39 @@
-//! Branches of almost no impedance, as switches are: the voltage at one end of them is, to a programme, that
-//! at the other and a difference on the scale of the branch's current. With both voltages as variables
+//! Branches of almost no impedance, as switches and regulators are: the voltage at one end of them is, to a
+//! programme, that at the other, by the branch's ratio, and a difference on the scale of its current. With both voltages as variables
 //! their currents would be differences of numbers all but equal, and nothing would be left of the
 //! interior-point method's digits.
 
 use std::collections::VecDeque;
 
-use super::{physics::Equations, rows::Entry};
+use num_complex::Complex64;
+
+use super::{
+    physics::{Equations, Link},
+    rows::Entry,
+};
 
 /// Admittance from which a branch is one, pu.
 const LEAST: f64 = 1e4;
 
+/// A ratio this close to 1 is 1: lines charge themselves a little.
+const SAME: f64 = 1e-3;
+
+/// What a voltage is the difference to.
+#[derive(Clone, Copy, Debug)]
+struct Near {
+    /// Which variable (none: a held voltage).
+    parent: Option<usize>,
+    /// Times this.
+    ratio: f64,
+    /// Scale of the difference.
+    scale: f64,
+}
+
 /// `u = T v`: what the programme's variables are in place of voltages.
 #[derive(Clone, Debug)]
 pub(super) struct Stiff {
-    /// Of each voltage variable (complex), where it is the difference to another: which one (none: a held
-    /// voltage), and the scale of the difference.
-    of: Vec<Option<(Option<usize>, f64)>>,
+    /// Of each voltage variable (complex), where it is the difference to another.
+    of: Vec<Option<Near>>,
     any: bool,
 }
 
@@ -25,15 +43,23 @@ impl Stiff {
             of: vec![None; equations.variables],
             any: false,
         };
-        let mut near: Vec<Vec<(usize, f64)>> = vec![Vec::new(); equations.held.len()];
-        for link in &equations.links {
-            let [a, b] = link.bus;
-            let y = link.y[0][1].norm().min(link.y[1][0].norm());
-            // What couples the phases of a branch says nothing of how near their voltages are.
-            if y > LEAST && a != b && (a % equations.phases) == (b % equations.phases) {
-                near[a].push((b, 1.0 / y));
-                near[b].push((a, 1.0 / y));
-                stiff.any = true;
+        let mut near: Vec<Vec<Neighbour>> = vec![Vec::new(); equations.held.len()];
+        for element in &equations.elements {
+            let links = &equations.links[element.clone()];
+            for link in links {
+                let [a, b] = link.bus;
+                let y = link.y[0][1].norm().min(link.y[1][0].norm());
+                // What couples the phases of a branch says nothing of how near their voltages are.
+                if y > LEAST && a != b && (a % equations.phases) == (b % equations.phases) {
+                    for end in 0..2 {
+                        near[link.bus[1 - end]].push(Neighbour {
+                            bus: link.bus[end],
+                            ratio: ratio(links, link, end),
+                            scale: 1.0 / y,
+                        });
+                    }
+                    stiff.any = true;
+                }
             }
         }
         if stiff.any {
@@ -43,7 +69,7 @@ impl Stiff {
     }
 
     /// A tree over what hangs together, from a held voltage where there is one.
-    fn grow(&mut self, equations: &Equations, near: &[Vec<(usize, f64)>]) {
+    fn grow(&mut self, equations: &Equations, near: &[Vec<Neighbour>]) {
         let mut seen = vec![false; near.len()];
         let is_held = |bus: &usize| equations.variable[*bus].is_none();
         let (held, free): (Vec<_>, Vec<_>) = (0..near.len()).partition(is_held);
@@ -53,12 +79,16 @@ impl Stiff {
             }
             let mut open = VecDeque::from([root]);
             while let Some(bus) = open.pop_front() {
-                for &(other, scale) in &near[bus] {
-                    if let Some(variable) = equations.variable[other]
-                        && !std::mem::replace(&mut seen[other], true)
+                for other in &near[bus] {
+                    if let Some(variable) = equations.variable[other.bus]
+                        && !std::mem::replace(&mut seen[other.bus], true)
                     {
-                        self.of[variable] = Some((equations.variable[bus], scale));
-                        open.push_back(other);
+                        self.of[variable] = Some(Near {
+                            parent: equations.variable[bus],
+                            ratio: other.ratio,
+                            scale: other.scale,
+                        });
+                        open.push_back(other.bus);
                     }
                 }
             }
@@ -67,13 +97,15 @@ impl Stiff {
 
     /// Columns of `T` in a row of it: those of a real variable.
     fn parts(&self, column: usize) -> impl Iterator<Item = (usize, f64)> {
-        let mut next = Some(column);
+        let mut next = Some((column, 1.0));
         std::iter::from_fn(move || {
-            let column = next?;
-            let found = self.of.get(column / 2).copied().flatten();
-            let (parent, scale) = found.unwrap_or((None, 1.0));
-            next = parent.map(|of| 2 * of + column % 2);
-            Some((column, scale))
+            let (column, so_far) = next.take()?;
+            let Some(of) = self.of.get(column / 2).copied().flatten() else {
+                return Some((column, so_far));
+            };
+            let parent = of.parent.map(|of| 2 * of + column % 2);
+            next = parent.map(|parent| (parent, so_far * of.ratio));
+            Some((column, so_far * of.scale))
         })
     }
 
@@ -132,13 +164,44 @@ impl Stiff {
     }
 }
 
+/// A bus at the other end of such a branch.
+#[derive(Clone, Copy)]
+struct Neighbour {
+    bus: usize,
+    ratio: f64,
+    scale: f64,
+}
+
+/// Voltage at a link's end over that at its other one where no current enters at that end.
+fn ratio(element: &[Link], link: &Link, end: usize) -> f64 {
+    let bus = link.bus[end];
+    let own = element.iter().map(|of| {
+        let at = (0..2).filter(|&end| of.bus[end] == bus);
+        at.map(|end| of.y[end][end]).sum::<Complex64>()
+    });
+    let ratio = (-link.y[end][1 - end] / own.sum::<Complex64>()).re;
+    if ratio.is_finite() && (ratio - 1.0).abs() > SAME {
+        ratio
+    } else {
+        1.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Variable 1 hangs on 0, 2 on 1; 3 by itself.
+    /// Variable 1 hangs on 0, 2 by a ratio on 1; 3 by itself.
     fn chain() -> Stiff {
-        let of = vec![None, Some((Some(0), 0.5)), Some((Some(1), 0.25)), None];
+        let near = |parent, ratio, scale| {
+            let parent = Some(parent);
+            Some(Near {
+                parent,
+                ratio,
+                scale,
+            })
+        };
+        let of = vec![None, near(0, 1.0, 0.5), near(1, 1.5, 0.25), None];
         Stiff { of, any: true }
     }
 
@@ -159,10 +222,10 @@ mod tests {
         let v: Vec<f64> = (0..9).map(|k| f64::from(k * k) - 7.5).collect();
         let mut u = v.clone();
         chain().voltages(&mut u);
-        // By hand: real parts 0, 0 + v/2, that + v/4, and what is no voltage.
+        // By hand: real parts 0, 0 + v/2, 1.5 of that + v/4, and what is no voltage.
         assert_eq!(u[0], v[0]);
         assert_eq!(u[2], v[0] + 0.5 * v[2]);
-        assert_eq!(u[5], v[1] + 0.5 * v[3] + 0.25 * v[5]);
+        assert_eq!(u[5], 1.5 * (v[1] + 0.5 * v[3]) + 0.25 * v[5]);
         assert_eq!((u[6], u[8]), (v[6], v[8]));
         let rows = vec![entry(0, 4, 2.0), entry(0, 1, -1.0), entry(0, 8, 3.0)];
         let value =

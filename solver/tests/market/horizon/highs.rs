@@ -5,7 +5,7 @@ use serde::Deserialize;
 use solver::{
     market::{
         Direction, Kind, Step, Storage, Window,
-        clearing::{Case, Status},
+        clearing::{ByPhase, Case, PhaseName, Status, UnitPhase},
     },
     network::Id,
 };
@@ -108,13 +108,40 @@ fn cases(of: &Drawn) -> Vec<Case> {
     cases
 }
 
+/// The same by phase, stores and windows being of one phase each. Where nothing is lost, it makes no difference of
+/// which.
+fn of_single_phases(mut cases: Vec<Case>) -> Vec<Case> {
+    for case in &mut cases {
+        let units = case.units.iter().map(|unit| unit.id).enumerate();
+        let of_one = units.filter(|(_, unit)| *unit >= 50);
+        let units = of_one.map(|(k, unit)| UnitPhase {
+            unit,
+            phase: PhaseName::ALL[k % 3],
+        });
+        case.by_phase = Some(ByPhase {
+            units: units.collect(),
+            ..ByPhase::default()
+        });
+    }
+    cases
+}
+
 #[test]
 fn costs_are_those_of_a_linear_programme() {
+    compare(|cases| cases);
+}
+
+#[test]
+fn costs_by_phase_are_those_of_a_linear_programme() {
+    compare(of_single_phases);
+}
+
+fn compare(change: impl Fn(Vec<Case>) -> Vec<Case>) {
     let drawn: Vec<Drawn> =
         serde_json::from_str(include_str!("../../data/horizon/highs.json")).unwrap();
     let mut above = Vec::new();
     for (k, of) in drawn.iter().enumerate() {
-        let found = run(&copper_plate(), &cases(of));
+        let found = run(&copper_plate(), &change(cases(of)));
         let is_optimal = |of: &&_| matches!(of, Status::Optimal);
         let statuses = found.intervals.iter().map(|of| &of.status);
         assert_eq!(statuses.filter(is_optimal).count(), of.import.len(), "{k}");
