@@ -433,3 +433,105 @@ impl Moves<'_> {
         Ok((at(up)? - at(down)?) / (f64::from(up) - f64::from(down)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{market::clearing::Limit, network::pgm_json};
+
+    /// Dyn11, three regulators of a phase each, and 300 m of cable.
+    fn grid() -> Grid {
+        let regulator = |id: u32, phase: &str| {
+            json!({"id": id, "from_node": 2, "to_node": 3, "from_status": 1, "to_status": 1, "phases": phase,
+                "r": 1e-4, "x": 2e-4, "tap_size": 5e-4})
+        };
+        let network = json!({"version": "1.0", "type": "input", "is_batch": false, "attributes": {}, "data": {
+            "node": [{"id": 1, "u_rated": 10e3}, {"id": 2, "u_rated": 400.0}, {"id": 3, "u_rated": 400.0},
+                {"id": 4, "u_rated": 400.0}],
+            "source": [{"id": 10, "node": 1, "status": 1, "u_ref": 1.0, "sk": 1e8, "rx_ratio": 0.3, "z01_ratio": 1.0}],
+            "transformer": [{"id": 20, "from_node": 1, "to_node": 2, "from_status": 1, "to_status": 1, "u1": 10e3,
+                "u2": 410.0, "sn": 4e5, "uk": 0.04, "pk": 4e3, "i0": 0.0, "p0": 0.0, "winding_from": 2,
+                "winding_to": 1, "clock": 11, "tap_side": 0, "tap_pos": 0, "tap_min": -9, "tap_max": 9, "tap_size": 5.0}],
+            "step_voltage_regulator": [regulator(31, "a"), regulator(32, "b"), regulator(33, "c")],
+            "line": [{"id": 40, "from_node": 3, "to_node": 4, "from_status": 1, "to_status": 1, "r1": 0.06, "x1": 0.024,
+                "c1": 0.0, "tan1": 0.0, "r0": 0.25, "x0": 0.1, "c0": 0.0, "tan0": 0.0, "i_n": 100.0}],
+        }});
+        Grid::new(&pgm_json::read(&network.to_string()).unwrap()).unwrap()
+    }
+
+    /// Sun in phases a and b, more than voltage in a lets in and than the conductor of b carries.
+    fn case() -> Case {
+        let unit = |id: u32| {
+            json!({"id": id, "participant": "p", "node": 4, "dispatchable": true,
+                "capability": {"p_min_w": 0.0, "p_max_w": 4e4, "q_max_var": 0.0}})
+        };
+        let order = |unit: u32| {
+            json!({"id": unit, "client_id": "", "participant": "p", "unit": unit, "interval": 0, "direction": "sell",
+                "steps": [{"quantity_w": 40_000, "price": 10_000_000}]})
+        };
+        let load = |phase: &str, p_w: f64| json!({"node": 4, "phase": phase, "p_w": p_w, "q_var": 0.3 * p_w});
+        serde_json::from_value(
+            json!({"duration_s": 900, "fixed": [], "units": [unit(51), unit(52)],
+            "orders": [order(51), order(52)],
+            "limits": {"u_min_pu": 0.9, "u_max_pu": 1.1, "nodes": [], "branches": []},
+            "interface": [{"source": 10, "import_price": 60_000_000, "export_price": 30_000_000}],
+            "controls": {"transformers": [20, 31, 32, 33], "shunts": [], "least_saving_per_h": 0.0},
+            "by_phase": {"units": [{"unit": 51, "phase": "a"}, {"unit": 52, "phase": "b"}],
+                "fixed": [load("a", -2e3), load("b", -1e4), load("c", -9e3)],
+                "limits": [{"node": 4, "phase": "a", "u_min_pu": 0.9, "u_max_pu": 1.045}]}}),
+        )
+        .unwrap()
+    }
+
+    /// What a step is said to cost by phase is half of what two steps, one either way, change.
+    #[test]
+    fn a_step_by_phase_costs_what_it_is_said_to() {
+        let (grid, case) = (grid(), case());
+        let options = Options {
+            tolerance: 1e-10,
+            ..Options::default()
+        };
+        let controls = controls(&grid, &case).unwrap();
+        let here = vec![0; controls.len()];
+        let cleared = |grid: &Grid| {
+            let found = clear_in_place(grid, &case, &options, Goal::of(&options), None).unwrap();
+            assert_eq!(found.status, Status::Optimal);
+            found
+        };
+        let moves = Moves {
+            best: Tried {
+                positions: here.clone(),
+                clearing: Ok(cleared(&grid)),
+            },
+            grid: &grid,
+            case: &case,
+            options: &options,
+            controls,
+            iterations: 0,
+            tried: 1,
+        };
+        let clearing = moves.best.clearing.as_ref().unwrap();
+        let bound: Vec<_> = clearing.binding.iter().map(|of| of.limit).collect();
+        assert!(bound.iter().any(|of| matches!(of, Limit::UMax { .. })));
+        assert!(bound.iter().any(|of| matches!(of, Limit::Current { .. })));
+        let mut told = 0;
+        for k in 0..moves.controls.len() {
+            let at = |step: i8| {
+                let mut to = here.clone();
+                to[k] += step;
+                cleared(&moves.moved(&to).unwrap()).cost_per_h
+            };
+            let changed = 0.5 * (at(1) - at(-1));
+            let said = moves.slope(clearing, &here, k).unwrap();
+            println!("{:?} {said} {changed}", moves.controls[k]);
+            assert!(
+                (said - changed).abs() < 0.02 * changed.abs() + 1e-6,
+                "{k}: {said} {changed}"
+            );
+            told += usize::from(changed.abs() > 1e-4);
+        }
+        assert!(told >= 3);
+    }
+}
