@@ -1,13 +1,16 @@
 //! A door for `tests/fuzz`, in its builds only: documents as they come by the wire.
 
-use opcua::types::{ContextOwned, Variant, encoding::BinaryDecodable as _};
+use opcua::types::{
+    ContextOwned, DecodingOptions, NamespaceMap, Variant, encoding::BinaryDecodable as _,
+};
 
-use super::{codec, message::Up};
+use super::{bounds, codec, message::Up};
 
 /// Reads arguments of a method, one after the other to the end or the first that is none, as each document that they
 /// could be; those that they are, each of which is written and read again as the same.
 pub fn documents(mut octets: &[u8]) -> Vec<Up> {
-    let context = ContextOwned::default();
+    let loaders = bounds::type_loaders();
+    let context = ContextOwned::new(NamespaceMap::new(), loaders, DecodingOptions::default());
     let context = context.context();
     let next = || Variant::decode(&mut octets, &context).ok();
     let arguments: Vec<Variant> = std::iter::from_fn(next).take(64).collect();

@@ -3,6 +3,7 @@
 //! wider area or of the wholesale market; all of them pass the same documents.
 
 mod account;
+mod bounds;
 pub mod client;
 mod codec;
 #[cfg(fuzzing)]

@@ -21,7 +21,6 @@ fuzz_target!(|input: &[u8]| {
             requests += 1;
         } else {
             stream.extend(step.octets);
-            requests += step.octets.len() as u16 / 8;
         }
     }
     let answers = modbus::run(async {
@@ -38,6 +37,8 @@ fuzz_target!(|input: &[u8]| {
         };
         tokio::join!(serving, client).1
     });
+    // Steps of noise may make requests together; none is shorter than its header and a function.
+    let most = stream.len() / 8;
     let (mut rest, mut count) = (&answers[..], 0);
     while let [_, _, 0, 0, high, low, _, ..] = rest {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
@@ -46,7 +47,7 @@ fuzz_target!(|input: &[u8]| {
         count += 1;
     }
     assert!(
-        rest.is_empty() && count <= requests,
+        rest.is_empty() && count <= most,
         "{count} answers, {} octets left",
         rest.len()
     );

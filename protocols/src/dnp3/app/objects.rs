@@ -215,19 +215,20 @@ impl<'a> ObjectHeader<'a> {
         // A header that has no objects has no items, however high it counts.
         let step = if packed.is_some() { 0 } else { prefix + size };
         let chunks = (step > 0).then(|| data.chunks_exact(step));
-        let octets = chunks
-            .into_iter()
-            .flatten()
-            .zip(start..)
-            .map(move |(object, position)| {
-                let (index, object) = object.split_at(prefix);
-                let index = if prefix > 0 {
-                    little_endian(index)
-                } else {
-                    position
-                };
-                (index, Item::Octets(object))
-            });
+        let octets =
+            chunks
+                .into_iter()
+                .flatten()
+                .zip(start..=u32::MAX)
+                .map(move |(object, position)| {
+                    let (index, object) = object.split_at(prefix);
+                    let index = if prefix > 0 {
+                        little_endian(index)
+                    } else {
+                        position
+                    };
+                    (index, Item::Octets(object))
+                });
         packed.into_iter().flatten().chain(octets)
     }
 
@@ -238,7 +239,7 @@ impl<'a> ObjectHeader<'a> {
     ) -> Option<impl Iterator<Item = (u32, Item<'a>)> + use<'a>> {
         let count = match self.range {
             Range::All => 0,
-            Range::Span { start, stop } => stop - start + 1,
+            Range::Span { start, stop } => (stop - start).saturating_add(1),
             Range::Count(count) => count,
         };
         let per_octet = 8 / u32::from(bits);
@@ -247,7 +248,7 @@ impl<'a> ObjectHeader<'a> {
             let octet = data.get((position / per_octet) as usize)?;
             let shift = (position % per_octet) * u32::from(bits);
             let item = Item::Packed(octet >> shift & ((1 << bits) - 1));
-            Some((start + position, item))
+            Some((start.checked_add(position)?, item))
         }))
     }
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        StartError,
+        StartError, bounds,
         message::Down,
         model,
         pki::{self, RENEW_DAYS},
@@ -85,6 +85,7 @@ impl MarketServer {
             });
         }
         let (server, handle) = builder.build().map_err(StartError::Config)?;
+        *handle.info().type_loaders.write() = bounds::type_loaders();
         let mut served = tokio::spawn(server.run_with(inside));
         started(&handle, inner, &mut served).await?;
         // What clients are told to connect to is the door.

@@ -43,6 +43,33 @@ fn every_range_is_read() {
     assert_eq!(ids(Headers::of_read(&bytes)), expected);
 }
 
+/// Found by `cargo xtask test fuzz`: an outstation that counts up to the highest index there is.
+#[test]
+fn the_highest_index_is_the_last() {
+    let last = [0xFF; 4];
+    let bytes = [
+        &[30, 2, 0x02][..],
+        &last,
+        &last,
+        &[1, 7, 8],
+        &[1, 1, 0x02],
+        &[0xFE, 0xFF, 0xFF, 0xFF],
+        &last,
+        &[0b10],
+    ]
+    .concat();
+    let items: Vec<Vec<(u32, Item<'_>)>> = Headers::new(&bytes)
+        .map(|header| header.unwrap().items().collect())
+        .collect();
+    assert_eq!(items[0], [(u32::MAX, Item::Octets(&[1, 7, 8]))]);
+    let packed = [(u32::MAX - 1, Item::Packed(0)), (u32::MAX, Item::Packed(1))];
+    assert_eq!(items[1], packed);
+    // All there are, asked for.
+    let bytes = [&[1, 1, 0x02][..], &[0; 4], &last].concat();
+    let header = Headers::of_read(&bytes).next().unwrap().unwrap();
+    assert_eq!(header.items().count(), 0);
+}
+
 #[test]
 fn objects_come_with_their_indices() {
     let bytes = [
