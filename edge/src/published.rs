@@ -8,7 +8,7 @@ use solver::market::LedgerEntry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::above;
-use crate::cycle::{HoldCommand, Holds, NotSwitched, Refusal, SwitchCommand};
+use crate::cycle::{HoldCommand, Holds, NotSwitched, Refusal, SwitchCommand, SwitchStep};
 use crate::feed::Feed;
 use crate::links;
 use crate::metering;
@@ -155,8 +155,8 @@ pub enum Request {
     Switch {
         /// Which, and how.
         command: SwitchCommand,
-        /// Only say whether it would be tried.
-        check: bool,
+        /// Which part of it.
+        step: SwitchStep,
         /// Its device has done it, or why not.
         answer: oneshot::Sender<Result<(), NotSwitched>>,
     },

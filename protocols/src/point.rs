@@ -243,8 +243,16 @@ pub struct DerFallback {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Write one value to a writable point.
+    /// Write one value to a writable point: by the device's own procedure, with a selection if it wants one.
     Write(Value),
+    /// Only make this value ready to be written: select it at the device. One that knows no selection says
+    /// whether it could be written. It lasts until it is operated, given back or replaced, the device's time is over,
+    /// or the connection goes.
+    Select(Value),
+    /// Write what was selected before.
+    Operate(Value),
+    /// Give a selection back.
+    Cancel(Value),
     /// Operate a DER as a whole; the command's point is the device's `control`.
     Der(DerSetpoint),
 }
@@ -270,10 +278,68 @@ pub struct Command {
 pub enum CommandStatus {
     /// Written, and the device acknowledged it.
     Done,
-    /// Refused by the device or by us before sending, and why.
-    Rejected(String),
+    /// Refused by the device or by us before sending.
+    Rejected(Rejection),
     /// Sent, but no answer came: it may or may not have been carried out.
     Unknown(String),
     /// Not sent: it had expired, or the device was not connected.
     NotSent(String),
+}
+
+/// Why a command was refused: what all protocols have a word for, and the words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// The reason, as far as the device gave one.
+    pub cause: Cause,
+    /// For a person.
+    pub text: String,
+}
+
+/// Reasons for a refusal (AddCause of IEC 61850-7-2, status codes of DNP3 commands, causes of IEC 60870-5-104).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// None of the others, or none was given.
+    Other,
+    /// There is no such command, or not this value of it.
+    NotSupported,
+    /// It was not selected, or too long ago.
+    NotSelected,
+    /// Another command is being carried out there.
+    Busy,
+    /// Somebody else has selected it.
+    Taken,
+    /// It is as asked already.
+    AlreadyThere,
+    /// It is switched to local control.
+    Local,
+    /// Interlocked, or otherwise blocked.
+    Blocked,
+    /// We may not.
+    NotAllowed,
+    /// Beyond what it takes.
+    OutOfRange,
+}
+
+impl Cause {
+    /// With words.
+    #[must_use]
+    pub fn because(self, text: impl Into<String>) -> Rejection {
+        Rejection {
+            cause: self,
+            text: text.into(),
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Rejection {
+    fn from(text: T) -> Self {
+        Cause::Other.because(text)
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }

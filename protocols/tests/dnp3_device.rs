@@ -22,10 +22,10 @@ use protocols::{
             server::{OutstationServer, ServerConfig, ServerEvent},
         },
     },
-    point::{Action, CommandStatus, Quality, TimeQuality, Timestamp, Value},
+    point::{Action, Cause, CommandStatus, Quality, TimeQuality, Timestamp, Value},
     tcp::ClientConfig,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep};
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -166,7 +166,7 @@ async fn commands_are_selected_then_operated_and_their_status_comes_back() {
     }
     let refused = device.command("rtu/tap", write(10.0)).await;
     assert!(
-        matches!(&refused, CommandStatus::Rejected(why) if why.contains("OutOfRange")),
+        matches!(&refused, CommandStatus::Rejected(why) if why.cause == Cause::OutOfRange),
         "{refused:?}"
     );
     assert_eq!(told.recv().await.unwrap().0, ControlOperation::Select);
@@ -177,6 +177,45 @@ async fn commands_are_selected_then_operated_and_their_status_comes_back() {
     let late = device.command_expiring("rtu/tap", write(1.0), 0).await;
     assert!(matches!(late, CommandStatus::NotSent(_)));
     assert!(told.try_recv().is_err(), "something was sent all the same");
+}
+
+/// However slow the machine: no read of events comes between, or the operate would not be the next request.
+#[tokio::test]
+async fn a_selection_is_kept_at_the_outstation_until_it_is_operated_or_given_back() {
+    let (server, mut events) = outstation(ANY_PORT).await;
+    let mut device = start(server.address().to_string(), Duration::from_millis(20));
+    device.until_online().await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some((session, event)) = events.recv().await {
+            let OutstationEvent::Control(request) = event else {
+                continue;
+            };
+            let _ = tell.send(request.operation);
+            server.control_done(session, request.id, &[Answer::Success]);
+        }
+    });
+    let value = Value::Analog(-2.0);
+    let mut ask = async |action| device.command("rtu/tap", action).await;
+    assert_eq!(ask(Action::Select(value)).await, CommandStatus::Done);
+    // Polls of events are due all the while.
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(ask(Action::Operate(value)).await, CommandStatus::Done);
+    // Used up; given back; never there: nothing of it is operated.
+    let not_selected =
+        |status| matches!(status, CommandStatus::Rejected(why) if why.cause == Cause::NotSelected);
+    assert!(not_selected(ask(Action::Operate(value)).await));
+    assert_eq!(ask(Action::Select(value)).await, CommandStatus::Done);
+    assert_eq!(ask(Action::Cancel(value)).await, CommandStatus::Done);
+    assert!(not_selected(ask(Action::Operate(value)).await));
+    assert_eq!(ask(Action::Select(value)).await, CommandStatus::Done);
+    assert!(not_selected(ask(Action::Operate(Value::Analog(1.0))).await));
+    let mut operations = Vec::new();
+    while let Ok(operation) = told.try_recv() {
+        operations.push(operation);
+    }
+    use ControlOperation::{Operate, Select};
+    assert_eq!(operations, [Select, Operate, Select, Select]);
 }
 
 #[tokio::test]

@@ -178,7 +178,7 @@ async fn values_are_written_and_refusals_reported() {
         let CommandStatus::Rejected(why) = status else {
             panic!("{point}: {status:?}");
         };
-        assert!(why.contains(reason), "{why}");
+        assert!(why.text.contains(reason), "{why}");
     }
 }
 

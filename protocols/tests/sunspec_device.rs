@@ -342,7 +342,7 @@ async fn models_123_and_124_set_limit_reactive_power_and_storage() {
     // These models cannot hold such a fallback.
     let order = setpoint(ActivePower::Limit(1e6), 0.0, ActivePower::Limit(1e6));
     let done = pv.command("pv3/control", Action::Der(order)).await;
-    assert!(matches!(done, CommandStatus::Rejected(why) if why.contains("revert")));
+    assert!(matches!(done, CommandStatus::Rejected(why) if why.text.contains("revert")));
 }
 
 #[tokio::test]
@@ -372,7 +372,7 @@ async fn what_cannot_be_done_is_said_and_nothing_is_written() {
         let CommandStatus::Rejected(why) = status else {
             panic!("{order:?}: {status:?}");
         };
-        assert!(why.contains(reason), "{why}");
+        assert!(why.text.contains(reason), "{why}");
     }
     let status = pv.command("pv3/p", Action::Der(good)).await;
     assert!(matches!(status, CommandStatus::Rejected(_)));

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::noon;
-use protocols::point::{Action, CommandStatus, TimeQuality, Update, Value};
+use protocols::point::{Action, Cause, CommandStatus, TimeQuality, Update, Value};
 use tokio::time::sleep;
 
 /// Changes of the breaker's contact, each once: whether closed, and when (ms).
@@ -54,14 +54,16 @@ async fn a_bay_is_read_its_tap_changer_moved_and_its_breaker_operated() {
     let beyond = Action::Write(Value::Analog(99.0));
     let refused = bay.command("bay1_tap", beyond).await;
     let why = "the IED refused it: step limit";
-    assert_eq!(refused, CommandStatus::Rejected(why.into()));
+    let why = Cause::OutOfRange.because(why);
+    assert_eq!(refused, CommandStatus::Rejected(why));
     let unfit = bay.command("bay1_tap", Action::Write(Value::Analog(500.0)));
     assert!(matches!(unfit.await, CommandStatus::Rejected(_)));
 
     let breaker = |closed| Action::Write(Value::Binary(closed));
     let reached = bay.command("bay1_breaker", breaker(true)).await;
     let why = "not selected: the IED refused it: position reached";
-    assert_eq!(reached, CommandStatus::Rejected(why.into()));
+    let why = Cause::AlreadyThere.because(why);
+    assert_eq!(reached, CommandStatus::Rejected(why));
     assert_eq!(
         bay.command("bay1_breaker", breaker(false)).await,
         CommandStatus::Done

@@ -450,7 +450,7 @@ impl Dispatch {
                     alarms.clear("setpoint_failed", name, now_us);
                     continue;
                 }
-                CommandStatus::Rejected(why) => ("rejected", why),
+                CommandStatus::Rejected(why) => ("rejected", &why.text),
                 CommandStatus::Unknown(why) => ("unknown", why),
                 CommandStatus::NotSent(why) => ("not_sent", why),
             };

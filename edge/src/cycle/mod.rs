@@ -41,5 +41,5 @@ pub use hold::{Held, HoldCommand, Holds, Refusal};
 pub use registration::not_yours;
 pub use requests::Decision;
 pub use step::{Cycle, Input, MAX_AGE_US, Output};
-pub use switch::{NotSwitched, Operation, SwitchCommand};
+pub use switch::{NotSwitched, Operation, SwitchCommand, SwitchStep};
 pub(crate) use view::above as view_above;

@@ -1,9 +1,9 @@
 //! Breakers operated by the control centre or by an operator.
 //!
 //! An operation is over in a moment: nobody holds a breaker, and who operates it next is obeyed, whoever
-//! it was before. While one is under way, any other of the same breaker is refused.
+//! it was before. While one is under way, or somebody has selected it, any other of the same breaker is refused.
 
-use protocols::point::{Action, Command, DeviceId, PointId, Value};
+use protocols::point::{Action, Command, DeviceId, PointId, Rejection, Value};
 
 use super::{alarms::Severity, step::Cycle};
 use crate::{
@@ -30,11 +30,26 @@ pub struct SwitchCommand {
     pub close: bool,
 }
 
-/// What is to be put on record and then sent.
+/// What of an operation is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwitchStep {
+    /// Nothing: would it be tried?
+    Check,
+    /// The breaker is selected, at its device too.
+    Select,
+    /// It is operated, as the same one selected it before.
+    Operate,
+    /// It is operated, by its device's own procedure.
+    Direct,
+    /// It will not be operated: its selection, if it still stands, is given back.
+    Deselect,
+}
+
+/// What is to be put on record, if it is, and then sent.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// For the ledger.
-    pub record: Record,
+    /// For the ledger: what is operated.
+    pub record: Option<Record>,
     /// To whom,
     pub device: DeviceId,
     /// and what.
@@ -56,9 +71,15 @@ pub enum NotSwitched {
     /// Another operation of it is under way.
     #[error("another operation of it is under way")]
     Busy,
+    /// Somebody else has selected it.
+    #[error("it is selected by somebody else")]
+    Selected,
+    /// It is to be operated as selected, and is not selected, or not any more.
+    #[error("it is not selected")]
+    NotSelected,
     /// The device refused, or nobody knows what became of it.
     #[error("{0}")]
-    Device(String),
+    Device(Rejection),
 }
 
 impl From<NotSwitched> for Problem {
@@ -67,7 +88,8 @@ impl From<NotSwitched> for Problem {
             NotSwitched::Unknown => ("unknown_breaker", Some("a breaker that is listed")),
             NotSwitched::Offline => ("device_offline", Some("one whose device answers")),
             NotSwitched::AlreadyThere => ("already_there", None),
-            NotSwitched::Busy => ("busy", None),
+            NotSwitched::Busy | NotSwitched::Selected => ("busy", None),
+            NotSwitched::NotSelected => ("not_selected", None),
             NotSwitched::Device(_) => ("not_done", None),
         };
         Self {
@@ -79,13 +101,14 @@ impl From<NotSwitched> for Problem {
 }
 
 impl Cycle {
-    /// Decides on an operation; its record has to be durable before it is sent.
+    /// Decides on a step of an operation; its record has to be durable before it is sent.
     ///
     /// # Errors
     /// Why it is refused.
     pub fn decide_switch(
         &mut self,
         command: SwitchCommand,
+        step: SwitchStep,
         snapshot: &Snapshot,
         now_us: i64,
     ) -> Result<Operation, NotSwitched> {
@@ -105,23 +128,30 @@ impl Cycle {
         if !snapshot.online(&device) {
             return Err(NotSwitched::Offline);
         }
-        if is_closed(&of, snapshot) == Some(close) {
+        if step != SwitchStep::Deselect && is_closed(&of, snapshot) == Some(close) {
             return Err(NotSwitched::AlreadyThere);
         }
+        let value = Value::Binary(close);
+        let (action, operates) = match step {
+            SwitchStep::Check | SwitchStep::Direct => (Action::Write(value), true),
+            SwitchStep::Operate => (Action::Operate(value), true),
+            SwitchStep::Select => (Action::Select(value), false),
+            SwitchStep::Deselect => (Action::Cancel(value), false),
+        };
         let command = Command {
             id: self.dispatch.next_id(),
             point: of.command,
-            action: Action::Write(Value::Binary(close)),
+            action,
             origin: holder.into(),
             expires_unix_us: now_us.saturating_add(EXPIRES_US),
         };
-        let record = Record::Switched {
+        let record = operates.then(|| Record::Switched {
             at_us: now_us,
             holder,
             by,
             breaker: breaker.to_string(),
             close,
-        };
+        });
         Ok(Operation {
             record,
             device,

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::points;
 use crate::{
-    cycle::{HoldCommand, NotSwitched, Refusal, SwitchCommand},
+    cycle::{HoldCommand, NotSwitched, Refusal, SwitchCommand, SwitchStep},
     published::{Handle, Request},
     site::Site,
     store::Holder,
@@ -96,15 +96,19 @@ impl Commander {
         }
     }
 
-    /// Does it, or with `check` only says whether it would be done.
+    /// Does a step of it. What holds a unit has no steps: a selection only says whether it would be done.
     pub(super) async fn carry_out(
         &mut self,
         Asked { by, what }: Asked,
-        check: bool,
+        step: SwitchStep,
         handle: &Handle,
     ) -> Result<(), Refused> {
         match what {
-            What::Unit(unit, change) => self.hold(by, (unit, change), check, handle).await,
+            What::Unit(..) if step == SwitchStep::Deselect => Ok(()),
+            What::Unit(unit, change) => {
+                let check = matches!(step, SwitchStep::Check | SwitchStep::Select);
+                self.hold(by, (unit, change), check, handle).await
+            }
             What::Breaker(breaker, close) => {
                 let command = SwitchCommand {
                     holder: Holder::Scada,
@@ -115,7 +119,7 @@ impl Commander {
                 let (answer, answered) = oneshot::channel();
                 let request = Request::Switch {
                     command,
-                    check,
+                    step,
                     answer,
                 };
                 let sent = handle.requests.send(request).await;

@@ -4,14 +4,17 @@
 
 use std::io;
 
-use protocols::dnp3::{
-    Flags, Sample,
-    app::{CommandStatus, OutputCommand},
-    link::LinkConfig,
-    outstation::{
-        ControlOperation, ControlRequest, OutstationConfig, OutstationEvent, PointConfig,
-        server::{OutstationServer, ServerConfig},
+use protocols::{
+    dnp3::{
+        Flags, Sample,
+        app::{CommandStatus, OutputCommand},
+        link::LinkConfig,
+        outstation::{
+            ControlOperation, ControlRequest, OutstationConfig, OutstationEvent, PointConfig,
+            server::{OutstationServer, ServerConfig},
+        },
     },
+    point::Cause,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +26,7 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    cycle::{NotSwitched, Refusal},
+    cycle::{NotSwitched, Refusal, SwitchStep},
     published::Handle,
     site::{Dnp3, Site},
 };
@@ -94,8 +97,14 @@ impl Station {
         };
         let obeying = async {
             while let Some((session, event)) = events.recv().await {
-                if let OutstationEvent::Control(request) = event {
-                    obeying.control(session, &request, &handle).await;
+                match event {
+                    OutstationEvent::Control(request) => {
+                        obeying.control(session, &request, &handle).await;
+                    }
+                    OutstationEvent::Deselected(commands) => {
+                        obeying.deselect(session, &commands, &handle).await;
+                    }
+                    _ => {}
                 }
             }
         };
@@ -134,17 +143,42 @@ struct Obeying<'s> {
 
 impl Obeying<'_> {
     async fn control(&mut self, session: usize, request: &ControlRequest, handle: &Handle) {
+        let step = match request.operation {
+            ControlOperation::Select => SwitchStep::Select,
+            ControlOperation::Operate => SwitchStep::Operate,
+            ControlOperation::DirectOperate | ControlOperation::DirectOperateNoResponse => {
+                SwitchStep::Direct
+            }
+        };
         let mut statuses = Vec::with_capacity(request.commands.len());
         for (index, command) in &request.commands {
-            let only_check = request.operation == ControlOperation::Select;
             let asked = self.asked(session, *index, command);
             statuses.push(match asked {
-                Ok(asked) => status(self.commands.carry_out(asked, only_check, handle).await),
+                Ok(asked) => status(self.commands.carry_out(asked, step, handle).await),
                 Err(status) => status,
             });
         }
-        if request.operation != ControlOperation::DirectOperateNoResponse {
-            self.server.control_done(session, request.id, &statuses);
+        if request.operation == ControlOperation::DirectOperateNoResponse {
+            return;
+        }
+        let stands = self.server.control_done(session, request.id, &statuses);
+        if step == SwitchStep::Select && !stands {
+            let commands = request.commands.iter().zip(&statuses);
+            let selected = commands.filter(|(_, status)| **status == CommandStatus::Success);
+            let selected: Vec<_> = selected.map(|(command, _)| *command).collect();
+            self.deselect(session, &selected, handle).await;
+        }
+    }
+
+    /// Gives back what was selected.
+    async fn deselect(&mut self, session: usize, of: &[(u16, OutputCommand)], handle: &Handle) {
+        for (index, command) in of {
+            if let Ok(asked) = self.asked(session, *index, command) {
+                let step = SwitchStep::Deselect;
+                if let Err(why) = self.commands.carry_out(asked, step, handle).await {
+                    tracing::info!(index, %why, "dnp3: a selection was not given back");
+                }
+            }
         }
     }
 
@@ -179,10 +213,27 @@ fn status(done: Result<(), Refused>) -> CommandStatus {
         Err(Refused::Breaker(NotSwitched::Unknown)) => CommandStatus::NotSupported,
         Err(Refused::Breaker(NotSwitched::AlreadyThere)) => CommandStatus::AlreadyComplete,
         Err(Refused::Breaker(NotSwitched::Busy)) => CommandStatus::AlreadyActive,
-        Err(Refused::Breaker(NotSwitched::Offline | NotSwitched::Device(_))) => {
-            CommandStatus::DownstreamFail
-        }
+        Err(Refused::Breaker(NotSwitched::Selected)) => CommandStatus::BlockedOtherMaster,
+        Err(Refused::Breaker(NotSwitched::NotSelected)) => CommandStatus::NoSelect,
+        Err(Refused::Breaker(NotSwitched::Offline)) => CommandStatus::DownstreamFail,
+        Err(Refused::Breaker(NotSwitched::Device(why))) => downstream(why.cause),
         Err(Refused::NothingPreset) => CommandStatus::Blocked,
         Err(Refused::Stopping) => CommandStatus::HardwareError,
+    }
+}
+
+/// What a device's reason for a refusal is for a master.
+fn downstream(cause: Cause) -> CommandStatus {
+    match cause {
+        Cause::NotSupported => CommandStatus::NotSupported,
+        Cause::NotSelected => CommandStatus::NoSelect,
+        Cause::Busy => CommandStatus::AlreadyActive,
+        Cause::Taken => CommandStatus::BlockedOtherMaster,
+        Cause::AlreadyThere => CommandStatus::AlreadyComplete,
+        Cause::Local => CommandStatus::DownstreamLocal,
+        Cause::Blocked => CommandStatus::Blocked,
+        Cause::NotAllowed => CommandStatus::NotAuthorized,
+        Cause::OutOfRange => CommandStatus::OutOfRange,
+        Cause::Other => CommandStatus::DownstreamFail,
     }
 }

@@ -7,7 +7,7 @@ use protocols::{
     device::system_clock,
     dnp3,
     iec104::{
-        CommandValue, ControlKind, Kind, Sample,
+        Command, CommandValue, ControlKind, Kind, Sample,
         station::{
             CommandConfig, ControlAnswer, ControlOperation, ControlRequest, GroupConfig,
             PointConfig, SelectMode, StationConfig, StationEvent, server::StationServer,
@@ -24,6 +24,7 @@ use super::{
     watch::Watch,
 };
 use crate::{
+    cycle::SwitchStep,
     published::Handle,
     site::{Iec104, Iec104Master, Site},
 };
@@ -190,6 +191,7 @@ impl Obeying<'_> {
         let by = self.config.masters.get(master).map(|m| m.name.as_str());
         match event {
             StationEvent::Control(request) => self.control(master, &request, handle).await,
+            StationEvent::Deselected(command) => self.deselect(master, command, handle).await,
             StationEvent::TooOld { ioa, age_ms } => {
                 tracing::warn!(
                     by,
@@ -210,12 +212,18 @@ impl Obeying<'_> {
     }
 
     async fn control(&mut self, master: usize, request: &ControlRequest, handle: &Handle) {
-        let check = request.operation == ControlOperation::Check;
-        let done = match self.asked(master, request) {
-            Some(asked) => self.commands.carry_out(asked, check, handle).await,
+        let step = match request.operation {
+            ControlOperation::Check => SwitchStep::Check,
+            ControlOperation::Select => SwitchStep::Select,
+            ControlOperation::ExecuteSelected => SwitchStep::Operate,
+            ControlOperation::Execute => SwitchStep::Direct,
+        };
+        let done = match self.asked(master, request.command) {
+            Some(asked) => self.commands.carry_out(asked, step, handle).await,
             None => {
                 tracing::warn!(master, "iec104: a command of a master that may only read");
-                return self.server.answer(request.id, ControlAnswer::Refused);
+                self.server.answer(request.id, ControlAnswer::Refused);
+                return;
             }
         };
         let answer = match done {
@@ -226,16 +234,31 @@ impl Obeying<'_> {
                 ControlAnswer::Refused
             }
         };
-        self.server.answer(request.id, answer);
+        let stands = self.server.answer(request.id, answer);
+        if step == SwitchStep::Select && answer == ControlAnswer::Done && !stands {
+            self.deselect(master, request.command, handle).await;
+        }
+    }
+
+    /// Gives back what was selected.
+    async fn deselect(&mut self, master: usize, command: Command, handle: &Handle) {
+        let Some(asked) = self.asked(master, command) else {
+            return;
+        };
+        let step = SwitchStep::Deselect;
+        if let Err(why) = self.commands.carry_out(asked, step, handle).await {
+            let ioa = command.ioa;
+            tracing::info!(master, ioa, %why, "iec104: a selection was not given back");
+        }
     }
 
     /// What a command asks for; none: this master may not.
-    fn asked(&self, master: usize, request: &ControlRequest) -> Option<Asked> {
+    fn asked(&self, master: usize, command: Command) -> Option<Asked> {
         let master = self.config.masters.get(master);
         let by = master.filter(|master| master.commands)?.name.clone();
-        let ioa = request.command.ioa;
+        let ioa = command.ioa;
         let index = |block: u32| usize::try_from(ioa.checked_sub(block)?).ok();
-        let what = match request.command.value {
+        let what = match command.value {
             CommandValue::Single(on) | CommandValue::Double(on) => {
                 self.outputs.binary(index(TAKE_OVER)?, on)
             }

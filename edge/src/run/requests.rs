@@ -57,9 +57,9 @@ impl Loop {
             // What it changes is read from its device.
             Request::Switch {
                 command,
-                check,
+                step,
                 answer,
-            } => self.switch(command, check, answer).await?,
+            } => self.switch(command, step, answer).await?,
             // These change nothing that is shown.
             Request::Explain {
                 interval,

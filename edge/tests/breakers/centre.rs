@@ -10,7 +10,7 @@ use protocols::{
     },
     iec104::{
         Command, CommandValue,
-        master::{self as master104, MasterConfig},
+        master::{self as master104, MasterConfig, Outcome as Outcome104, Request as Request104},
     },
     tcp::{ClientConfig, ClientEvent, ClientEvents},
 };
@@ -36,8 +36,29 @@ impl Dnp3 {
     }
 
     pub(crate) async fn operate(&mut self, index: u16, close: bool) {
+        let status = self.ask(Select::BeforeOperate, index, close).await;
+        assert_eq!(status, CommandStatus::Success);
+    }
+
+    /// What an outstation answers.
+    pub(crate) async fn ask(&mut self, select: Select, index: u16, close: bool) -> CommandStatus {
         let command = OutputCommand::Crob(Crob::breaker(close, 100));
-        let request = Request::Operate(Select::BeforeOperate, vec![(index, command)]);
+        match self
+            .request(Request::Operate(select, vec![(index, command)]))
+            .await
+        {
+            Outcome::Commands(statuses) => statuses[0],
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+
+    /// Asks for something else, which ends a selection.
+    pub(crate) async fn release(&mut self) {
+        let outcome = self.request(Request::Release).await;
+        assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    }
+
+    async fn request(&mut self, request: Request) -> Outcome {
         let id = self.client.request(10, request);
         let done = async {
             loop {
@@ -49,9 +70,13 @@ impl Dnp3 {
                 }
             }
         };
-        let outcome = timeout(PATIENCE, done).await.unwrap();
-        assert_eq!(outcome, Outcome::Commands(vec![CommandStatus::Success]));
+        timeout(PATIENCE, done).await.unwrap()
     }
+}
+
+/// A command over IEC 104.
+pub(crate) fn command(ioa: u32, close: bool) -> Command {
+    Command::new(ioa, CommandValue::Double(close))
 }
 
 /// Over IEC 104, selecting first.
@@ -72,14 +97,16 @@ impl Iec104 {
     }
 
     pub(crate) async fn operate(&mut self, ioa: u32, close: bool) {
-        use master104::{MasterEvent, Outcome, Request};
-        let command = Command::new(ioa, CommandValue::Double(close));
+        let command = command(ioa, close);
+        let select = true;
+        let outcome = self.ask(Request104::Command { command, select }).await;
+        assert_eq!(outcome, Outcome104::Done);
+    }
+
+    pub(crate) async fn ask(&mut self, request: Request104) -> Outcome104 {
+        use master104::MasterEvent;
         let done = async {
             loop {
-                let request = Request::Command {
-                    command,
-                    select: true,
-                };
                 let id = self.client.request(request);
                 let outcome = loop {
                     if let (_, ClientEvent::Session(MasterEvent::Done { id: of, outcome })) =
@@ -91,11 +118,11 @@ impl Iec104 {
                 };
                 match outcome {
                     // Not connected yet.
-                    Outcome::NotSent => sleep(Duration::from_millis(50)).await,
+                    Outcome104::NotSent => sleep(Duration::from_millis(50)).await,
                     outcome => return outcome,
                 }
             }
         };
-        assert_eq!(timeout(PATIENCE, done).await.unwrap(), Outcome::Done);
+        timeout(PATIENCE, done).await.unwrap()
     }
 }

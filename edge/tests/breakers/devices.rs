@@ -1,4 +1,4 @@
-//! Three RTUs with a breaker each, which say what they hear of it.
+//! Three RTUs and a bay controller with a breaker each, which say what they hear of it.
 
 use std::{
     net::SocketAddr,
@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use protocols::{
@@ -20,10 +21,15 @@ use protocols::{
         },
     },
     iec104::{self, CommandValue, ControlKind, station},
+    iec61850::server::{MmsServer, Order, Refusal, Shown},
     modbus::server::{ExceptionCode, RegisterServer, Registers, ServerConfig as Bounds, Table},
-    point::{Quality, TimeQuality, Timestamp, Value},
+    point::{DoublePoint, Quality, TimeQuality, Timestamp, Value},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc::{self, error::TryRecvError},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use super::PATIENCE;
 
@@ -34,8 +40,17 @@ pub(crate) struct Heard(Vec<(&'static str, bool)>);
 impl Heard {
     /// What there is to hear when a breaker is operated over a protocol.
     pub(crate) fn operated(protocol: &str, close: bool) -> Self {
-        let select = (protocol != "modbus").then_some(("select", close));
-        Self(select.into_iter().chain([("operate", close)]).collect())
+        match protocol {
+            "modbus" => Self::of(["operate"], close),
+            // It is asked once more when it comes to it.
+            "iec61850" => Self::of(["select", "select", "operate"], close),
+            _ => Self::of(["select", "operate"], close),
+        }
+    }
+
+    /// What there is to hear of these.
+    pub(crate) fn of<const N: usize>(what: [&'static str; N], close: bool) -> Self {
+        Self(what.map(|what| (what, close)).to_vec())
     }
 }
 
@@ -46,6 +61,9 @@ pub(crate) struct Devices {
     pub(crate) modbus: RegisterServer,
     pub(crate) dnp3: SocketAddr,
     pub(crate) iec104: SocketAddr,
+    pub(crate) iec61850: SocketAddr,
+    task104: JoinHandle<()>,
+    tell: mpsc::UnboundedSender<Told>,
     told: mpsc::UnboundedReceiver<Told>,
     refuses: Arc<AtomicBool>,
 }
@@ -93,12 +111,16 @@ impl Devices {
             tell: tell.clone(),
         });
         let refuses = Arc::new(AtomicBool::new(false));
+        let (iec104, task104) = iec104(any, tell.clone(), Arc::clone(&refuses)).await;
         Self {
             modbus: RegisterServer::bind(any, breaker, Bounds::default())
                 .await
                 .unwrap(),
             dnp3: dnp3(any, tell.clone()).await,
-            iec104: iec104(any, tell, Arc::clone(&refuses)).await,
+            iec61850: iec61850(any, tell.clone(), Arc::clone(&refuses)).await,
+            iec104,
+            task104,
+            tell,
             told,
             refuses,
         }
@@ -106,19 +128,40 @@ impl Devices {
 
     /// Everything that a device heard until it operated; others heard nothing.
     pub(crate) async fn heard(&mut self, protocol: &str) -> Heard {
+        self.until(protocol, "operate").await
+    }
+
+    /// The same until it hears this.
+    pub(crate) async fn until(&mut self, protocol: &str, last: &str) -> Heard {
         let mut heard = Vec::new();
         loop {
             let told = timeout(PATIENCE, self.told.recv()).await.unwrap();
             let (by, what, close) = told.unwrap();
             assert_eq!(by, protocol);
             heard.push((what, close));
-            if what == "operate" {
+            if what == last {
                 return Heard(heard);
             }
         }
     }
 
-    /// The IEC 104 one refuses from now on, or not.
+    /// Nobody has heard anything since.
+    pub(crate) fn quiet(&mut self) {
+        assert_eq!(self.told.try_recv(), Err(TryRecvError::Empty));
+    }
+
+    /// The IEC 104 one goes, and comes back closed.
+    pub(crate) async fn restart_iec104(&mut self) {
+        self.task104.abort();
+        let _ = (&mut self.task104).await;
+        while std::net::TcpListener::bind(self.iec104).is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+        let again = iec104(self.iec104, self.tell.clone(), Arc::clone(&self.refuses));
+        (_, self.task104) = again.await;
+    }
+
+    /// The IEC 104 and IEC 61850 ones refuse from now on, or not.
     pub(crate) fn refuse(&self, all: bool) {
         self.refuses.store(all, Ordering::SeqCst);
     }
@@ -151,13 +194,19 @@ async fn dnp3(any: SocketAddr, tell: mpsc::UnboundedSender<Told>) -> SocketAddr 
     show(&server, true);
     tokio::spawn(async move {
         while let Some((session, event)) = events.recv().await {
-            let OutstationEvent::Control(request) = event else {
-                continue;
+            let (commands, request) = match event {
+                OutstationEvent::Control(request) => (request.commands.clone(), Some(request)),
+                OutstationEvent::Deselected(commands) => (commands, None),
+                _ => continue,
             };
-            let &[(0, OutputCommand::Crob(crob))] = &request.commands[..] else {
-                panic!("{request:?}");
+            let &[(0, OutputCommand::Crob(crob))] = &commands[..] else {
+                panic!("{commands:?}");
             };
             let close = crob.state().unwrap();
+            let Some(request) = request else {
+                let _ = tell.send(("dnp3", "deselect", close));
+                continue;
+            };
             let what = match request.operation {
                 ControlOperation::Select => "select",
                 _ => "operate",
@@ -176,7 +225,7 @@ async fn iec104(
     any: SocketAddr,
     tell: mpsc::UnboundedSender<Told>,
     refuses: Arc<AtomicBool>,
-) -> SocketAddr {
+) -> (SocketAddr, JoinHandle<()>) {
     use station::{
         CommandConfig, ControlAnswer, ControlOperation, GroupConfig, PointConfig, SelectMode,
         StationConfig, StationEvent, server::StationServer,
@@ -204,20 +253,26 @@ async fn iec104(
         }
     };
     show(&server, true);
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         while let Some((_, event)) = events.recv().await {
-            let StationEvent::Control(request) = event else {
-                continue;
+            let (command, request) = match event {
+                StationEvent::Control(request) => (request.command, Some(request)),
+                StationEvent::Deselected(command) => (command, None),
+                _ => continue,
             };
-            let CommandValue::Double(close) = request.command.value else {
-                panic!("{request:?}");
+            let CommandValue::Double(close) = command.value else {
+                panic!("{command:?}");
+            };
+            let Some(request) = request else {
+                let _ = tell.send(("iec104", "deselect", close));
+                continue;
             };
             if refuses.load(Ordering::SeqCst) {
                 server.answer(request.id, ControlAnswer::Refused);
                 continue;
             }
             let what = match request.operation {
-                ControlOperation::Check => "select",
+                ControlOperation::Select => "select",
                 _ => "operate",
             };
             let _ = tell.send(("iec104", what, close));
@@ -225,6 +280,54 @@ async fn iec104(
                 show(&server, close);
             }
             server.answer(request.id, ControlAnswer::Done);
+        }
+    });
+    (address, task)
+}
+
+/// The simulator's bay controller, as the example has two; its breaker is selected first, with enhanced security.
+async fn iec61850(
+    any: SocketAddr,
+    tell: mpsc::UnboundedSender<Told>,
+    refuses: Arc<AtomicBool>,
+) -> SocketAddr {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../sim-rtu/scl/bay.icd");
+    let scl = std::fs::read_to_string(file).unwrap();
+    let (operate, mut operated) = mpsc::unbounded_channel();
+    let obey = move |(object, value, check): Order<'_>| {
+        let ("LD0/CSWI1.Pos", Value::Binary(close)) = (object, value) else {
+            return Err(Refusal::NotSupported);
+        };
+        if refuses.load(Ordering::SeqCst) {
+            return Err(Refusal::BlockedByProcess);
+        }
+        let what = if check { "select" } else { "operate" };
+        let _ = tell.send(("iec61850", what, close));
+        if !check {
+            let _ = operate.send(close);
+        }
+        Ok(())
+    };
+    let bound = MmsServer::bind(any, &scl, "BAYT2", Arc::new(obey)).await;
+    let server = bound.unwrap();
+    let address = server.address();
+    let show = move |server: &MmsServer, closed: bool| {
+        let position = match closed {
+            true => DoublePoint::On,
+            false => DoublePoint::Off,
+        };
+        let shown = Shown {
+            value: Value::DoublePoint(position),
+            quality: Quality::GOOD,
+            time: now().unwrap(),
+        };
+        let position = "LD0/XCBR1.Pos.stVal[ST]".parse().unwrap();
+        assert!(server.show(&position, shown));
+    };
+    show(&server, true);
+    tokio::spawn(async move {
+        while let Some(closed) = operated.recv().await {
+            show(&server, closed);
         }
     });
     address

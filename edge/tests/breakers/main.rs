@@ -1,6 +1,6 @@
 //! Every origin operates a breaker behind every protocol: the control centre over DNP3 and IEC 104 (their masters
-//! over real sockets), an operator by what the HTTP API asks of the loop; devices over Modbus, DNP3 (selected first)
-//! and IEC 104 (selected first). IEC 61850 is tested on the whole (`cargo xtask test peers`).
+//! over real sockets), an operator by what the HTTP API asks of the loop; devices over Modbus, DNP3, IEC 104 and
+//! IEC 61850, the last three selected first. A selection of the control centre is one of the device.
 
 #![expect(clippy::unwrap_used, reason = "a test that fails here has failed")]
 
@@ -8,11 +8,12 @@
 mod bench;
 mod centre;
 mod devices;
+mod selected;
 
 use std::{net::SocketAddr, time::Duration};
 
 use edge::{
-    cycle::{NotSwitched, SwitchCommand},
+    cycle::{NotSwitched, SwitchCommand, SwitchStep},
     northbound::{dnp3, iec104},
     published::{Handle, Request},
     run,
@@ -49,6 +50,7 @@ fn site(dir: &std::path::Path, devices: &Devices, free: &[u16]) -> Site {
                 outstation.unsolicited = true;
                 devices.dnp3
             }
+            ("bay-t2", Wire::Iec61850 { .. }) => devices.iec61850,
             ("rtu10", Wire::Iec104 { map, .. }) => {
                 let command = json!({ "name": "bay1_breaker", "ioa": 1102, "kind": "double", "select": true });
                 map.commands.push(serde_json::from_value(command).unwrap());
@@ -99,7 +101,7 @@ async fn by_operator(handle: &Handle, breaker: &str, close: bool) -> Result<(), 
     };
     let request = Request::Switch {
         command,
-        check: false,
+        step: SwitchStep::Direct,
         answer,
     };
     handle.requests.send(request).await.unwrap();
@@ -118,35 +120,18 @@ async fn stands(handle: &Handle, breaker: &str, closed: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_origin_operates_a_breaker_behind_every_protocol() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut devices = Devices::start().await;
-    let free = [free_port(), free_port()];
-    let site = site(dir.path(), &devices, &free);
-    let breakers: Vec<String> = site.breakers().map(|of| of.command.to_string()).collect();
-    let stop = CancellationToken::new();
-    let stations = (
-        dnp3::Station::bind(&site, site.dnp3.as_ref().unwrap())
-            .await
-            .unwrap(),
-        iec104::Station::bind(&site, site.iec104.as_ref().unwrap())
-            .await
-            .unwrap(),
-    );
-    let running = run::start(site, stop.clone()).unwrap();
-    let handle = running.handle.clone();
-    tokio::spawn(stations.0.serve(handle.clone(), stop.clone()));
-    tokio::spawn(stations.1.serve(handle.clone(), stop.clone()));
-    let mut dnp3 = centre::Dnp3::start(free[0]);
-    let mut iec104 = centre::Iec104::start(free[1]);
+    let mut all = Appliance::start().await;
+    let handle = all.running.handle.clone();
     let mut expected = Vec::new();
 
     for (breaker, protocol) in [
         ("rtu3/bay1_breaker", "modbus"),
         ("rtu-main/bay1_breaker", "dnp3"),
         ("rtu10/bay1_breaker", "iec104"),
+        ("bay-t2/bay1_breaker", "iec61850"),
     ] {
         stands(&handle, breaker, true).await;
-        let output = breakers.iter().position(|of| of == breaker).unwrap() as u16 + 10_000;
+        let output = all.output(breaker);
         // Opened and closed again by each, so that none finds it as it wants it.
         for (origin, close) in [
             ("dnp3", false),
@@ -156,11 +141,11 @@ async fn every_origin_operates_a_breaker_behind_every_protocol() {
         ] {
             let (holder, by) = match origin {
                 "dnp3" => {
-                    dnp3.operate(output, close).await;
+                    all.dnp3.operate(output, close).await;
                     (Holder::Scada, "dso")
                 }
                 "iec104" => {
-                    iec104.operate(500_000 + u32::from(output), close).await;
+                    all.iec104.operate(500_000 + u32::from(output), close).await;
                     (Holder::Scada, "dso104")
                 }
                 _ => {
@@ -169,7 +154,7 @@ async fn every_origin_operates_a_breaker_behind_every_protocol() {
                 }
             };
             assert_eq!(
-                devices.heard(protocol).await,
+                all.devices.heard(protocol).await,
                 Heard::operated(protocol, close),
                 "{origin}"
             );
@@ -181,7 +166,7 @@ async fn every_origin_operates_a_breaker_behind_every_protocol() {
         assert_eq!(again, Err(NotSwitched::AlreadyThere));
     }
     // What a device refuses is the answer, and an alarm until it does it.
-    devices.refuse(true);
+    all.devices.refuse(true);
     let refused = by_operator(&handle, "rtu10/bay1_breaker", false).await;
     assert!(
         matches!(refused, Err(NotSwitched::Device(_))),
@@ -204,7 +189,7 @@ async fn every_origin_operates_a_breaker_behind_every_protocol() {
         .unwrap();
     for (breaker, why) in [
         ("rtu3/bay2_breaker", NotSwitched::Unknown),
-        ("bay-t2/bay1_breaker", NotSwitched::Offline),
+        ("bay-t2-mv/bay1_breaker", NotSwitched::Offline),
     ] {
         assert_eq!(by_operator(&handle, breaker, false).await, Err(why));
     }
@@ -222,9 +207,59 @@ async fn every_origin_operates_a_breaker_behind_every_protocol() {
         _ => None,
     });
     assert_eq!(switched.collect::<Vec<_>>(), expected);
-    stop.cancel();
     drop((handle, ledger));
-    running.stopped().await.unwrap();
+    all.stop().await;
+}
+
+/// The appliance between its masters and its devices.
+struct Appliance {
+    devices: Devices,
+    /// Breakers in the order of their outputs.
+    breakers: Vec<String>,
+    running: run::Running,
+    dnp3: centre::Dnp3,
+    iec104: centre::Iec104,
+    ports: [u16; 2],
+    stop: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+impl Appliance {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let devices = Devices::start().await;
+        let ports = [free_port(), free_port()];
+        let site = site(dir.path(), &devices, &ports);
+        let breakers = site.breakers().map(|of| of.command.to_string()).collect();
+        let stop = CancellationToken::new();
+        let (dnp3, iec104) = (site.dnp3.as_ref().unwrap(), site.iec104.as_ref().unwrap());
+        let dnp3 = dnp3::Station::bind(&site, dnp3).await.unwrap();
+        let iec104 = iec104::Station::bind(&site, iec104).await.unwrap();
+        let running = run::start(site, stop.clone()).unwrap();
+        tokio::spawn(dnp3.serve(running.handle.clone(), stop.clone()));
+        tokio::spawn(iec104.serve(running.handle.clone(), stop.clone()));
+        Self {
+            devices,
+            breakers,
+            running,
+            dnp3: centre::Dnp3::start(ports[0]),
+            iec104: centre::Iec104::start(ports[1]),
+            ports,
+            stop,
+            _dir: dir,
+        }
+    }
+
+    /// The index of a breaker's output.
+    fn output(&self, breaker: &str) -> u16 {
+        let of = self.breakers.iter().position(|of| of == breaker);
+        u16::try_from(of.unwrap()).unwrap() + 10_000
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.running.stopped().await.unwrap();
+    }
 }
 
 fn free_port() -> u16 {

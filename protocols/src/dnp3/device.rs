@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use super::{
     Kind,
+    app::CommandStatus as Answer,
     map::{PointMap, PointSpec},
     master::{
         AssociationConfig, MasterEvent, Measurement, Outcome, Request, Select, client::MasterClient,
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     device::{Clock, DeviceEvent, DeviceState, Ports},
-    point::{Action, Command, CommandStatus, PointId, Timestamp, Update},
+    point::{Action, Cause, Command, CommandStatus, PointId, Rejection, Timestamp, Update},
     tcp::{ClientConfig, ClientEvent, ClientEvents},
 };
 
@@ -146,7 +147,9 @@ impl Task {
     async fn command(&mut self, command: Command) -> Result<(), Unheard> {
         let ended = match self.operation(&command) {
             Err(status) => status,
-            Ok(request) => {
+            // It has no selection.
+            Ok(None) => CommandStatus::Done,
+            Ok(Some(request)) => {
                 let id = self.client.request(self.outstation, request);
                 self.waiting.insert(id, command.id);
                 return Ok(());
@@ -155,8 +158,9 @@ impl Task {
         self.done(command.id, ended).await
     }
 
-    fn operation(&self, command: &Command) -> Result<Request, CommandStatus> {
-        let rejected = |why: String| CommandStatus::Rejected(why);
+    /// What to ask of the outstation; none: nothing, for it is operated directly.
+    fn operation(&self, command: &Command) -> Result<Option<Request>, CommandStatus> {
+        let rejected = |why: String| CommandStatus::Rejected(why.into());
         if (self.clock)() > command.expires_unix_us {
             let why = "expired before it could be sent";
             return Err(CommandStatus::NotSent(why.to_owned()));
@@ -164,15 +168,23 @@ impl Task {
         if !self.online {
             return Err(CommandStatus::NotSent("the device is offline".to_owned()));
         }
-        let Action::Write(value) = command.action else {
-            let why = "an outstation takes single values, no setpoint of a DER";
-            return Err(rejected(why.to_owned()));
+        let selects = self.select == Select::BeforeOperate;
+        let (value, how) = match command.action {
+            Action::Write(value) => (value, Some(self.select)),
+            Action::Select(value) => (value, selects.then_some(Select::Only)),
+            Action::Operate(value) if selects => (value, Some(Select::Selected)),
+            Action::Operate(value) => (value, Some(Select::Direct)),
+            Action::Cancel(_) => return Ok(selects.then_some(Request::Release)),
+            Action::Der(_) => {
+                let why = "an outstation takes single values, no setpoint of a DER";
+                return Err(rejected(why.to_owned()));
+            }
         };
         let mut points = self.places.values();
         let point = points.find(|(_, id)| *id == command.point);
         let (spec, _) = point.ok_or_else(|| rejected(format!("no point {}", command.point)))?;
         let output = spec.command(value).map_err(rejected)?;
-        Ok(Request::Operate(self.select, vec![output]))
+        Ok(how.map(|how| Request::Operate(how, vec![output])))
     }
 
     async fn online(&mut self) -> Result<(), Unheard> {
@@ -205,22 +217,45 @@ impl Task {
 
 /// What became of a command.
 fn status(outcome: Outcome) -> CommandStatus {
-    use super::app::CommandStatus as Answer;
     let unknown = |why: &str| CommandStatus::Unknown(why.to_owned());
     match outcome {
         Outcome::Commands(all) => match all.iter().find(|one| **one != Answer::Success) {
             None => CommandStatus::Done,
-            Some(why) => CommandStatus::Rejected(format!("the outstation answers {why:?}")),
+            Some(why) => CommandStatus::Rejected(rejection(*why)),
         },
         Outcome::Refused(iin) => {
-            CommandStatus::Rejected(format!("the outstation refuses the request: {iin:?}"))
+            let why = format!("the outstation refuses the request: {iin:?}");
+            CommandStatus::Rejected(Cause::NotSupported.because(why))
+        }
+        Outcome::NotSelected => {
+            let why = "it is not selected any more";
+            CommandStatus::Rejected(Cause::NotSelected.because(why))
         }
         Outcome::NoAnswer => unknown("no answer"),
         Outcome::BadAnswer => unknown("the answer was not one to the command"),
         Outcome::Disconnected => unknown("the connection went"),
         Outcome::NotSent => CommandStatus::NotSent("too many requests wait".to_owned()),
-        Outcome::Done(_) | Outcome::Restarting(_) | Outcome::Sent => {
-            unknown("no status was asked for")
-        }
+        // A selection was given back.
+        Outcome::Done(_) => CommandStatus::Done,
+        Outcome::Restarting(_) | Outcome::Sent => unknown("no status was asked for"),
     }
+}
+
+/// Why an outstation did not do it.
+fn rejection(status: Answer) -> Rejection {
+    let cause = match status {
+        Answer::NotSupported | Answer::FormatError => Cause::NotSupported,
+        Answer::NoSelect | Answer::Timeout => Cause::NotSelected,
+        Answer::AlreadyActive | Answer::ProcessingLimited | Answer::TooManyOperations => {
+            Cause::Busy
+        }
+        Answer::BlockedOtherMaster => Cause::Taken,
+        Answer::AlreadyComplete => Cause::AlreadyThere,
+        Answer::Local | Answer::DownstreamLocal => Cause::Local,
+        Answer::Blocked | Answer::AutomationInhibit => Cause::Blocked,
+        Answer::NotAuthorized => Cause::NotAllowed,
+        Answer::OutOfRange => Cause::OutOfRange,
+        _ => Cause::Other,
+    };
+    cause.because(format!("the outstation answers {status:?}"))
 }

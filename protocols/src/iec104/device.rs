@@ -1,6 +1,6 @@
 //! The task of an RTU over IEC 104 whose points are an [`ObjectMap`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     Cause,
@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     device::{Clock, DeviceEvent, DeviceState, Ports},
-    point::{Action, Command, CommandStatus, DeviceId, PointId, Timestamp, Update},
+    point::{
+        self, Action, Command, CommandStatus, DeviceId, PointId, Rejection, Timestamp, Update,
+    },
     tcp::{ClientConfig, ClientEvent},
 };
 
@@ -34,8 +36,10 @@ pub async fn run(config: Iec104Config, ports: Ports) {
 struct Rtu {
     points: BTreeMap<u32, (PointSpec, PointId)>,
     commands: HashMap<PointId, CommandSpec>,
-    /// Commands under way, by the number of their request.
-    pending: HashMap<u64, u64>,
+    /// Commands under way, by the number of their request, and what they select.
+    pending: HashMap<u64, (u64, Option<PointId>)>,
+    /// Commands selected on this connection: the station forgets them with it.
+    selected: HashSet<PointId>,
     online: bool,
     clock: Clock,
     ports: Ports,
@@ -54,6 +58,7 @@ impl Rtu {
             points: points.collect(),
             commands: commands.collect(),
             pending: HashMap::new(),
+            selected: HashSet::new(),
             online: false,
             clock: config.client.clock,
             ports,
@@ -86,6 +91,7 @@ impl Rtu {
             ClientEvent::Connecting => self.state(DeviceState::Connecting).await,
             ClientEvent::Disconnected { error, retry_in } => {
                 self.online = false;
+                self.selected.clear();
                 self.state(DeviceState::Offline { error, retry_in }).await
             }
             ClientEvent::Session(event) => self.session(event).await,
@@ -113,7 +119,11 @@ impl Rtu {
                 self.tell(DeviceEvent::Polled { took, late }).await
             }
             MasterEvent::Done { id, outcome } => match self.pending.remove(&id) {
-                Some(command) => self.done(command, status(outcome)).await,
+                Some((command, selects)) => {
+                    let selected = selects.filter(|_| outcome == Outcome::Done);
+                    self.selected.extend(selected);
+                    self.done(command, status(outcome)).await
+                }
                 None => Ok(()),
             },
             MasterEvent::Closed(error) => {
@@ -144,25 +154,51 @@ impl Rtu {
             return self.done(command.id, late).await;
         }
         match self.request(command) {
-            Ok(request) => {
-                self.pending.insert(client.request(request), command.id);
+            // It has no selection.
+            Ok(None) => self.done(command.id, CommandStatus::Done).await,
+            Ok(Some(request)) => {
+                let selects = matches!(request, Request::Select(_));
+                let pending = (command.id, selects.then(|| command.point.clone()));
+                self.pending.insert(client.request(request), pending);
                 Ok(())
             }
             Err(why) => self.done(command.id, CommandStatus::Rejected(why)).await,
         }
     }
 
-    fn request(&self, command: &Command) -> Result<Request, String> {
-        let Action::Write(value) = command.action else {
-            return Err("an RTU takes single values, no setpoint of a DER".into());
-        };
+    /// What to ask of the station; none: nothing, for it has no selection.
+    fn request(&mut self, command: &Command) -> Result<Option<Request>, Rejection> {
         let point = &command.point;
         let spec = self.commands.get(point);
         let spec = spec.ok_or_else(|| format!("no command {point}"))?;
-        Ok(Request::Command {
-            command: spec.command(value)?,
-            select: spec.select,
-        })
+        let selects = spec.select;
+        let direct = |command| Request::Command {
+            command,
+            select: false,
+        };
+        Ok(Some(match command.action {
+            Action::Write(value) => Request::Command {
+                command: spec.command(value)?,
+                select: selects,
+            },
+            Action::Operate(value) if !selects => direct(spec.command(value)?),
+            Action::Operate(value) if self.selected.remove(point) => direct(spec.command(value)?),
+            Action::Operate(_) => {
+                let why = "its selection went with the connection";
+                return Err(point::Cause::NotSelected.because(why));
+            }
+            Action::Select(value) if selects => Request::Select(spec.command(value)?),
+            Action::Cancel(value) if self.selected.remove(point) => {
+                Request::Cancel(spec.command(value)?)
+            }
+            Action::Select(value) | Action::Cancel(value) => {
+                spec.command(value)?;
+                return Ok(None);
+            }
+            Action::Der(_) => {
+                return Err("an RTU takes single values, no setpoint of a DER".into());
+            }
+        }))
     }
 
     async fn state(&self, state: DeviceState) -> Result<(), Unheard> {
@@ -182,13 +218,16 @@ impl Rtu {
 fn status(outcome: Outcome) -> CommandStatus {
     match outcome {
         Outcome::Done => CommandStatus::Done,
-        Outcome::Refused(cause) => CommandStatus::Rejected(match cause {
-            Cause::UNKNOWN_TYPE => "the station does not know such commands".into(),
-            Cause::UNKNOWN_ADDRESS => "the station has another common address".into(),
-            Cause::UNKNOWN_OBJECT => "the station has no such object".into(),
-            Cause::TERMINATION => "the station could not carry it out".into(),
-            Cause(cause) => format!("the station refused it (cause {cause})"),
-        }),
+        Outcome::Refused(cause) => {
+            let not_supported = |why| point::Cause::NotSupported.because(why);
+            CommandStatus::Rejected(match cause {
+                Cause::UNKNOWN_TYPE => not_supported("the station does not know such commands"),
+                Cause::UNKNOWN_ADDRESS => not_supported("the station has another common address"),
+                Cause::UNKNOWN_OBJECT => not_supported("the station has no such object"),
+                Cause::TERMINATION => "the station could not carry it out".into(),
+                Cause(cause) => format!("the station refused it (cause {cause})").into(),
+            })
+        }
         Outcome::NoAnswer => CommandStatus::Unknown("the station did not answer in time".into()),
         Outcome::Disconnected => CommandStatus::Unknown("the connection went".into()),
         Outcome::NotSent => CommandStatus::NotSent("the device is offline".into()),

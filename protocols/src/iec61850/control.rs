@@ -16,7 +16,7 @@ use super::{
     map::CommandSpec,
 };
 use crate::{
-    point::{CommandStatus, DoublePoint, Origin, Value},
+    point::{Action, Cause, CommandStatus, DoublePoint, Origin, Rejection, Value},
     tls::Octets,
 };
 
@@ -48,18 +48,22 @@ impl<'c> Controls<'c> {
     pub(super) async fn command(
         &mut self,
         spec: &CommandSpec,
-        value: Value,
+        action: Action,
         origin: Origin,
     ) -> (CommandStatus, Result<(), Lost>) {
-        let done = match spec.reference.fc() {
-            Some(fc) => self.set(spec, value, fc).await,
-            None => self.operate(spec, value, origin).await,
+        let done = match (spec.reference.fc(), step(action)) {
+            (_, None) => Err(Stop::Refused(
+                "an IED takes single values, no setpoint of a DER".into(),
+            )),
+            (Some(fc), Some((step, value))) => self.set(spec, step, value, fc).await,
+            (None, Some((step, value))) => self.control(spec, step, value, origin).await,
         };
         match done {
             Ok(()) => (CommandStatus::Done, Ok(())),
-            Err(Stop::Before(Failure::Refused(why)) | Stop::Refused(why)) => {
-                (CommandStatus::Rejected(why), Ok(()))
+            Err(Stop::Before(Failure::Refused(why))) => {
+                (CommandStatus::Rejected(why.into()), Ok(()))
             }
+            Err(Stop::Refused(why)) => (CommandStatus::Rejected(why), Ok(())),
             Err(Stop::Before(Failure::Lost(lost))) => {
                 (CommandStatus::NotSent(lost.0.clone()), Err(lost))
             }
@@ -70,22 +74,27 @@ impl<'c> Controls<'c> {
         }
     }
 
-    async fn set(&self, spec: &CommandSpec, value: Value, fc: FC) -> Result<(), Stop> {
+    /// An attribute knows no selection.
+    async fn set(&self, spec: &CommandSpec, step: Step, value: Value, fc: FC) -> Result<(), Stop> {
         let name = format!("{}{}", self.ied, plain(spec));
         let asked = self.association.get_variable_specification(&name, fc);
         let of = self.place.ask(asked).await.map_err(Stop::Before)?;
-        let raw = raw(spec, value, &of).map_err(Stop::Refused)?;
+        let raw = raw(spec, value, &of).map_err(|why| Stop::Refused(why.into()))?;
+        if matches!(step, Step::Select | Step::Cancel) {
+            return Ok(());
+        }
         let written = self.association.write_object(&name, fc, raw);
         match self.place.ask(written).await {
             Ok(()) => Ok(()),
-            Err(Failure::Refused(why)) => Err(Stop::Refused(why)),
+            Err(Failure::Refused(why)) => Err(Stop::Refused(why.into())),
             Err(lost) => Err(Stop::Sent(lost)),
         }
     }
 
-    async fn operate(
+    async fn control(
         &mut self,
         spec: &CommandSpec,
+        step: Step,
         value: Value,
         origin: Origin,
     ) -> Result<(), Stop> {
@@ -93,36 +102,21 @@ impl<'c> Controls<'c> {
         let Some((object, of)) = self.known.get_mut(&spec.name) else {
             return Err(Stop::Refused("no such object".into()));
         };
-        let raw = raw(spec, value, of).map_err(Stop::Refused)?;
+        let raw = raw(spec, value, of).map_err(|why| Stop::Refused(why.into()))?;
         object.set_origin(OriginValue {
             or_cat: category(origin),
             or_ident: IDENTITY.to_vec(),
         });
         object.set_interlock_check(spec.interlock_check);
         object.set_synchro_check(spec.synchro_check);
-        // The crate bounds these by itself, the wait for a termination included.
-        let selected = match object.ctl_model() {
-            ControlModel::SboNormal => Some(object.select().await),
-            ControlModel::SboEnhanced => Some(object.select_with_value(raw.clone()).await),
-            _ => None,
-        };
-        match selected {
-            None | Some(Ok(ControlOutcome::Success)) => {}
-            Some(Ok(refused)) => {
-                return Err(Stop::Refused(format!("not selected: {}", cause(&refused))));
+        match step {
+            Step::Select => select(object, &raw).await,
+            Step::Write => {
+                select(object, &raw).await?;
+                operate(object, raw).await
             }
-            Some(Err(error)) => return Err(Stop::Before(failure(&error))),
-        }
-        match object.operate(raw).await {
-            Ok(ControlOutcome::Success) => Ok(()),
-            Ok(refused) => Err(Stop::Refused(cause(&refused))),
-            Err(ClientError::CommandTerminationTimeout { .. }) => Err(Stop::Sent(
-                Failure::Refused("accepted, but the IED did not say in time how it ended".into()),
-            )),
-            Err(ClientError::NotConnected) => Err(Stop::Before(Failure::Lost(Lost(
-                "the connection went".into(),
-            )))),
-            Err(error) => Err(Stop::Sent(failure(&error))),
+            Step::Operate => operate(object, raw).await,
+            Step::Cancel => cancel(object, raw).await,
         }
     }
 
@@ -166,12 +160,80 @@ impl<'c> Controls<'c> {
     }
 }
 
+/// What of a command is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// All of it.
+    Write,
+    Select,
+    /// It was selected before; if not, the IED says so.
+    Operate,
+    Cancel,
+}
+
+fn step(action: Action) -> Option<(Step, Value)> {
+    match action {
+        Action::Write(value) => Some((Step::Write, value)),
+        Action::Select(value) => Some((Step::Select, value)),
+        Action::Operate(value) => Some((Step::Operate, value)),
+        Action::Cancel(value) => Some((Step::Cancel, value)),
+        Action::Der(_) => None,
+    }
+}
+
+// The crate bounds these by itself, the wait for a termination included.
+
+/// Selects, where the object's control model has that.
+async fn select(object: &Object, raw: &MmsValue) -> Result<(), Stop> {
+    let selected = match object.ctl_model() {
+        ControlModel::SboNormal => object.select().await,
+        ControlModel::SboEnhanced => object.select_with_value(raw.clone()).await,
+        _ => return Ok(()),
+    };
+    match selected {
+        Ok(ControlOutcome::Success) => Ok(()),
+        Ok(refused) => {
+            let why = rejection(&refused);
+            let text = format!("not selected: {why}");
+            Err(Stop::Refused(why.cause.because(text)))
+        }
+        Err(error) => Err(Stop::Before(failure(&error))),
+    }
+}
+
+async fn operate(object: &Object, raw: MmsValue) -> Result<(), Stop> {
+    match object.operate(raw).await {
+        Ok(ControlOutcome::Success) => Ok(()),
+        Ok(refused) => Err(Stop::Refused(rejection(&refused))),
+        Err(ClientError::CommandTerminationTimeout { .. }) => Err(Stop::Sent(Failure::Refused(
+            "accepted, but the IED did not say in time how it ended".into(),
+        ))),
+        Err(ClientError::NotConnected) => Err(Stop::Before(Failure::Lost(Lost(
+            "the connection went".into(),
+        )))),
+        Err(error) => Err(Stop::Sent(failure(&error))),
+    }
+}
+
+/// Ends a selection, where the object's control model has that.
+async fn cancel(object: &Object, raw: MmsValue) -> Result<(), Stop> {
+    let model = object.ctl_model();
+    if !matches!(model, ControlModel::SboNormal | ControlModel::SboEnhanced) {
+        return Ok(());
+    }
+    match object.cancel(raw).await {
+        Ok(ControlOutcome::Success) => Ok(()),
+        Ok(refused) => Err(Stop::Refused(rejection(&refused))),
+        Err(error) => Err(Stop::Before(failure(&error))),
+    }
+}
+
 /// Why a command was not carried out.
 enum Stop {
     /// Before it was sent.
     Before(Failure),
     /// The IED, or we, said no.
-    Refused(String),
+    Refused(Rejection),
     /// It was sent, and nobody knows.
     Sent(Failure),
 }
@@ -255,40 +317,41 @@ fn whole(number: Option<f64>, low: f64, high: f64) -> Option<i64> {
     (low..=high).contains(&rounded).then_some(rounded as i64)
 }
 
-/// Why the IED refused, in words.
-fn cause(outcome: &ControlOutcome) -> String {
-    let Some(cause) = outcome.add_cause() else {
+/// Why the IED refused.
+fn rejection(outcome: &ControlOutcome) -> Rejection {
+    use ControlAddCause as A;
+    let Some(add_cause) = outcome.add_cause() else {
         return "the IED refused it".into();
     };
-    let words = match cause {
-        ControlAddCause::Unknown | ControlAddCause::None => "and does not say why",
-        ControlAddCause::NotSupported => "not supported",
-        ControlAddCause::BlockedBySwitchingHierarchy => "blocked by switching hierarchy",
-        ControlAddCause::SelectFailed => "select failed",
-        ControlAddCause::InvalidPosition => "invalid position",
-        ControlAddCause::PositionReached => "position reached",
-        ControlAddCause::ParameterChangeInExecution => "parameter change in execution",
-        ControlAddCause::StepLimit => "step limit",
-        ControlAddCause::BlockedByMode => "blocked by mode",
-        ControlAddCause::BlockedByProcess => "blocked by process",
-        ControlAddCause::BlockedByInterlocking => "blocked by interlocking",
-        ControlAddCause::BlockedBySynchrocheck => "blocked by synchrocheck",
-        ControlAddCause::CommandAlreadyInExecution => "command already in execution",
-        ControlAddCause::BlockedByHealth => "blocked by health",
-        ControlAddCause::OneOfNControl => "one of n control",
-        ControlAddCause::AbortionByCancel => "abortion by cancel",
-        ControlAddCause::TimeLimitOver => "time limit over",
-        ControlAddCause::AbortionByTrip => "abortion by trip",
-        ControlAddCause::ObjectNotSelected => "object not selected",
-        ControlAddCause::ObjectAlreadySelected => "object already selected",
-        ControlAddCause::NoAccessAuthority => "no access authority",
-        ControlAddCause::EndedWithOvershoot => "ended with overshoot",
-        ControlAddCause::AbortionDueToDeviation => "abortion due to deviation",
-        ControlAddCause::AbortionByCommunicationLoss => "abortion by communication loss",
-        ControlAddCause::BlockedByCommand => "blocked by command",
-        ControlAddCause::InconsistentParameters => "inconsistent parameters",
-        ControlAddCause::LockedByOtherClient => "locked by another client",
-        other => return format!("the IED refused it: {other:?}"),
+    let (cause, words) = match add_cause {
+        A::Unknown | A::None => (Cause::Other, "and does not say why"),
+        A::NotSupported => (Cause::NotSupported, "not supported"),
+        A::BlockedBySwitchingHierarchy => (Cause::Local, "blocked by switching hierarchy"),
+        A::SelectFailed => (Cause::NotSelected, "select failed"),
+        A::InvalidPosition => (Cause::Other, "invalid position"),
+        A::PositionReached => (Cause::AlreadyThere, "position reached"),
+        A::ParameterChangeInExecution => (Cause::Other, "parameter change in execution"),
+        A::StepLimit => (Cause::OutOfRange, "step limit"),
+        A::BlockedByMode => (Cause::Blocked, "blocked by mode"),
+        A::BlockedByProcess => (Cause::Blocked, "blocked by process"),
+        A::BlockedByInterlocking => (Cause::Blocked, "blocked by interlocking"),
+        A::BlockedBySynchrocheck => (Cause::Blocked, "blocked by synchrocheck"),
+        A::CommandAlreadyInExecution => (Cause::Busy, "command already in execution"),
+        A::BlockedByHealth => (Cause::Blocked, "blocked by health"),
+        A::OneOfNControl => (Cause::Busy, "one of n control"),
+        A::AbortionByCancel => (Cause::Other, "abortion by cancel"),
+        A::TimeLimitOver => (Cause::Other, "time limit over"),
+        A::AbortionByTrip => (Cause::Other, "abortion by trip"),
+        A::ObjectNotSelected => (Cause::NotSelected, "object not selected"),
+        A::ObjectAlreadySelected => (Cause::Taken, "object already selected"),
+        A::NoAccessAuthority => (Cause::NotAllowed, "no access authority"),
+        A::EndedWithOvershoot => (Cause::Other, "ended with overshoot"),
+        A::AbortionDueToDeviation => (Cause::Other, "abortion due to deviation"),
+        A::AbortionByCommunicationLoss => (Cause::Other, "abortion by communication loss"),
+        A::BlockedByCommand => (Cause::Blocked, "blocked by command"),
+        A::InconsistentParameters => (Cause::NotSelected, "inconsistent parameters"),
+        A::LockedByOtherClient => (Cause::Taken, "locked by another client"),
+        other => return format!("the IED refused it: {other:?}").into(),
     };
-    format!("the IED refused it: {words}")
+    cause.because(format!("the IED refused it: {words}"))
 }

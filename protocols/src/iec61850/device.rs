@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     device::{Clock, Description, DeviceEvent, DeviceState, Ports},
-    point::{Action, Command, CommandStatus, DeviceId, PointId, Timestamp},
+    point::{Command, CommandStatus, DeviceId, PointId, Timestamp},
 };
 
 /// An IED on a site.
@@ -417,27 +417,18 @@ impl<'i> Reader<'i> {
             let late = CommandStatus::NotSent("expired before it could be sent".into());
             return Ok(self.ied.done(command.id, late).await?);
         }
-        let (spec, value) = match self.order(command) {
-            Ok(order) => order,
-            Err(why) => {
-                let rejected = CommandStatus::Rejected(why);
-                return Ok(self.ied.done(command.id, rejected).await?);
-            }
+        let point = &command.point;
+        let Some(spec) = self.ied.commands.get(point) else {
+            let rejected = CommandStatus::Rejected(format!("no command {point}").into());
+            return Ok(self.ied.done(command.id, rejected).await?);
         };
         self.ied.lock().under_way = Some(command.id);
-        let (status, left) = self.controls.command(spec, value, command.origin).await;
+        let (status, left) = self
+            .controls
+            .command(spec, command.action, command.origin)
+            .await;
         self.ied.lock().under_way = None;
         self.ied.done(command.id, status).await?;
         left.map_err(End::Lost)
-    }
-
-    fn order(&self, command: &Command) -> Result<(&'i CommandSpec, crate::point::Value), String> {
-        let Action::Write(value) = command.action else {
-            return Err("an IED takes single values, no setpoint of a DER".into());
-        };
-        let point = &command.point;
-        let spec = self.ied.commands.get(point);
-        let spec = spec.ok_or_else(|| format!("no command {point}"))?;
-        Ok((spec, value))
     }
 }

@@ -125,9 +125,15 @@ impl Session for RegisterSession {
         client: &mut Client,
         command: &Command,
     ) -> Result<CommandStatus, LinkError> {
-        let rejected = |why: String| Ok(CommandStatus::Rejected(why));
-        let Action::Write(value) = command.action else {
-            return rejected("a register device takes single values, no setpoint of a DER".into());
+        let rejected = |why: String| Ok(CommandStatus::Rejected(why.into()));
+        let (value, writes) = match command.action {
+            Action::Write(value) | Action::Operate(value) => (value, true),
+            // The protocol has no selection: whoever asks keeps it.
+            Action::Select(value) | Action::Cancel(value) => (value, false),
+            Action::Der(_) => {
+                let why = "a register device takes single values, no setpoint of a DER";
+                return rejected(why.into());
+            }
         };
         let named = |(_, id): &&(PointSpec, PointId)| *id == command.point;
         let Some((point, _)) = self.points.iter().find(named) else {
@@ -140,6 +146,9 @@ impl Session for RegisterSession {
             Ok(words) => words,
             Err(why) => return rejected(why),
         };
+        if !writes {
+            return Ok(CommandStatus::Done);
+        }
         let answer = match (point.table, &*words) {
             (Table::Coil, &[bit]) => client.write_coil(point.address, bit != 0).await?,
             (_, &[word]) => client.write_register(point.address, word).await?,
@@ -147,7 +156,7 @@ impl Session for RegisterSession {
         };
         Ok(match answer {
             Ok(()) => CommandStatus::Done,
-            Err(exception) => CommandStatus::Rejected(exception.to_string()),
+            Err(exception) => CommandStatus::Rejected(exception.to_string().into()),
         })
     }
 }

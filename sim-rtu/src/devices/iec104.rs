@@ -148,6 +148,9 @@ fn obeyed(request: &ControlRequest, map: &ObjectMap, order: impl Fn(Order<'_>) -
     let Some((command, Value::Analog(value))) = value else {
         return false;
     };
-    let check = request.operation == ControlOperation::Check;
+    let check = matches!(
+        request.operation,
+        ControlOperation::Check | ControlOperation::Select
+    );
     order((&command.name, value, check))
 }

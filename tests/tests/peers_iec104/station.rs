@@ -384,7 +384,7 @@ async fn what_has_to_be_selected_is_selected_first() -> Result<()> {
     let ((ok, seen), requests) = tokio::try_join!(ask(&mut peer, execute(true)), both)?;
     ensure!(ok, "{seen:?}");
     let operations = requests.map(|request| request.operation);
-    ensure!(operations == [ControlOperation::Check, ControlOperation::Execute]);
+    ensure!(operations == [ControlOperation::Select, ControlOperation::ExecuteSelected]);
     ensure!(
         requests
             .iter()

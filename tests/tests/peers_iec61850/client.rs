@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Result, ensure};
-use protocols::point::{CommandStatus, DoublePoint, Quality, TimeQuality, Value};
+use protocols::point::{Action, Cause, CommandStatus, DoublePoint, Quality, TimeQuality, Value};
 use serde_json::json;
 use tokio::{
     io::copy_bidirectional,
@@ -17,8 +17,8 @@ use super::{ask, dissect, ied::Ours, libiec61850, tape::tapped};
 /// 2023-11-14T22:13:20.123Z.
 const TIME_MS: i64 = 1_700_000_000_123;
 
-fn rejected(why: &str) -> CommandStatus {
-    CommandStatus::Rejected(format!("the IED refused it: {why}"))
+fn rejected(cause: Cause, why: &str) -> CommandStatus {
+    CommandStatus::Rejected(cause.because(format!("the IED refused it: {why}")))
 }
 
 #[tokio::test]
@@ -129,6 +129,27 @@ async fn commands_of_every_control_model_are_carried_out_or_refused_with_their_c
     ensure!(ours.command("set", Value::Analog(9.0)).await? == CommandStatus::Done);
     ours.until("set", Value::Analog(4.5)).await?;
 
+    // In two steps, and given back: libiec61850 has it selected meanwhile, and not afterwards.
+    for (point, value) in [
+        ("selected", Value::Binary(false)),
+        ("enhanced", Value::Binary(true)),
+    ] {
+        for action in [Action::Select(value), Action::Operate(value)] {
+            let done = ours.act(point, action).await?;
+            ensure!(done == CommandStatus::Done, "{point} {action:?}: {done:?}");
+        }
+        peer.until(|line| line["operated"].is_string()).await?;
+        for action in [Action::Select(value), Action::Cancel(value)] {
+            let done = ours.act(point, action).await?;
+            ensure!(done == CommandStatus::Done, "{point} {action:?}: {done:?}");
+        }
+        let gone = ours.act(point, Action::Operate(value)).await?;
+        ensure!(
+            matches!(&gone, CommandStatus::Rejected(why) if why.cause == Cause::NotSelected),
+            "{point}: {gone:?}"
+        );
+    }
+
     // Refused by the check, at the selection or the operation.
     ask(
         &mut peer,
@@ -138,7 +159,7 @@ async fn commands_of_every_control_model_are_carried_out_or_refused_with_their_c
     let refused = ours.command("switch", Value::Binary(false)).await?;
     let why = "not selected: the IED refused it: blocked by interlocking";
     ensure!(
-        refused == CommandStatus::Rejected(why.into()),
+        refused == CommandStatus::Rejected(Cause::Blocked.because(why)),
         "{refused:?}"
     );
     ask(
@@ -147,7 +168,10 @@ async fn commands_of_every_control_model_are_carried_out_or_refused_with_their_c
     )
     .await?;
     let refused = ours.command("enhanced", Value::Binary(true)).await?;
-    ensure!(refused == rejected("blocked by mode"), "{refused:?}");
+    ensure!(
+        refused == rejected(Cause::Blocked, "blocked by mode"),
+        "{refused:?}"
+    );
     // Accepted, and then not done: a negative command termination.
     ask(&mut peer, json!(["refuse", "GGIO1.SPCSO3", null])).await?;
     ask(
@@ -156,7 +180,10 @@ async fn commands_of_every_control_model_are_carried_out_or_refused_with_their_c
     )
     .await?;
     let failed = ours.command("enhanced", Value::Binary(true)).await?;
-    ensure!(failed == rejected("time limit over"), "{failed:?}");
+    ensure!(
+        failed == rejected(Cause::Other, "time limit over"),
+        "{failed:?}"
+    );
     // What is not there, or takes nothing like that.
     for (point, value) in [
         ("missing", Value::Binary(true)),

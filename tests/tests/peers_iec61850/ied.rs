@@ -131,12 +131,16 @@ impl Ours {
     }
 
     pub(crate) async fn command(&mut self, point: &str, value: Value) -> Result<CommandStatus> {
+        self.act(point, Action::Write(value)).await
+    }
+
+    pub(crate) async fn act(&mut self, point: &str, action: Action) -> Result<CommandStatus> {
         self.next += 1;
         let id = self.next;
         let command = Command {
             id,
             point: PointId::new(&DeviceId::new("d"), point),
-            action: Action::Write(value),
+            action,
             origin: Origin::Scada,
             expires_unix_us: system_clock() + 60_000_000,
         };

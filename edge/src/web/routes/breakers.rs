@@ -12,7 +12,7 @@ use super::super::{
     problem::{Read, Refusal, Replace},
 };
 use crate::{
-    cycle::SwitchCommand,
+    cycle::{SwitchCommand, SwitchStep},
     published::{Asker, Request},
     store::Holder,
 };
@@ -46,7 +46,7 @@ pub(super) async fn switch_breaker(
     };
     let request = |answer| Request::Switch {
         command,
-        check: false,
+        step: SwitchStep::Direct,
         answer,
     };
     app.ask(Some("unknown_breaker"), request).await?;

@@ -27,8 +27,17 @@ pub(super) struct Association {
     pub(super) waiting: VecDeque<(u64, Request)>,
     /// The last unsolicited response, which may be repeated.
     pub(super) last_unsolicited: Option<Vec<u8>>,
+    /// Commands that are selected and nothing else: what of, and until when it is waited for.
+    pub(super) held: Option<Held>,
     /// No routine request before this: the last one was not answered.
     pub(super) pause: Duration,
+}
+
+/// Commands that are only selected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) objects: Vec<u8>,
+    pub(super) until: Duration,
 }
 
 impl Association {
@@ -43,6 +52,7 @@ impl Association {
             online: None,
             agenda: Agenda::default(),
             waiting: VecDeque::new(),
+            held: None,
             last_unsolicited: None,
             pause: Duration::ZERO,
         }
@@ -59,6 +69,7 @@ impl Association {
         self.iin = Iin::empty();
         self.online = None;
         self.agenda = Agenda::start(&self.config, now);
+        self.held = None;
         self.last_unsolicited = None;
         self.pause = Duration::ZERO;
     }

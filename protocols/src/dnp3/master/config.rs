@@ -29,6 +29,8 @@ pub struct AssociationConfig {
     pub integrity_every: Option<Duration>,
     /// How often events are read; `None`: when the outstation says that it has some.
     pub events_every: Option<Duration>,
+    /// How long nothing is asked while commands are selected, see [`super::Select::Only`].
+    pub select_hold: Duration,
     /// Classes of events that the outstation shall send by itself.
     pub unsolicited: [bool; 3],
     /// How its clock is set.
@@ -49,6 +51,8 @@ impl AssociationConfig {
             retry_delay: Duration::from_secs(5),
             integrity_every: Some(Duration::from_secs(3600)),
             events_every: None,
+            // A little longer than most outstations keep a selection.
+            select_hold: Duration::from_secs(12),
             unsolicited: [true; 3],
             time_sync: TimeSync::Lan,
             ask_times: [false; 2],

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Master, MasterEvent, Outcome, Request, Select, TimeSync,
     agenda::Routine,
+    association::Held,
     request::{CLEAR_RESTART, classes, delay, events, integrity, statuses, time},
 };
 use crate::dnp3::{
@@ -26,6 +27,8 @@ pub(super) enum Step {
     Last,
     /// Operate what was selected.
     Operate(Vec<u8>),
+    /// Keep what was selected.
+    Hold(Vec<u8>),
     /// The commands have been sent: their statuses are in the answer.
     Statuses(Vec<u8>),
     /// Write the time at which we asked the outstation to record its own.
@@ -62,6 +65,20 @@ impl Master {
                     return self.ask(active, FunctionCode::Operate, &commands, step, now);
                 }
                 Some(all) => Outcome::Commands(all),
+                None if refused => Outcome::Refused(iin),
+                None => Outcome::BadAnswer,
+            },
+            Step::Hold(commands) => match statuses(&commands, objects) {
+                Some(all) => {
+                    if all.iter().all(|&s| s == CommandStatus::Success) {
+                        let association = &mut self.associations[active.association];
+                        association.held = Some(Held {
+                            objects: commands,
+                            until: now.mono + association.config.select_hold,
+                        });
+                    }
+                    Outcome::Commands(all)
+                }
                 None if refused => Outcome::Refused(iin),
                 None => Outcome::BadAnswer,
             },
@@ -164,7 +181,12 @@ impl Master {
         if let Some((id, request)) = association.waiting.pop_front() {
             return Some((Job::User(id, request), Duration::ZERO));
         }
-        if now.mono < association.pause {
+        if association
+            .held
+            .as_ref()
+            .is_some_and(|h| now.mono < h.until)
+            || now.mono < association.pause
+        {
             return None;
         }
         let routine = association.agenda.due(now.mono)?;
@@ -177,6 +199,8 @@ impl Master {
     fn begin(&mut self, number: usize, (job, late): (Job, Duration), now: Now) {
         use FunctionCode as F;
         let config = self.associations[number].config;
+        // Whatever is asked now: it has been operated, or cannot be any more.
+        let held = self.associations[number].held.take();
         let (function, objects) = match &job {
             Job::Routine(Routine::DisableUnsolicited) => {
                 (F::DisableUnsolicited, classes([true; 3]))
@@ -197,7 +221,10 @@ impl Master {
                 (function, Vec::new())
             }
             // It was looked at when it was asked for.
-            Job::User(_, request) => match request.fragment() {
+            Job::User(id, request) => match request.fragment() {
+                Some((F::Operate, objects)) if held.is_none_or(|h| h.objects != objects) => {
+                    return self.done(*id, Outcome::NotSelected);
+                }
                 Some(fragment) => fragment,
                 None => return,
             },
@@ -211,7 +238,8 @@ impl Master {
             (Job::User(_, Request::Operate(Select::BeforeOperate, _)), _) => {
                 Step::Operate(objects.clone())
             }
-            (Job::User(_, Request::Operate(Select::Direct, _)), _) => {
+            (Job::User(_, Request::Operate(Select::Only, _)), _) => Step::Hold(objects.clone()),
+            (Job::User(_, Request::Operate(Select::Direct | Select::Selected, _)), _) => {
                 Step::Statuses(objects.clone())
             }
             _ => Step::Last,

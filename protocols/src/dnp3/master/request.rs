@@ -43,6 +43,11 @@ pub enum Select {
     Direct,
     /// Operate at once, without an answer.
     DirectNoResponse,
+    /// Only select. Nothing else is asked of the outstation until they are operated or released, or
+    /// [`super::AssociationConfig::select_hold`] is over: the operate has to be the next request.
+    Only,
+    /// Operate what was only selected.
+    Selected,
 }
 
 /// What is asked of an outstation.
@@ -52,6 +57,9 @@ pub enum Request {
     Read(Vec<ReadHeader>),
     /// Commands to outputs.
     Operate(Select, Vec<(u16, OutputCommand)>),
+    /// Commands that were only selected will not be operated. The protocol has no request that says so; the next one,
+    /// a read of events, ends the selection.
+    Release,
     /// Counters are frozen: all, or those from the first to the second index.
     Freeze {
         /// Which; `None`: all.
@@ -86,6 +94,8 @@ pub enum Request {
 pub enum Outcome {
     /// Answered, with these indications; what of them is a request error was none of ours.
     Done(Iin),
+    /// Not sent: the commands are not selected, or not any more.
+    NotSelected,
     /// Refused as a whole, with these indications.
     Refused(Iin),
     /// What became of each command, in the order of the request.
@@ -228,12 +238,15 @@ impl Request {
             Self::Read(headers) => (F::Read, headers.iter().copied().flat_map(raw).collect()),
             Self::Operate(select, list) => {
                 let function = match select {
-                    Select::BeforeOperate => F::Select,
+                    Select::BeforeOperate | Select::Only => F::Select,
+                    Select::Selected => F::Operate,
                     Select::Direct => F::DirectOperate,
                     Select::DirectNoResponse => F::DirectOperateNoResponse,
                 };
                 (function, commands(list)?)
             }
+            // What is asked instead.
+            Self::Release => (F::Read, classes([true; 3])),
             Self::Freeze { range, clear } => {
                 let function = if *clear {
                     F::FreezeClear

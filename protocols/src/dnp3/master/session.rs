@@ -97,6 +97,7 @@ impl Master {
             self.finish(active, Outcome::Disconnected, now);
         }
         for number in 0..self.associations.len() {
+            self.associations[number].held = None;
             for (id, _) in std::mem::take(&mut self.associations[number].waiting) {
                 self.done(id, Outcome::Disconnected);
             }
@@ -141,7 +142,10 @@ impl Master {
         let answer = self.active.as_ref().map(|active| active.deadline);
         let stations = self.associations.iter();
         let links = stations.clone().filter_map(|a| a.station.poll_timeout());
-        let agendas = stations.filter_map(|a| Some(a.agenda.next()?.max(a.pause)));
+        let agendas = stations.filter_map(|a| match &a.held {
+            Some(held) => Some(held.until),
+            None => Some(a.agenda.next()?.max(a.pause)),
+        });
         let agendas = agendas.filter(|_| self.active.is_none());
         links.chain(agendas).chain(answer).min()
     }

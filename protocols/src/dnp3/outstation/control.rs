@@ -45,9 +45,20 @@ pub struct ControlRequest {
 #[derive(Clone, Debug)]
 pub(super) struct Selected {
     objects: Vec<u8>,
+    commands: Vec<(u16, OutputCommand)>,
     /// The sequence number that the operate must have.
     sequence: u8,
     deadline: Duration,
+    /// Its end has been told: its time is over.
+    over: bool,
+}
+
+impl Selected {
+    /// When its time is over; none: it is.
+    pub(super) fn ends(&self) -> Option<Duration> {
+        // Until its deadline, that included, it may be operated.
+        (!self.over).then(|| self.deadline + Duration::from_millis(1))
+    }
 }
 
 /// A request whose commands are being decided on.
@@ -137,14 +148,36 @@ impl Outstation {
     }
 
     /// What became of the commands of a [`ControlRequest`], in its order; those without a status
-    /// count as [`CommandStatus::HardwareError`]. An answer that comes too late is dropped.
-    pub fn control_done(&mut self, id: u64, statuses: &[CommandStatus], now: Now) {
+    /// count as [`CommandStatus::HardwareError`]. An answer that comes too late is dropped. Whether a selection
+    /// stands now, whose end will be told: of a select it does not if any command of the request was refused, or if
+    /// nobody waits for the answer any more.
+    pub fn control_done(&mut self, id: u64, statuses: &[CommandStatus], now: Now) -> bool {
         if let Solicited::Control(pending) = &self.solicited
             && pending.id == id
         {
             let pending = pending.clone();
             self.finish_control(pending, statuses, now);
+            let stands = self.selected.is_some();
             self.pump(now);
+            return stands;
+        }
+        false
+    }
+
+    /// Ends a selection that will not be operated.
+    pub(super) fn deselect(&mut self) {
+        if let Some(selected) = self.selected.take().filter(|selected| !selected.over) {
+            self.tell(OutstationEvent::Deselected(selected.commands));
+        }
+    }
+
+    /// The time of a selection is over; an operate that comes yet is told so.
+    pub(super) fn selection_timeout(&mut self, now: Now) {
+        let over = |selected: &&mut Selected| selected.ends().is_some_and(|end| now.mono >= end);
+        if let Some(selected) = self.selected.as_mut().filter(over) {
+            selected.over = true;
+            let commands = selected.commands.clone();
+            self.tell(OutstationEvent::Deselected(commands));
         }
     }
 
@@ -198,14 +231,17 @@ impl Outstation {
         objects: &[u8],
         now: Now,
     ) -> Result<(), CommandStatus> {
-        let selected = self.selected.take().ok_or(CommandStatus::NoSelect)?;
-        if selected.sequence != sequence || selected.objects != objects {
-            return Err(CommandStatus::NoSelect);
-        }
-        if now.mono > selected.deadline {
-            return Err(CommandStatus::Timeout);
-        }
-        Ok(())
+        let selected = self.selected.as_ref().ok_or(CommandStatus::NoSelect)?;
+        let status = if selected.sequence != sequence || selected.objects != objects {
+            CommandStatus::NoSelect
+        } else if now.mono > selected.deadline {
+            CommandStatus::Timeout
+        } else {
+            self.selected = None;
+            return Ok(());
+        };
+        self.deselect();
+        Err(status)
     }
 
     fn finish_control(&mut self, pending: PendingControl, statuses: &[CommandStatus], now: Now) {
@@ -223,8 +259,10 @@ impl Outstation {
             .all(|&status| status == CommandStatus::Success);
         self.selected = (all && pending.function == FunctionCode::Select).then(|| Selected {
             objects: pending.objects.clone(),
+            commands: pending.undecided(),
             sequence: next_sequence(pending.sequence),
             deadline: now.mono + self.config.select_timeout,
+            over: false,
         });
         if pending.function != FunctionCode::Select {
             self.record_commands(&pending.entries, &decided, now);

@@ -22,7 +22,7 @@ pub use config::{
 pub use control::{ControlOperation, ControlRequest};
 pub use session::Outstation;
 
-use super::Kind;
+use super::{Kind, app::OutputCommand};
 
 /// What a session tells the one who runs it.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,9 @@ pub enum OutstationEvent {
     /// Commands. To be answered with [`Outstation::control_done`], but for
     /// [`ControlOperation::DirectOperateNoResponse`].
     Control(ControlRequest),
+    /// Commands that were selected will not be operated: the time is over, another request took their place, or the
+    /// connection is gone.
+    Deselected(Vec<(u16, OutputCommand)>),
     /// The master says that it is this time now, milliseconds since 1970.
     TimeWritten {
         /// Milliseconds since 1970-01-01T00:00:00Z at the moment of the call that gave this event.

@@ -50,6 +50,10 @@ impl Outstation {
             return;
         }
         self.cancel();
+        if header.function() != Some(FunctionCode::Operate) {
+            // It would have to be the request that follows its select.
+            self.deselect();
+        }
         if read {
             self.last = None;
             self.read(control.sequence, objects, now);

@@ -170,10 +170,10 @@ impl OutstationServer {
     }
 
     /// Answers commands, as [`Outstation::control_done`].
-    pub fn control_done(&self, session: usize, id: u64, statuses: &[CommandStatus]) {
-        if let Some(shared) = self.sessions.get(session) {
-            shared.with(|session, now| session.control_done(id, statuses, now));
-        }
+    pub fn control_done(&self, session: usize, id: u64, statuses: &[CommandStatus]) -> bool {
+        self.sessions.get(session).is_some_and(|shared| {
+            shared.with(|session, now| session.control_done(id, statuses, now))
+        })
     }
 }
 

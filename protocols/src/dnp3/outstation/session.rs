@@ -132,7 +132,7 @@ impl Outstation {
         self.buffer.release();
         self.unsolicited.disconnected();
         self.deferred = None;
-        self.selected = None;
+        self.deselect();
         self.last = None;
     }
 
@@ -213,7 +213,9 @@ impl Outstation {
             Solicited::Control(pending) => Some(pending.deadline),
         };
         let unsolicited = self.unsolicited.deadline();
-        let times = [self.station.poll_timeout(), solicited, unsolicited];
+        let selected = self.selected.as_ref().and_then(Selected::ends);
+        let link = self.station.poll_timeout();
+        let times = [link, solicited, unsolicited, selected];
         times.into_iter().flatten().min()
     }
 
@@ -227,6 +229,7 @@ impl Outstation {
             }
             _ => {}
         }
+        self.selection_timeout(now);
         self.unsolicited_timeout(now);
         self.pump(now);
     }

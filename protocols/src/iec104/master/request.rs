@@ -22,6 +22,8 @@ pub enum Request {
         /// Whether it is selected first.
         select: bool,
     },
+    /// Only to select a process command.
+    Select(Command),
     /// To end the selection of a command.
     Cancel(Command),
     /// All values (qualifier 20) or those of a group (21 to 36).
@@ -104,7 +106,11 @@ impl Job {
 
     /// Whether it is of the lane of process commands.
     pub(super) fn is_control(&self) -> bool {
-        matches!(self.request, Request::Command { .. } | Request::Cancel(_))
+        use Request as R;
+        matches!(
+            self.request,
+            R::Command { .. } | R::Select(_) | R::Cancel(_)
+        )
     }
 
     /// What it sends now.
@@ -130,7 +136,7 @@ impl Job {
         };
         match self.request {
             Request::Command { command, .. } => command.request(self.phase == Phase::Selected),
-            Request::Cancel(command) => command.request(true),
+            Request::Select(command) | Request::Cancel(command) => command.request(true),
             Request::Interrogation(which) => new(CommandKind::Interrogation, 0, vec![which]),
             Request::Counters(which) => new(CommandKind::Counters, 0, vec![which]),
             Request::Read(ioa) => new(CommandKind::Read, ioa, Vec::new()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     SelectMode, StationEvent,
-    session::{Station, stamp},
+    session::{Connection, Station, stamp},
 };
 use crate::{
     driver::Now,
@@ -22,8 +22,8 @@ const MAX_PENDING: usize = 16;
 pub(super) struct Selected {
     ioa: u32,
     /// As it was selected, without its time: the execution is to be the same.
-    command: Command,
-    until: Duration,
+    pub(super) command: Command,
+    pub(super) until: Duration,
 }
 
 /// A command under way.
@@ -41,10 +41,15 @@ pub(super) struct Pending {
 /// What is wanted of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlOperation {
-    /// Only whether it would be done: a selection, or a test.
+    /// Only whether it would be done: a test.
     Check,
-    /// To do it.
+    /// To be made ready. It stands if [`Station::answer`] says so, until it is executed or
+    /// [`StationEvent::Deselected`].
+    Select,
+    /// To do it, without a selection.
     Execute,
+    /// To do what was selected before.
+    ExecuteSelected,
 }
 
 /// A command, to be answered with [`Station::answer`].
@@ -87,7 +92,7 @@ impl Station {
             return self.respond(id, &request, unknown);
         };
         if header.cause == Cause::DEACTIVATION {
-            let was = self.deselect(id, request.ioa, now).is_some();
+            let was = self.end_selection(id, request.ioa, now);
             return self.confirm(id, header, &request, was);
         }
         if self.too_old(id, &request, now) {
@@ -97,35 +102,46 @@ impl Station {
         let Some(command) = request.command() else {
             return self.confirm(id, header, &request, false);
         };
-        let allowed = if request.selects() {
-            self.may_select(id, request.ioa, now)
+        let busy = self.pending.values().filter(|p| p.connection == id).count() >= MAX_PENDING;
+        let operation = if busy {
+            None
+        } else if request.selects() {
+            let may = self.may_select(id, request.ioa, now);
+            may.then_some(ControlOperation::Select)
         } else {
             match self.deselect(id, request.ioa, now) {
-                Some(selected) => selected == timeless(command),
-                None => mode == SelectMode::Optional && !self.is_selected(request.ioa, now),
+                Some(selected) if selected == timeless(command) => {
+                    Some(ControlOperation::ExecuteSelected)
+                }
+                Some(other) => {
+                    self.tell_deselected(id, other);
+                    None
+                }
+                None => {
+                    let may = mode == SelectMode::Optional && !self.is_selected(request.ioa, now);
+                    may.then_some(ControlOperation::Execute)
+                }
             }
         };
-        let busy = self.pending.values().filter(|p| p.connection == id).count() >= MAX_PENDING;
-        if !allowed || busy {
-            return self.confirm(id, header, &request, false);
+        match operation {
+            None => self.confirm(id, header, &request, false),
+            Some(_) if header.test => {
+                self.ask(id, (header, ControlOperation::Check), request, command, now);
+            }
+            Some(operation) => self.ask(id, (header, operation), request, command, now),
         }
-        self.ask(id, header, request, command, now);
     }
 
     fn ask(
         &mut self,
         connection: u64,
-        header: Header,
+        (header, operation): (Header, ControlOperation),
         request: Request,
         command: Command,
         now: Now,
     ) {
         self.control_id += 1;
         let id = self.control_id;
-        let operation = match request.selects() || header.test {
-            true => ControlOperation::Check,
-            false => ControlOperation::Execute,
-        };
         let originator = header.originator;
         let pending = Pending {
             connection,
@@ -147,11 +163,12 @@ impl Station {
     }
 
     /// Says what becomes of a command. One that has timed out, or whose connection is gone, is not
-    /// known any more.
-    pub fn answer(&mut self, id: u64, answer: ControlAnswer, now: Now) {
+    /// known any more. Whether a selection stands now, of a command that was to be selected.
+    pub fn answer(&mut self, id: u64, answer: ControlAnswer, now: Now) -> bool {
         let Some(mut pending) = self.pending.remove(&id) else {
-            return;
+            return false;
         };
+        let mut stands = false;
         let Pending {
             connection,
             header,
@@ -167,7 +184,7 @@ impl Station {
         let executes = !request.selects();
         if request.selects() && positive && !header.test {
             let until = now.mono + self.config.select_timeout;
-            self.select(connection, command, until);
+            stands = self.select(connection, command, until);
         }
         if executes && (answer == ControlAnswer::Done || (confirmed && !positive)) {
             let ended = header.answer(Cause::TERMINATION, !positive);
@@ -179,6 +196,7 @@ impl Station {
             self.pending.insert(id, pending);
         }
         self.pump_all(now);
+        stands
     }
 
     /// Commands that were not answered in time are refused, those not ended have failed.
@@ -217,25 +235,48 @@ impl Station {
 
     fn may_select(&mut self, id: u64, ioa: u32, now: Now) -> bool {
         // A new selection of the same master takes the place of its old one.
-        self.deselect(id, ioa, now);
+        self.end_selection(id, ioa, now);
+        self.selections_timeout(id, now);
         let Some(connection) = self.connections.get_mut(&id) else {
             return false;
         };
-        connection
-            .selected
-            .retain(|selected| now.mono < selected.until);
         connection.selected.len() < MAX_SELECTED && !self.is_selected(ioa, now)
     }
 
-    fn select(&mut self, id: u64, command: Command, until: Duration) {
-        if let Some(connection) = self.connections.get_mut(&id)
-            && connection.selected.len() < MAX_SELECTED
-        {
-            connection.selected.push(Selected {
-                ioa: command.ioa,
-                command: timeless(command),
-                until,
-            });
+    fn select(&mut self, id: u64, command: Command, until: Duration) -> bool {
+        let room = |connection: &&mut Connection| connection.selected.len() < MAX_SELECTED;
+        let Some(connection) = self.connections.get_mut(&id).filter(room) else {
+            return false;
+        };
+        connection.selected.push(Selected {
+            ioa: command.ioa,
+            command: timeless(command),
+            until,
+        });
+        true
+    }
+
+    /// Ends the connection's selection of an object, and says so; whether there was one.
+    fn end_selection(&mut self, id: u64, ioa: u32, now: Now) -> bool {
+        let ended = self.deselect(id, ioa, now);
+        ended.map(|ended| self.tell_deselected(id, ended)).is_some()
+    }
+
+    fn tell_deselected(&mut self, id: u64, command: Command) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.tell(StationEvent::Deselected(command));
+        }
+    }
+
+    /// Ends the selections of a connection whose time is over.
+    pub(super) fn selections_timeout(&mut self, id: u64, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let over = |selected: &mut Selected| now.mono >= selected.until;
+        let ended: Vec<Selected> = connection.selected.extract_if(.., over).collect();
+        for ended in ended {
+            connection.tell(StationEvent::Deselected(ended.command));
         }
     }
 
@@ -243,8 +284,11 @@ impl Station {
     fn deselect(&mut self, id: u64, ioa: u32, now: Now) -> Option<Command> {
         let selected = &mut self.connections.get_mut(&id)?.selected;
         let at = selected.iter().position(|selected| selected.ioa == ioa)?;
-        let ended = selected.swap_remove(at);
-        (now.mono < ended.until).then_some(ended.command)
+        if now.mono >= selected[at].until {
+            self.selections_timeout(id, now);
+            return None;
+        }
+        Some(selected.swap_remove(at).command)
     }
 }
 

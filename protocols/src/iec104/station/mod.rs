@@ -18,13 +18,16 @@ pub use config::{CommandConfig, GroupConfig, PointConfig, SelectMode, StationCon
 pub use control::{ControlAnswer, ControlOperation, ControlRequest};
 pub use session::Station;
 
-use super::LinkError;
+use super::{Command, LinkError};
 
 /// What the station tells the one who runs it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StationEvent {
     /// A command, to be answered with [`Station::answer`].
     Control(ControlRequest),
+    /// A command that was selected will not be executed: it was cancelled or replaced, its time is over, or data
+    /// transfer is.
+    Deselected(Command),
     /// A command was not carried out nor answered because it was given too long ago.
     TooOld {
         /// The object.

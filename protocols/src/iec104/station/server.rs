@@ -219,9 +219,9 @@ impl StationServer {
     }
 
     /// Answers a command, as [`Station::answer`].
-    pub fn answer(&self, id: u64, answer: ControlAnswer) {
+    pub fn answer(&self, id: u64, answer: ControlAnswer) -> bool {
         self.inner
-            .with(|station, now| station.answer(id, answer, now));
+            .with(|station, now| station.answer(id, answer, now))
     }
 
     /// Whether data transfer of a group is started.

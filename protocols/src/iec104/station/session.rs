@@ -44,6 +44,8 @@ pub struct Station {
     /// Commands that wait for their answer or their end.
     pub(super) pending: BTreeMap<u64, Pending>,
     pub(super) control_id: u64,
+    /// What connections that are gone still have to tell.
+    last_words: VecDeque<(u64, StationEvent)>,
 }
 
 /// What an I frame carried, to know what its acknowledgement means.
@@ -71,6 +73,12 @@ impl Connection {
     pub(super) fn tell(&mut self, event: StationEvent) {
         if self.events.len() < MAX_STATION_EVENTS {
             self.events.push_back(event);
+        }
+    }
+
+    fn end_selections(&mut self) {
+        for selected in std::mem::take(&mut self.selected) {
+            self.tell(StationEvent::Deselected(selected.command));
         }
     }
 
@@ -106,6 +114,7 @@ impl Station {
             connections: BTreeMap::new(),
             pending: BTreeMap::new(),
             control_id: 0,
+            last_words: VecDeque::new(),
             config,
         })
     }
@@ -130,7 +139,13 @@ impl Station {
 
     /// A connection is gone. Events that it did not acknowledge will be sent on the next.
     pub fn disconnected(&mut self, connection: u64) {
-        if let Some(gone) = self.connections.remove(&connection) {
+        if let Some(mut gone) = self.connections.remove(&connection) {
+            gone.end_selections();
+            let last = gone.events.into_iter().map(|event| (connection, event));
+            self.last_words.extend(last);
+            // Of connections that nobody asks any more.
+            let surplus = self.last_words.len().saturating_sub(MAX_STATION_EVENTS);
+            self.last_words.drain(..surplus);
             self.pending
                 .retain(|_, pending| pending.connection != connection);
             let group = &mut self.groups[gone.group];
@@ -239,21 +254,28 @@ impl Station {
 
     /// What happened on a connection.
     pub fn poll_event(&mut self, connection: u64) -> Option<StationEvent> {
-        self.connections.get_mut(&connection)?.events.pop_front()
+        if let Some(of) = self.connections.get_mut(&connection) {
+            return of.events.pop_front();
+        }
+        let mut last = self.last_words.iter();
+        let at = last.position(|(of, _)| *of == connection)?;
+        Some(self.last_words.remove(at)?.1)
     }
 
     /// When [`Self::handle_timeout`] wants to be called for a connection.
     #[must_use]
     pub fn poll_timeout(&self, connection: u64) -> Option<Duration> {
-        let link = &self.connections.get(&connection)?.link;
+        let of = self.connections.get(&connection)?;
         let mine = self.pending.values().filter(|p| p.connection == connection);
         let due = mine.map(|pending| pending.deadline);
-        Some(due.fold(link.poll_timeout(), Duration::min))
+        let due = due.chain(of.selected.iter().map(|selected| selected.until));
+        Some(due.fold(of.link.poll_timeout(), Duration::min))
     }
 
     /// Does what the time has come for on a connection.
     pub fn handle_timeout(&mut self, connection: u64, now: Now) {
         self.control_timeouts(connection, now);
+        self.selections_timeout(connection, now);
         if let Some(to) = self.connections.get_mut(&connection)
             && let Err(error) = to.link.handle_timeout(now.mono)
         {
@@ -479,7 +501,7 @@ impl Connection {
     fn forget(&mut self) {
         self.answers.clear();
         self.readings.clear();
-        self.selected.clear();
+        self.end_selections();
         // The events among them wait again: an acknowledgement of these frames is not theirs.
         for sent in &mut self.sent {
             *sent = Sent::Other;

@@ -259,7 +259,7 @@ impl Session for SunspecSession {
         client: &mut Client,
         command: &Command,
     ) -> Result<CommandStatus, LinkError> {
-        let rejected = |why: String| Ok(CommandStatus::Rejected(why));
+        let rejected = |why: String| Ok(CommandStatus::Rejected(why.into()));
         let Action::Der(setpoint) = &command.action else {
             return rejected("a SunSpec device takes setpoints of a DER, no single values".into());
         };

@@ -186,14 +186,29 @@ fn commands_end_as_the_station_says() {
     assert_eq!(
         operations,
         [
-            (ControlOperation::Check, value),
-            (ControlOperation::Execute, value)
+            (ControlOperation::Select, value),
+            (ControlOperation::ExecuteSelected, value)
         ]
     );
     let direct = Request::Command {
         command: Command::new(7, value),
         select: false,
     };
+    assert_eq!(pair.ask(direct), Outcome::Refused(Cause::ACTIVATION_CON));
+    // In two steps; and given back.
+    let select = Request::Select(Command::new(7, value));
+    assert_eq!(pair.ask(select), Outcome::Done);
+    // That took longer than a selection lasts.
+    assert_eq!(pair.ask(direct), Outcome::Refused(Cause::ACTIVATION_CON));
+    let now = pair.now;
+    pair.master.request(select, now);
+    pair.run();
+    assert_eq!(pair.ask(direct), Outcome::Done);
+    let now = pair.now;
+    pair.master.request(select, now);
+    pair.run();
+    let cancel = Request::Cancel(Command::new(7, value));
+    assert_eq!(pair.ask(cancel), Outcome::Done);
     assert_eq!(pair.ask(direct), Outcome::Refused(Cause::ACTIVATION_CON));
     let unknown = command(CommandValue::Single(true));
     assert_eq!(pair.ask(unknown), Outcome::Refused(Cause::UNKNOWN_OBJECT));

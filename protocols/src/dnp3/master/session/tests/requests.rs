@@ -145,6 +145,60 @@ fn what_was_selected_is_operated_and_what_was_not_is_not() {
 }
 
 #[test]
+fn nothing_is_asked_between_a_select_and_its_operate() {
+    let polling = AssociationConfig {
+        events_every: Some(10 * SECOND),
+        ..quiet(1)
+    };
+    let success = Outcome::Commands(vec![CommandStatus::Success]);
+    let events = [0x01, 60, 2, 6, 60, 3, 6, 60, 4, 6];
+    let mut bench = Bench::new(&[polling]);
+    bench.sent();
+    bench.answer(&[0xC0, 0x81, 0, 0]);
+    bench.sent();
+    bench.answer(&[0xC1, 0x81, 0, 0]);
+    let select = |bench: &mut Bench, control: u8| {
+        let (id, sent) = ask(bench, latch(Select::Only));
+        assert_eq!(sent, [&[control, 0x03][..], &LATCH].concat());
+        bench.answer(&with_status(control, 0));
+        assert_eq!(outcome(bench, id), success);
+    };
+    select(&mut bench, 0xC2);
+    // Polls are due since long.
+    bench.pass(11 * SECOND);
+    assert_eq!(bench.sent(), []);
+    let (id, sent) = ask(&mut bench, latch(Select::Selected));
+    assert_eq!(sent, [&[0xC3, 0x04][..], &LATCH].concat());
+    bench.answer(&with_status(0xC3, 0));
+    assert_eq!(outcome(&mut bench, id), success);
+    assert_eq!(bench.sent(), [(1, [&[0xC4][..], &events].concat())]);
+    bench.answer(&[0xC4, 0x81, 0, 0]);
+    // Operated only once.
+    let id = bench.master.request(1, latch(Select::Selected), bench.now);
+    assert_eq!(outcome(&mut bench, id), Outcome::NotSelected);
+    // After a while it is given up, and the polls go on.
+    select(&mut bench, 0xC5);
+    bench.pass(13 * SECOND);
+    assert_eq!(bench.sent(), [(1, [&[0xC6][..], &events].concat())]);
+    bench.answer(&[0xC6, 0x81, 0, 0]);
+    let id = bench.master.request(1, latch(Select::Selected), bench.now);
+    assert_eq!(outcome(&mut bench, id), Outcome::NotSelected);
+    // Given back: the next request ends it.
+    select(&mut bench, 0xC7);
+    let (id, sent) = ask(&mut bench, Request::Release);
+    assert_eq!(sent, [&[0xC8][..], &events].concat());
+    bench.answer(&[0xC8, 0x81, 0, 0]);
+    assert_eq!(outcome(&mut bench, id), Outcome::Done(Iin::empty()));
+    let id = bench.master.request(1, latch(Select::Selected), bench.now);
+    assert_eq!(outcome(&mut bench, id), Outcome::NotSelected);
+    // Gone with the connection.
+    select(&mut bench, 0xC9);
+    bench.master.disconnected(bench.now);
+    bench.master.connected(bench.now);
+    assert_eq!(bench.sent().len(), 1, "it begins again at once");
+}
+
+#[test]
 fn an_answer_to_another_command_is_none() {
     let mut other = with_status(0xC2, 0);
     other[4 + 7] = 0x04; // latch off

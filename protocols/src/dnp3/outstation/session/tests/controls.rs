@@ -74,25 +74,68 @@ fn an_operate_that_does_not_follow_its_select_is_refused() {
         bench.send(&request(0xC1, 0x03));
         decide(bench, ControlOperation::Select, CommandStatus::Success);
     };
+    // Whoever passed the selection on is told that it has ended, once.
+    let commands = vec![(0, OutputCommand::Crob(Crob::latch(true)))];
+    let ended = [OutstationEvent::Deselected(commands)];
     let mut other = request(0xC2, 0x04);
     other[9] = 0x04;
     // Another sequence number; another command; too late; a request in between.
     let mut bench = Bench::quiet();
     select(&mut bench);
     assert_eq!(bench.ask(&request(0xC3, 0x04))[0].last(), Some(&2));
+    assert_eq!(bench.events(), ended);
     let mut bench = Bench::quiet();
     select(&mut bench);
     assert_eq!(bench.ask(&other)[0].last(), Some(&2));
+    assert_eq!(bench.events(), ended);
     let mut bench = Bench::quiet();
     select(&mut bench);
     bench.pass(11 * SECOND);
     assert_eq!(bench.ask(&request(0xC2, 0x04))[0].last(), Some(&1));
+    assert_eq!(bench.events(), ended);
     let mut bench = Bench::quiet();
     select(&mut bench);
     bench.outstation.disconnected(bench.now);
     bench.outstation.connected(bench.now);
     assert_eq!(bench.ask(&request(0xC2, 0x04))[0].last(), Some(&2));
+    assert_eq!(bench.events(), ended);
+}
+
+#[test]
+fn the_end_of_a_selection_is_told_when_its_time_is_over_or_another_command_comes() {
+    let ended = OutstationEvent::Deselected(vec![(0, OutputCommand::Crob(Crob::latch(true)))]);
+    let mut bench = Bench::quiet();
+    let select = |bench: &mut Bench| {
+        bench.send(&request(0xC1, 0x03));
+        let id = told(bench, ControlOperation::Select);
+        let success = [CommandStatus::Success];
+        let stands = bench.outstation.control_done(id, &success, bench.now);
+        assert!(stands);
+    };
+    select(&mut bench);
+    bench.pass(10 * SECOND);
     assert!(bench.events().is_empty());
+    bench.pass(SECOND);
+    assert_eq!(bench.events(), std::slice::from_ref(&ended));
+    // A direct operate, and one without an answer.
+    for (control, function) in [(0xC2, 0x05), (0xC2, 0x06)] {
+        let mut bench = Bench::quiet();
+        select(&mut bench);
+        bench.send(&request(control, function));
+        let events = bench.events();
+        assert!(matches!(&events[..], [first, OutstationEvent::Control(_)] if *first == ended));
+    }
+    // One that was refused, or decided on too late, does not stand.
+    let mut bench = Bench::quiet();
+    bench.send(&request(0xC1, 0x03));
+    let id = told(&mut bench, ControlOperation::Select);
+    let blocked = [CommandStatus::Blocked];
+    assert!(!bench.outstation.control_done(id, &blocked, bench.now));
+    bench.send(&request(0xC2, 0x03));
+    let id = told(&mut bench, ControlOperation::Select);
+    bench.pass(6 * SECOND);
+    let success = [CommandStatus::Success];
+    assert!(!bench.outstation.control_done(id, &success, bench.now));
 }
 
 #[test]

@@ -86,14 +86,24 @@ fn a_selection_is_executed_once_as_it_was_selected() {
     let selected = |bench: &mut Bench| {
         bench.send(1, &select);
         let request = asked(bench);
-        assert_eq!(request.operation, ControlOperation::Check);
+        assert_eq!(request.operation, ControlOperation::Select);
         let done = answer(bench, request, ControlAnswer::Done);
         assert_eq!(done, [with_cause(&select, 7)]);
+    };
+    let ended = |bench: &mut Bench| {
+        let events = bench.events(1);
+        let [StationEvent::Deselected(command)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(
+            (command.ioa, command.value),
+            (101, CommandValue::Double(true))
+        );
     };
     selected(&mut bench);
     bench.send(1, &execute);
     let request = asked(&mut bench);
-    assert_eq!(request.operation, ControlOperation::Execute);
+    assert_eq!(request.operation, ControlOperation::ExecuteSelected);
     assert_eq!(request.command.value, CommandValue::Double(true));
     let done = answer(&mut bench, request, ControlAnswer::Done);
     assert_eq!(done, [with_cause(&execute, 7), with_cause(&execute, 10)]);
@@ -102,11 +112,13 @@ fn a_selection_is_executed_once_as_it_was_selected() {
     selected(&mut bench);
     let other = activate(DOUBLE, 101, &[0x01]);
     assert_eq!(bench.ask(1, &other), [with_cause(&other, 0x47)]);
+    ended(&mut bench);
     assert_eq!(bench.ask(1, &execute), [with_cause(&execute, 0x47)]);
     // Cancelled; there is nothing to cancel twice.
     selected(&mut bench);
     let cancel = with_cause(&select, 8);
     assert_eq!(bench.ask(1, &cancel), [with_cause(&select, 9)]);
+    ended(&mut bench);
     assert_eq!(bench.ask(1, &cancel), [with_cause(&select, 0x49)]);
     assert_eq!(bench.ask(1, &execute), [with_cause(&execute, 0x47)]);
     // Too late, by the select timeout of ten seconds.
@@ -117,7 +129,23 @@ fn a_selection_is_executed_once_as_it_was_selected() {
     answer(&mut bench, request, ControlAnswer::Done);
     selected(&mut bench);
     bench.pass(1, Duration::from_secs(10));
+    ended(&mut bench);
     assert_eq!(bench.ask(1, &execute), [with_cause(&execute, 0x47)]);
+    // Selected anew.
+    selected(&mut bench);
+    bench.send(1, &select);
+    let events = bench.events(1);
+    let [StationEvent::Deselected(_), StationEvent::Control(request)] = events[..] else {
+        panic!("{events:?}");
+    };
+    assert!(
+        bench
+            .station
+            .answer(request.id, ControlAnswer::Done, bench.now)
+    );
+    bench.received(1);
+    assert_eq!(bench.ask(1, &cancel), [with_cause(&select, 9)]);
+    ended(&mut bench);
     // A selection that is refused is none.
     bench.send(1, &select);
     let request = asked(&mut bench);
@@ -140,8 +168,13 @@ fn what_one_has_selected_another_does_not_get() {
     for sent in [&select, &execute] {
         assert_eq!(bench.ask(2, sent), [with_cause(sent, 0x47)]);
     }
-    // Gone with the connection.
+    // Gone with the connection, which is told.
     bench.station.disconnected(1);
+    let events = bench.events(1);
+    assert!(
+        matches!(events[..], [StationEvent::Deselected(_)]),
+        "{events:?}"
+    );
     assert!(bench.ask(2, &execute).is_empty());
 }
 

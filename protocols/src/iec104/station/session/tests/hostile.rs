@@ -120,7 +120,9 @@ fn act(bench: &mut Bench, step: Step) {
             };
             bench.qds(ioa, value, if on { Qds::empty() } else { Qds::NT });
         }
-        Step::Answer(id, answer) => bench.station.answer(id, answer, bench.now),
+        Step::Answer(id, answer) => {
+            bench.station.answer(id, answer, bench.now);
+        }
     }
 }
 
