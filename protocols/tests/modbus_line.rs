@@ -63,11 +63,16 @@ fn map() -> RegisterMap {
     .unwrap()
 }
 
+/// So long that a busy machine is not taken for a bad device.
 fn poll(way: Way, unit: u8) -> Running {
+    poll_within(Duration::from_secs(3), way, unit)
+}
+
+fn poll_within(request_timeout: Duration, way: Way, unit: u8) -> Running {
     let link = Link {
         unit,
         poll_interval: Duration::from_millis(50),
-        request_timeout: Duration::from_millis(200),
+        request_timeout,
         ..Link::by(way)
     };
     Running::start("d", |ports| {
@@ -121,7 +126,7 @@ async fn one_that_babbles_is_silent_or_late_keeps_the_others_online() {
     let server = LineServer::open(units(&[1, 2])).unwrap();
     let way = line(&server);
     let mut good = poll(way.clone(), 1);
-    let mut bad = poll(way, 2);
+    let mut bad = poll_within(Duration::from_millis(200), way, 2);
     for fault in [
         Fault::Garbage,
         Fault::Silent,
@@ -145,13 +150,16 @@ async fn one_that_babbles_is_silent_or_late_keeps_the_others_online() {
     }
 }
 
-/// Registers that are read too slowly for the time-out of [`poll`], every fifth time.
+/// Registers that are read too slowly for [`HASTE`], every fifth time.
 struct Slow(AtomicU32);
+
+/// A time-out, so long that a busy machine keeps it twice in a row otherwise.
+const HASTE: Duration = Duration::from_millis(800);
 
 impl Registers for Slow {
     fn read(&self, _: Table, _: u16, count: u16) -> Result<Vec<u16>, ExceptionCode> {
         if self.0.fetch_add(1, Ordering::Relaxed) % 5 == 4 {
-            tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(230)));
+            tokio::task::block_in_place(|| std::thread::sleep(HASTE + Duration::from_millis(100)));
         }
         Ok(vec![7; count.into()])
     }
@@ -166,7 +174,7 @@ async fn an_answer_that_is_lost_now_and_then_is_asked_for_again() {
     let slow = Arc::new(Slow(AtomicU32::new(0)));
     let shown: Arc<dyn Registers> = Arc::clone(&slow) as _;
     let server = LineServer::open([(1, shown)].into()).unwrap();
-    let mut polled = poll(line(&server), 1);
+    let mut polled = poll_within(HASTE, line(&server), 1);
     polled.until_online().await;
     for _ in 0..20 {
         let values = polled.until(|event| match event {

@@ -141,7 +141,8 @@ async fn a_control_centre_reads_and_commands_the_appliance() -> Result<()> {
     ensure!(wind_w(&stack)? > 3e6, "a preset alone did something");
     ensure!(
         commanded(&mut peer, TAKE, take, json!("ON")).await?,
-        "not taken over"
+        "not taken over: {}",
+        stack.log("busbar")
     );
     until(&stack, 30, |w| w < 1.01e6).await?;
     held(&mut peer, Some(WIND.1)).await?;
