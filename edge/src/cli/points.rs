@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path, process::ExitCode};
 use serde_json::json;
 
 use super::{check::load, say};
-use crate::northbound::{iec104, points};
+use crate::northbound::{der, iec104, points};
 
 pub(super) fn points(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     let site = match load(file) {
@@ -47,6 +47,17 @@ pub(super) fn points(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
             entry.config.dead_band,
             entry.name
         )?;
+    }
+    if let Some(listen) = site.dnp3.as_ref().and_then(|dnp3| dnp3.der) {
+        write!(text, "\n\nThe feeder as one DER, on {listen}:")?;
+        for entry in der::list(&site) {
+            let (kind, index) = (entry.config.kind.to_string(), entry.config.index);
+            let unit = match entry.unit {
+                "" => String::new(),
+                unit => format!(", {unit}"),
+            };
+            write!(text, "\n{kind:<23}  {index:>5}  {}{unit}", entry.name)?;
+        }
     }
     say(&text);
     Ok(ExitCode::SUCCESS)

@@ -152,6 +152,18 @@ async fn serve(site: Site) -> anyhow::Result<()> {
         ),
         None => None,
     };
+    let der = site
+        .dnp3
+        .as_ref()
+        .and_then(|config| Some((config, config.der?)));
+    let der = match der {
+        Some((config, listen)) => Some(
+            dnp3::Station::bind_der(&site, config, listen)
+                .await
+                .with_context(|| format!("DNP3, as one DER, on {listen}"))?,
+        ),
+        None => None,
+    };
     let iec104 = match &site.iec104 {
         Some(config) => Some(
             iec104::Station::bind(&site, config)
@@ -171,7 +183,7 @@ async fn serve(site: Site) -> anyhow::Result<()> {
     if let Some(wire) = wire {
         tokio::spawn(wire.serve(running.handle.clone(), stop.clone()));
     }
-    if let Some(station) = dnp3 {
+    for station in [dnp3, der].into_iter().flatten() {
         tokio::spawn(station.serve(running.handle.clone(), stop.clone()));
     }
     if let Some(station) = iec104 {

@@ -7,7 +7,10 @@ use protocols::point::PointId;
 use solver::network::Id;
 use tokio::sync::oneshot;
 
-use super::points;
+use super::{
+    der::{self, Der, Order, Unfit},
+    points,
+};
 use crate::{
     cycle::{HoldCommand, NotSwitched, Refusal, SwitchCommand, SwitchStep},
     published::{Handle, Request},
@@ -26,6 +29,8 @@ pub(super) enum What {
     Unit(Id, Change),
     /// Close it, or else open it.
     Breaker(PointId, bool),
+    /// The feeder as one DER.
+    Der(der::Change),
 }
 
 pub(super) enum Change {
@@ -51,14 +56,21 @@ pub(super) enum Refused {
 
 /// What each output commands, by its index in the list of points.
 #[derive(Debug)]
-pub(super) struct Outputs {
-    units: Vec<Id>,
-    breakers: Vec<PointId>,
+pub(super) enum Outputs {
+    /// Each unit and breaker.
+    Each {
+        /// In the order of their outputs.
+        units: Vec<Id>,
+        /// Likewise.
+        breakers: Vec<PointId>,
+    },
+    /// The feeder as one DER.
+    Der,
 }
 
 impl Outputs {
     pub(super) fn of(site: &Site) -> Self {
-        Self {
+        Self::Each {
             units: site.units.iter().map(|unit| unit.id).collect(),
             breakers: site.breakers().map(|of| of.command).collect(),
         }
@@ -66,15 +78,21 @@ impl Outputs {
 
     /// Of a binary output; none: there is no such output.
     pub(super) fn binary(&self, index: usize, on: bool) -> Option<What> {
+        let Self::Each { units, breakers } = self else {
+            return der::Change::binary(index, on).map(What::Der);
+        };
         match index.checked_sub(points::BREAKERS) {
-            Some(k) => Some(What::Breaker(self.breakers.get(k)?.clone(), on)),
-            None => Some(What::Unit(*self.units.get(index)?, Change::Held(on))),
+            Some(k) => Some(What::Breaker(breakers.get(k)?.clone(), on)),
+            None => Some(What::Unit(*units.get(index)?, Change::Held(on))),
         }
     }
 
     /// Of an analog one: two a unit.
     pub(super) fn analog(&self, index: usize, value: f64) -> Option<What> {
-        let unit = *self.units.get(index / 2)?;
+        let Self::Each { units, .. } = self else {
+            return der::Change::analog(index, value).map(What::Der);
+        };
+        let unit = *units.get(index / 2)?;
         Some(What::Unit(unit, Change::Preset(index % 2, value)))
     }
 }
@@ -86,13 +104,16 @@ pub(super) struct Commander {
     lasts: Duration,
     /// What each unit is to be held at once it is taken over: active and reactive power.
     preset: BTreeMap<Id, [Option<f64>; 2]>,
+    /// All units together.
+    der: Der,
 }
 
 impl Commander {
-    pub(super) fn new(lasts: Duration) -> Self {
+    pub(super) fn new(site: &Site, lasts: Duration) -> Self {
         Self {
             lasts,
             preset: BTreeMap::new(),
+            der: Der::of(site),
         }
     }
 
@@ -104,7 +125,11 @@ impl Commander {
         handle: &Handle,
     ) -> Result<(), Refused> {
         match what {
-            What::Unit(..) if step == SwitchStep::Deselect => Ok(()),
+            What::Unit(..) | What::Der(_) if step == SwitchStep::Deselect => Ok(()),
+            What::Der(change) => {
+                let check = matches!(step, SwitchStep::Check | SwitchStep::Select);
+                self.der(&by, change, check, handle).await
+            }
             What::Unit(unit, change) => {
                 let check = matches!(step, SwitchStep::Check | SwitchStep::Select);
                 self.hold(by, (unit, change), check, handle).await
@@ -166,16 +191,7 @@ impl Commander {
             hold,
             lasts: self.lasts,
         };
-        let (answer, answered) = oneshot::channel();
-        let request = Request::Command {
-            command,
-            check: only_check,
-            answer,
-        };
-        let sent = handle.requests.send(request).await;
-        sent.map_err(|_| Refused::Stopping)?;
-        let decided = answered.await.map_err(|_| Refused::Stopping)?;
-        decided.map_err(Refused::Loop)?;
+        ask(command, only_check, handle).await?;
         if let Change::Preset(part, value) = change
             && !check
         {
@@ -183,4 +199,67 @@ impl Commander {
         }
         Ok(())
     }
+
+    /// Changes what the feeder does as one DER: every unit that answers, or none. Those that do not are at what they
+    /// fall back to by themselves.
+    async fn der(
+        &mut self,
+        master: &str,
+        change: der::Change,
+        check: bool,
+        handle: &Handle,
+    ) -> Result<(), Refused> {
+        let holds = Arc::clone(&handle.published.borrow().holds);
+        let changed = self.der.changed(change, master, &holds);
+        let (next, orders) = changed.map_err(|unfit| match unfit {
+            Unfit::OutOfRange => Refused::Loop(Refusal::OutOfRange),
+            Unfit::NothingSet => Refused::NothingPreset,
+        })?;
+        let lasts = self.lasts;
+        let command = |Order { unit, by, hold }: Order| HoldCommand {
+            holder: Holder::Scada,
+            by,
+            unit,
+            hold,
+            lasts,
+        };
+        let mut there = Vec::new();
+        let asked = orders.len();
+        for order in orders {
+            match ask(command(order.clone()), true, handle).await {
+                Ok(()) => there.push(order),
+                Err(Refused::Loop(Refusal::Offline)) => {}
+                Err(refused) => return Err(refused),
+            }
+        }
+        if there.is_empty() && asked > 0 {
+            return Err(Refused::Loop(Refusal::Offline));
+        }
+        if check {
+            return Ok(());
+        }
+        for order in there {
+            match ask(command(order), false, handle).await {
+                // It has gone meanwhile.
+                Ok(()) | Err(Refused::Loop(Refusal::Offline)) => {}
+                Err(refused) => return Err(refused),
+            }
+        }
+        self.der = next;
+        Ok(())
+    }
+}
+
+/// Asks the loop to hold a unit, or whether it would.
+async fn ask(command: HoldCommand, check: bool, handle: &Handle) -> Result<(), Refused> {
+    let (answer, answered) = oneshot::channel();
+    let request = Request::Command {
+        command,
+        check,
+        answer,
+    };
+    let sent = handle.requests.send(request).await;
+    sent.map_err(|_| Refused::Stopping)?;
+    let decided = answered.await.map_err(|_| Refused::Stopping)?;
+    decided.map_err(Refused::Loop)
 }

@@ -2,11 +2,11 @@
 //! command goes to the loop. A master that hangs is its own trouble: nothing here waits for one. Commands are carried
 //! out one after the other; while a device takes its time, everything else is told as ever.
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use protocols::{
     dnp3::{
-        Flags, Sample,
+        Flags, Kind, Sample,
         app::{CommandStatus, OutputCommand},
         link::LinkConfig,
         outstation::{
@@ -14,13 +14,14 @@ use protocols::{
             server::{OutstationServer, ServerConfig},
         },
     },
-    point::Cause,
+    point::{Cause, Value},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     commands::{Asked, Commander, Outputs, Refused},
+    der,
     feed::Heard,
     points::{self, Entry},
     watch::Watch,
@@ -47,7 +48,24 @@ impl Station {
     /// # Errors
     /// The address cannot be bound.
     pub async fn bind(site: &Site, config: &Dnp3) -> io::Result<Self> {
-        let entries = points::list(site);
+        let of = (points::list(site), Outputs::of(site));
+        Self::with(site, config, config.listen, of).await
+    }
+
+    /// Opens the port of the feeder as one DER, an outstation of its own for the same masters.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn bind_der(site: &Site, config: &Dnp3, listen: SocketAddr) -> io::Result<Self> {
+        Self::with(site, config, listen, (der::list(site), Outputs::Der)).await
+    }
+
+    async fn with(
+        site: &Site,
+        config: &Dnp3,
+        listen: SocketAddr,
+        (entries, outputs): (Vec<Entry>, Outputs),
+    ) -> io::Result<Self> {
         let list: Vec<PointConfig> = entries.iter().map(|entry| entry.config).collect();
         let masters: Vec<OutstationConfig> = config
             .masters
@@ -63,15 +81,14 @@ impl Station {
             tls: tls.transpose().map_err(io::Error::other)?,
             ..ServerConfig::default()
         };
-        let (server, events) =
-            OutstationServer::bind(config.listen, &masters, &list, bounds).await?;
+        let (server, events) = OutstationServer::bind(listen, &masters, &list, bounds).await?;
         Ok(Self {
             server,
             events,
             config: config.clone(),
             entries,
-            outputs: Outputs::of(site),
-            commands: Commander::new(config.hold),
+            outputs,
+            commands: Commander::new(site, config.hold),
         })
     }
 
@@ -153,10 +170,17 @@ impl Obeying<'_> {
         let mut statuses = Vec::with_capacity(request.commands.len());
         for (index, command) in &request.commands {
             let asked = self.asked(session, *index, command);
-            statuses.push(match asked {
+            let status = match asked {
                 Ok(asked) => status(self.commands.carry_out(asked, step, handle).await),
                 Err(status) => status,
-            });
+            };
+            let done = step != SwitchStep::Select && status == CommandStatus::Success;
+            if let (Outputs::Der, true, OutputCommand::Analog(value)) =
+                (self.outputs, done, command)
+            {
+                self.written(*index, value.value());
+            }
+            statuses.push(status);
         }
         if request.operation == ControlOperation::DirectOperateNoResponse {
             return;
@@ -168,6 +192,16 @@ impl Obeying<'_> {
             let selected: Vec<_> = selected.map(|(command, _)| *command).collect();
             self.deselect(session, &selected, handle).await;
         }
+    }
+
+    /// What was written to the DER stands there for all masters.
+    fn written(&self, index: u16, value: f64) {
+        let sample = Sample {
+            value: Value::Analog(value),
+            flags: Flags::ONLINE,
+            time: None,
+        };
+        self.server.update(Kind::AnalogOutput, index, sample);
     }
 
     /// Gives back what was selected.

@@ -128,7 +128,7 @@ impl Station {
             config: config.clone(),
             entries,
             outputs: Outputs::of(site),
-            commands: Commander::new(config.hold),
+            commands: Commander::new(site, config.hold),
         })
     }
 

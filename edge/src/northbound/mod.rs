@@ -8,6 +8,7 @@
 
 pub mod above;
 mod commands;
+pub mod der;
 pub mod dnp3;
 pub mod feed;
 pub mod iec104;

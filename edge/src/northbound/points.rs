@@ -14,6 +14,7 @@ use protocols::{
 };
 use solver::network::Id;
 
+use super::der::Mode;
 use crate::site::{BayOf, Site};
 
 /// First index of each block of analog inputs.
@@ -93,6 +94,18 @@ pub enum Of {
     HeldP(Id),
     /// See `HeldP`.
     HeldQ(Id),
+    /// A number that the site file says.
+    Fixed(f64),
+    /// Estimated active power of units, all together.
+    SumP(Vec<Id>),
+    /// Estimated reactive power of units, all together.
+    SumQ(Vec<Id>),
+    /// State of charge of batteries, all together, in thousandths: what each says, and its energy when full, Wh.
+    Charge(Vec<(PointId, f64)>),
+    /// A mode of the feeder as one DER is on.
+    DerMode(Mode),
+    /// What was last written there.
+    DerSetting,
 }
 
 /// A point of the list.
@@ -108,11 +121,12 @@ pub struct Entry {
     pub unit: &'static str,
 }
 
-struct List(Vec<Entry>);
+#[derive(Default)]
+pub(super) struct List(pub(super) Vec<Entry>);
 
 impl List {
     /// Adds a point; one whose index is beyond what DNP3 can carry is left out.
-    fn add(
+    pub(super) fn add(
         &mut self,
         (kind, index): (Kind, usize),
         of: Of,

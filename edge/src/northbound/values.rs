@@ -1,7 +1,7 @@
 //! What the points of the list say that the loop publishes: estimates, prices, setpoints, alarms. What
 //! devices say comes from the [`feed`](super::feed).
 
-use protocols::point::{Quality, Timestamp, Value};
+use protocols::point::{PointId, Quality, Timestamp, Value};
 use solver::network::Id;
 
 use super::points::Of;
@@ -61,7 +61,7 @@ impl<'a> Now<'a> {
         if theirs
             || matches!(
                 of,
-                Of::Held(_) | Of::HeldP(_) | Of::HeldQ(_) | Of::Closed(_)
+                Of::Held(_) | Of::HeldP(_) | Of::HeldQ(_) | Of::Closed(_) | Of::DerSetting
             )
         {
             return None;
@@ -94,7 +94,10 @@ impl<'a> Now<'a> {
             Of::Alarms => figure(Some(self.standing().count() as f64)),
             Of::AskedP(unit) => figure(self.asked(*unit).map(|row| row.p_w)),
             Of::AskedQ(unit) => figure(self.asked(*unit).map(|row| row.q_var)),
-            Of::Measured(_) | Of::Breaker { .. } => None,
+            Of::Measured(_) | Of::Breaker { .. } | Of::DerSetting => None,
+            Of::Fixed(value) => figure(Some(*value)),
+            Of::Charge(batteries) => figure(charge(batteries, snapshot)),
+            Of::DerMode(mode) => yes(mode.is_on(&self.published.holds)),
             Of::Healthy => yes(self.published.status.health == Health::Ok),
             Of::Critical => yes(self.standing().any(|critical| critical)),
             Of::Online(device) => yes(snapshot.online(device)),
@@ -150,6 +153,16 @@ fn closed(breaker: &Breaker, snapshot: &Snapshot) -> Option<Said> {
     })
 }
 
+/// State of charge of all batteries by their energy, in thousandths; none: one of them is not known.
+fn charge(batteries: &[(PointId, f64)], snapshot: &Snapshot) -> Option<f64> {
+    let full: f64 = batteries.iter().map(|(_, energy_wh)| energy_wh).sum();
+    let now = batteries
+        .iter()
+        .map(|(soc, energy_wh)| Some(snapshot.good(soc)? * energy_wh));
+    let now: f64 = now.sum::<Option<f64>>()?;
+    (full > 0.0).then(|| 1000.0 * now / full)
+}
+
 fn estimated(state: &NetworkState, of: &Of) -> Option<f64> {
     let live = || state.nodes.iter().filter(|node| node.energised);
     let branch = |id: &Id| state.branches.iter().find(|b| b.id == *id);
@@ -165,6 +178,9 @@ fn estimated(state: &NetworkState, of: &Of) -> Option<f64> {
         Of::BranchLoading(id) => branch(id).map(|b| b.loading),
         Of::UnitP(id) => unit(id).map(|u| u.p_w),
         Of::UnitQ(id) => unit(id).map(|u| u.q_var),
+        // All of them, or nothing.
+        Of::SumP(ids) => ids.iter().map(|id| Some(unit(id)?.p_w)).sum(),
+        Of::SumQ(ids) => ids.iter().map(|id| Some(unit(id)?.q_var)).sum(),
         _ => None,
     }
 }

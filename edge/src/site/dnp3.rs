@@ -19,6 +19,13 @@ const MAX_MASTERS: usize = 8;
 pub(super) fn read(table: &Table<'_, '_>) -> Option<Dnp3> {
     let listen = table.address("listen");
     let address = address(table, "address");
+    let der = match table.has("der") {
+        true => table.address("der").map(Some),
+        false => Some(None),
+    };
+    if der.flatten().is_some_and(|der| Some(der) == listen) {
+        table.problem("der", "must not be where the outstation listens".to_owned());
+    }
     let hold = hold(table);
     let tls = tls::server(table);
     let secure = table.has("tls");
@@ -43,6 +50,7 @@ pub(super) fn read(table: &Table<'_, '_>) -> Option<Dnp3> {
     Some(Dnp3 {
         listen: listen?,
         address: address?,
+        der: der?,
         hold: hold?,
         tls,
         masters,

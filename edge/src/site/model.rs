@@ -125,6 +125,8 @@ pub struct Dnp3 {
     pub listen: SocketAddr,
     /// Its address on the link.
     pub address: u16,
+    /// Where the feeder as one DER listens, an outstation of its own at the same address on the link; none: it does not.
+    pub der: Option<SocketAddr>,
     /// A command ends when it is not renewed for so long.
     pub hold: Duration,
     /// With TLS; every master has a certificate then.

@@ -66,6 +66,7 @@ fn site(dir: &std::path::Path, devices: &Devices, free: &[u16]) -> Site {
     site.dnp3 = Some(Dnp3 {
         listen: listen(0),
         address: 10,
+        der: None,
         hold: Duration::from_secs(300),
         tls: None,
         masters: vec![Dnp3Master {

@@ -1,7 +1,5 @@
 //! Who is turned away, and that it is told.
 
-use std::time::Duration;
-
 use protocols::opcua::{Pki, client::Event, message::Down, pki::Trust, server::Audit};
 use tokio::{io::AsyncReadExt as _, net::TcpStream, task::JoinSet, time::timeout};
 

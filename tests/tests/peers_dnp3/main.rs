@@ -6,6 +6,7 @@ mod appliance;
 mod bay;
 mod capture;
 mod commands;
+mod der;
 mod dnp3py;
 mod events;
 mod master;
