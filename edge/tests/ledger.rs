@@ -126,9 +126,11 @@ fn case(draws: &mut Draws, interval: i64, number: u64) -> Case {
             import_max_w: None,
             export_max_w: None,
             scheduled: None,
+            u_pu: None,
         }],
         controls: Controls::default(),
         by_phase: None,
+        voltages: Vec::new(),
         start: None,
     }
 }
@@ -323,10 +325,12 @@ fn a_network_read_back_clears_as_the_one_whose_switches_were_moved() {
                 import_max_w: None,
                 export_max_w: None,
                 scheduled: None,
+                u_pu: None,
             })
             .collect(),
         controls: Controls::default(),
         by_phase: None,
+        voltages: Vec::new(),
         start: None,
     };
     let text = |grid: &Grid| {

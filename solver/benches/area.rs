@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use solver::{
     market::{
         GridFee, Price,
-        clearing::{Case, Options, clear},
-        layers::{Area, Corner, Tenant},
+        clearing::{Case, Options, VoltageCorner, clear},
+        layers::{Area, Corner, Tenant, Voltage},
     },
     network::{Grid, Id, pgm_json},
 };
@@ -43,6 +43,28 @@ fn own() -> Case {
     serde_json::from_value(case).expect("the case is one")
 }
 
+/// Free up to a voltage, then dearer and dearer.
+fn voltage(rng: &mut StdRng) -> Voltage {
+    let free = rng.random_range(0.99..1.03);
+    let corner = |(k, cost_per_h): (f64, f64)| VoltageCorner {
+        u_pu: free + 0.02 * k,
+        cost_per_h,
+    };
+    Voltage {
+        r_ohm: 1.0,
+        x_ohm: 0.7,
+        corners: [
+            (-2.0, 0.0),
+            (-1.0, 0.0),
+            (0.0, 0.0),
+            (1.0, 8.0),
+            (2.0, 30.0),
+        ]
+        .map(corner)
+        .to_vec(),
+    }
+}
+
 /// From 1 MW of surplus to 1 MW of need, a dozen corners.
 fn tenant(k: usize, rng: &mut StdRng) -> Tenant {
     let (mut exchange_w, mut price) = (-rng.random_range(0..1_000_000), 95_000_000);
@@ -64,6 +86,7 @@ fn tenant(k: usize, rng: &mut StdRng) -> Tenant {
         curve,
         q_min_var: 0.0,
         q_max_var: 0.0,
+        voltage: Some(voltage(rng)),
         import_max_w: 10_000_000,
         export_max_w: 10_000_000,
     }

@@ -229,7 +229,7 @@ class Area:
         def called(parent, *values):
             if name == "GetAward":
                 award = self.awards[values[0].Value]
-                kinds = ["Boolean", "Int64", "UInt32", "UInt32"] + 6 * ["Int64"] + ["Boolean", "Int64", "String"]
+                kinds = ["Boolean", "Int64", "UInt32", "UInt32"] + 6 * ["Int64"] + ["Boolean", "Int64", "String", "Int64"]
                 return [
                     ua.Variant(value, TYPES[kind], is_array=isinstance(value, list))
                     for value, kind in zip([True, *award], kinds)

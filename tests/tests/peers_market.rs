@@ -94,9 +94,11 @@ fn feeder(seed: u64) -> (Value, Case) {
             import_max_w: None,
             export_max_w: None,
             scheduled: None,
+            u_pu: None,
         }],
         controls: Controls::default(),
         by_phase: None,
+        voltages: Vec::new(),
         start: None,
     };
     for k in 0..rng.random_range(4..10) {
@@ -373,9 +375,11 @@ fn horizon(seed: u64) -> (Vec<Case>, Value) {
                 import_max_w: None,
                 export_max_w: None,
                 scheduled: None,
+                u_pu: None,
             }],
             controls: Controls::default(),
             by_phase: None,
+            voltages: Vec::new(),
             start: None,
         });
     }

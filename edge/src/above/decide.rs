@@ -45,9 +45,11 @@ pub(super) struct Last {
 const PRICE_MOST: i64 = 3_000_000_000;
 /// Widest limit or power, W: far beyond any connection, and exact as a float.
 const POWER_MOST: i64 = 1_000_000_000_000;
-/// A var beside the awarded ones counts this share of what the site pays for as much active power: enough to
-/// choose among units that give it for nothing, too little to displace energy.
-const REACTIVE_SHARE: i64 = 100;
+/// A var beside the awarded ones counts this share of what the site pays for as much active power: more than what
+/// it is offered for, so that the grid above can count on it, too little to displace energy.
+const REACTIVE_SHARE: i64 = 25;
+/// Voltages that a grid is planned at, millionths.
+const VOLTAGES: std::ops::RangeInclusive<i64> = 700_000..=1_300_000;
 
 /// Why an award cannot be used for what was offered.
 pub(super) fn unusable(award: &Award, offer: Option<&Offer>) -> Option<String> {
@@ -80,6 +82,9 @@ pub(super) fn unusable(award: &Award, offer: Option<&Offer>) -> Option<String> {
     let limits = [award.import_max_w, award.export_max_w];
     if limits.iter().any(|limit| !(0..=POWER_MOST).contains(limit)) {
         return Some(format!("limits of {} and {} W", limits[0], limits[1]));
+    }
+    if let Some(u_ppm) = award.u_ppm.filter(|of| !VOLTAGES.contains(of)) {
+        return Some(format!("a voltage of {u_ppm} millionths"));
     }
     let most = -POWER_MOST..=POWER_MOST;
     (!most.contains(&award.q_var)).then(|| format!("a reactive exchange of {} var", award.q_var))
@@ -118,6 +123,7 @@ pub(super) fn by_award(award: &Award, terms: &Terms, site: &Interface) -> (Closi
                 weight: Price(site.import_price.0.abs() / REACTIVE_SHARE),
             }),
         }),
+        u_pu: award.u_ppm.map(|u_ppm| u_ppm as f64 / 1e6),
     };
     (closing, interface)
 }
@@ -185,6 +191,7 @@ pub(super) fn by_fallback(
             price: scheduled_price,
             reactive: None,
         }),
+        u_pu: last.and_then(|last| last.interface.u_pu),
     };
     (closing, interface)
 }

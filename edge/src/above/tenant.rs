@@ -112,6 +112,12 @@ impl Tenant {
         &self.name
     }
 
+    /// Voltage behind the connection as it was last planned above, pu; none: the network's own.
+    #[must_use]
+    pub fn u_pu(&self) -> Option<f64> {
+        self.last.as_ref()?.interface.u_pu
+    }
+
     /// What it knows of an interval.
     #[must_use]
     pub fn interval(&self, start: i64) -> Option<&Interval> {

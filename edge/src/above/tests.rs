@@ -19,6 +19,7 @@ const SITE: Interface = Interface {
     import_max_w: None,
     export_max_w: Some(40_000.0),
     scheduled: None,
+    u_pu: None,
 };
 
 fn terms(fallback: Fallback) -> Terms {
@@ -58,6 +59,7 @@ fn offer(interval: i64) -> Offer {
         q_max_var: 0,
         forecast_w: -5_000,
         state: State::default(),
+        voltage: None,
     }
 }
 
@@ -74,6 +76,7 @@ fn award(interval: i64, sequence: u32, exchange_w: i64) -> Award {
         export_max_w: 15_000,
         called_w: None,
         limits: Vec::new(),
+        u_ppm: None,
     }
 }
 
@@ -137,7 +140,7 @@ fn an_award_in_time_is_what_it_is_cleared_with() {
     } = interface.scheduled.unwrap();
     assert_eq!((exchange_w, price), (-12_000.0, Price(48_000_000)));
     let reactive = reactive.unwrap();
-    assert_eq!((reactive.q_var, reactive.weight), (300.0, Price(900_000)));
+    assert_eq!((reactive.q_var, reactive.weight), (300.0, Price(3_600_000)));
     let beyond = (interface.import_price, interface.export_price);
     assert_eq!(beyond, (Price(57_000_000), Price(43_000_000)));
     let limits = (interface.import_max_w, interface.export_max_w);
@@ -146,13 +149,22 @@ fn an_award_in_time_is_what_it_is_cleared_with() {
     let mut called = tenant(Fallback::Zero);
     called.apply(&records[0]);
     let down = Award {
+        u_ppm: Some(1_012_500),
         called_w: Some(9_000),
         ..award(START, 4, -12_000)
     };
     let entry = called.received(Down::Award(down), now);
     called.apply(&entry.unwrap());
-    let (closing, interface) = closed_with(called.decide(START, LENGTH_S, now, &SITE).unwrap());
+    let closed = called.decide(START, LENGTH_S, now, &SITE).unwrap();
+    assert_eq!(called.u_pu(), None);
+    called.apply(&closed);
+    let (closing, interface) = closed_with(closed);
     assert_eq!((closing.exchange_w, closing.award), (9_000, Some(4)));
+    // The voltage that is planned holds for it, and for the curve of the next.
+    assert_eq!(
+        (interface.u_pu, called.u_pu()),
+        (Some(1.0125), Some(1.0125))
+    );
     assert_eq!(interface.scheduled.unwrap().price, Price(52_000_000));
 }
 
@@ -284,6 +296,7 @@ fn an_award_that_makes_no_sense_is_on_record_and_not_used() {
     not(with(&|a| a.import_max_w = -1), "limits");
     not(with(&|a| a.export_max_w = i64::MAX), "limits");
     not(with(&|a| a.q_var = i64::MIN), "reactive");
+    not(with(&|a| a.u_ppm = Some(500_000)), "a voltage of 500000");
     // The one after it is used, and so is one of who has seen no offer.
     let bad = of.received(Down::Award(with(&|a| a.grid_fee = -1)), 0);
     of.apply(&bad.unwrap());

@@ -1,7 +1,7 @@
 //! Whether a document makes sense at all, before anything is done with it. Curves are checked again where
 //! they are cleared.
 
-use protocols::opcua::message::{Award, Basis, Closing, Offer, Total};
+use protocols::opcua::message::{Award, Basis, Closing, Offer, Total, Voltage};
 
 /// Corners of a curve; a residual has far less.
 const CORNERS_MOST: usize = 256;
@@ -11,6 +11,12 @@ const SEQUENCE_MOST: u32 = 100;
 const POWER_MOST: u64 = 1_000_000_000_000;
 /// Widest price, micro-currency per MWh.
 const PRICE_MOST: u64 = 3_000_000_000;
+/// Corners of what a voltage costs.
+const VOLTAGES_MOST: usize = 64;
+/// Nearest that two of them are, millionths of the rated voltage.
+const VOLTAGE_STEP_LEAST: i64 = 1_000;
+/// Most that one costs, micro-currency per h.
+const VOLTAGE_COST_MOST: u64 = 1_000_000_000_000_000_000;
 /// Most energy, Wh.
 const ENERGY_MOST: i64 = 1_000_000_000_000;
 /// Limits in words: as many, each as long.
@@ -58,6 +64,9 @@ pub(super) fn offer(offer: &Offer, length_s: u32) -> Result<(), String> {
     if offer.q_min_var > offer.q_max_var {
         return Err("q_min_var is above q_max_var".to_owned());
     }
+    if let Some(of) = &offer.voltage {
+        voltage(of)?;
+    }
     let state = &offer.state;
     let is_share = (0.0..=1.0).contains(&state.observed);
     if !is_share || !(0.0..=10.0).contains(&state.sigma_max_pu) {
@@ -70,6 +79,31 @@ pub(super) fn offer(offer: &Offer, length_s: u32) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Bounds are those of [`solver::market::layers::AreaError::Voltage`]: a curve beyond them would keep the whole area
+/// from being cleared.
+fn voltage(of: &Voltage) -> Result<(), String> {
+    let corners = of.corners.len();
+    if !(2..=VOLTAGES_MOST).contains(&corners) {
+        return Err(format!(
+            "what a voltage costs at {corners} corners; 2 to {VOLTAGES_MOST}"
+        ));
+    }
+    let near = |of: &[(i64, i64)]| of[1].0.saturating_sub(of[0].0) < VOLTAGE_STEP_LEAST;
+    if of.corners.windows(2).any(near) {
+        return Err("voltages do not rise, or by less than 0.001 pu".to_owned());
+    }
+    for &(u_ppm, cost) in &of.corners {
+        if !(100_000..=3_000_000).contains(&u_ppm) || cost.unsigned_abs() > VOLTAGE_COST_MOST {
+            return Err(format!("a voltage of {u_ppm} millionths that costs {cost}"));
+        }
+    }
+    let ohms = [of.r_ohm, of.x_ohm];
+    match ohms.iter().all(|ohm| (0.0..=1e4).contains(ohm)) {
+        true => Ok(()),
+        false => Err(format!("a grid above of {} and {} ohm", ohms[0], ohms[1])),
+    }
 }
 
 /// `awards`: those of the interval that the tenant was given.

@@ -1,9 +1,9 @@
 //! From a gate's offers to a case, and from its clearing to awards.
 
-use protocols::opcua::message::{Award, Offer};
+use protocols::opcua::message::{Award, Offer, Voltage};
 use solver::market::{
     LedgerEntry, Price,
-    clearing::{Case, Clearing, Controls, Interface},
+    clearing::{Case, Clearing, Controls, Interface, VoltageCorner},
     layers::{self, Area, AreaError},
 };
 
@@ -23,6 +23,7 @@ impl Setup {
             import_max_w: self.import_max_w,
             export_max_w: self.export_max_w,
             scheduled: None,
+            u_pu: None,
         }
     }
 
@@ -42,6 +43,7 @@ impl Setup {
             interface: vec![self.interface()],
             controls: Controls::default(),
             by_phase: None,
+            voltages: Vec::new(),
             start: None,
         }
     }
@@ -121,6 +123,7 @@ impl Market {
                     export_max_w: tenant.map_or(0, |tenant| tenant.export_max_w),
                     called_w: deal.and_then(Deal::called).map(|of| of.exchange_w),
                     limits: limits.clone(),
+                    u_ppm: given.u_pu.map(|u_pu| (u_pu * 1e6).round() as i64),
                 },
             }
         });
@@ -208,7 +211,20 @@ fn layer(
         },
         q_min_var: offer.map_or(0.0, |offer| offer.q_min_var as f64),
         q_max_var: offer.map_or(0.0, |offer| offer.q_max_var as f64),
+        voltage: offer.and_then(|offer| offer.voltage.as_ref()).map(voltage),
         import_max_w: tenant.import_max_w,
         export_max_w: tenant.export_max_w,
+    }
+}
+
+fn voltage(of: &Voltage) -> layers::Voltage {
+    let corner = |&(u_ppm, cost): &(i64, i64)| VoltageCorner {
+        u_pu: u_ppm as f64 / 1e6,
+        cost_per_h: cost as f64 / 1e6,
+    };
+    layers::Voltage {
+        r_ohm: of.r_ohm,
+        x_ohm: of.x_ohm,
+        corners: of.corners.iter().map(corner).collect(),
     }
 }

@@ -207,13 +207,13 @@ impl Market {
 
     /// What the area's own exchange is worth to it; none: there is nobody above, or no curve.
     fn own_offer(&self, start: i64, case: &Case) -> Option<Offer> {
-        self.above.as_ref()?;
+        let u_pu = self.above.as_ref()?.u_pu();
         let options = &self.setup.rulebook.clearing;
         let state = State {
             observed: 1.0,
             ..State::default()
         };
-        let offer = above::offer(&self.grid, case, options, (start, 1), state);
+        let offer = above::offer(&self.grid, case, u_pu, options, (start, 1), state);
         offer
             .inspect_err(|reason| tracing::warn!(start, reason, "nothing is offered above"))
             .ok()

@@ -5,7 +5,9 @@ mod nested;
 
 use std::sync::Arc;
 
-use protocols::opcua::message::{Basis, Closing, Corner, Offer, Refused, State, Total, Up};
+use protocols::opcua::message::{
+    Basis, Closing, Corner, Offer, Refused, State, Total, Up, Voltage,
+};
 use solver::{
     market::{
         Capability, Direction, Imbalance, LedgerEntry, Order, OrderId, Party, Price, Product,
@@ -123,6 +125,7 @@ fn offer(sequence: u32, corners: &[(i64, i64)], forecast_w: i64) -> Offer {
         q_max_var: 0,
         forecast_w,
         state: State::default(),
+        voltage: None,
     }
 }
 
@@ -505,6 +508,19 @@ fn hostile_documents_are_refused() {
     bad(&|of| of.forecast_w = i64::MIN);
     bad(&|of| of.state.observed = f64::NAN);
     bad(&|of| of.state.limits = vec![String::new(); 65]);
+    let voltage = |corners: &[(i64, i64)], x_ohm: f64| {
+        Some(Voltage {
+            r_ohm: 0.0,
+            x_ohm,
+            corners: corners.to_vec(),
+        })
+    };
+    bad(&|of| of.voltage = voltage(&[(1_000_000, 0)], 1.0));
+    bad(&|of| of.voltage = voltage(&[(1_000_000, 0), (1_000_999, 0)], 1.0));
+    bad(&|of| of.voltage = voltage(&[(i64::MAX, 0), (i64::MIN, 0)], 1.0));
+    bad(&|of| of.voltage = voltage(&[(1_000_000, 0), (1_020_000, i64::MIN)], 1.0));
+    bad(&|of| of.voltage = voltage(&[(1_000_000, 0), (1_020_000, 0)], f64::NAN));
+    bad(&|of| of.voltage = voltage(&[(1_000_000, 0), (1_020_000, 0)], -1.0));
     bad(&|of| of.interval = START + 1);
     bad(&|of| of.interval = START + 900 * 17);
     bad(&|of| of.interval = i64::MAX / 900 * 900);

@@ -240,6 +240,7 @@ impl Cycle {
         offer(
             &grid,
             &gate.auction.case,
+            self.above.as_ref().and_then(|above| above.tenant.u_pu()),
             &options,
             (start, 1),
             self.state(),

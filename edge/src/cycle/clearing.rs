@@ -52,6 +52,7 @@ pub(super) fn case(entry: Entry<'_>) -> Case {
         // Nothing here moves taps or capacitors.
         controls: Controls::default(),
         by_phase: None,
+        voltages: Vec::new(),
         start: Some(entry.estimate.u.clone()),
         units: entry.units,
         orders: entry.orders,
@@ -174,6 +175,7 @@ fn interface(site: &Site, grid: &Grid) -> Vec<Interface> {
             import_max_w: None,
             export_max_w: None,
             scheduled: None,
+            u_pu: None,
         })
         .collect()
 }

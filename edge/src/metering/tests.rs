@@ -94,6 +94,7 @@ fn records(
         interface: Vec::new(),
         controls: Controls::default(),
         by_phase: None,
+        voltages: Vec::new(),
         start: None,
     };
     let rulebook = Rulebook {

@@ -108,6 +108,7 @@ impl Tied {
             export_max_w: 50_000_000,
             called_w: None,
             limits: vec!["rated current of branch 3 at its from side".to_owned()],
+            u_ppm: None,
         }
     }
 

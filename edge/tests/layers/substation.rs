@@ -185,7 +185,7 @@ impl Substation {
         let grid = &self.grid;
         let of_draw = self.offers.entry(draw(start)).or_insert_with(|| {
             let options = Options::default();
-            edge::above::offer(grid, case, &options, (start, 1), State::default()).unwrap()
+            edge::above::offer(grid, case, None, &options, (start, 1), State::default()).unwrap()
         });
         Offer {
             interval: start,
@@ -255,9 +255,11 @@ impl Substation {
                 import_max_w: None,
                 export_max_w: None,
                 scheduled: None,
+                u_pu: None,
             }],
             controls: Controls::default(),
             by_phase: None,
+            voltages: Vec::new(),
             start: None,
         }
     }

@@ -61,6 +61,7 @@ mod tests {
             export_max_w: 20_000,
             called_w: None,
             limits: vec!["rated current of branch 7 at its from side".to_owned()],
+            u_ppm: None,
         };
         let closing = Closing {
             interval: 1_800_000_000,

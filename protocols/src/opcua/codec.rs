@@ -2,7 +2,9 @@
 
 use opcua::types::{Array, Variant, VariantScalarTypeId};
 
-use super::message::{Award, Basis, Closing, Corner, Offer, Receipt, Refused, State, Total, Up};
+use super::message::{
+    Award, Basis, Closing, Corner, Offer, Receipt, Refused, State, Total, Up, Voltage,
+};
 
 /// Arguments, taken from the front one by one.
 pub(super) struct Arguments<'a>(std::slice::Iter<'a, Variant>);
@@ -129,6 +131,8 @@ pub(super) fn document(method: &str, of: &[Variant]) -> Option<Taken<Up>> {
 
 fn offer_out(offer: &Offer) -> Vec<Variant> {
     let corners = || offer.curve.iter();
+    let voltage = offer.voltage.as_ref();
+    let voltages = || voltage.into_iter().flat_map(|of| &of.corners);
     vec![
         offer.interval.into(),
         offer.length_s.into(),
@@ -143,7 +147,26 @@ fn offer_out(offer: &Offer) -> Vec<Variant> {
         offer.state.sigma_max_pu.into(),
         strings(&offer.state.limits),
         offer.state.islanded.into(),
+        i64s(voltages().map(|&(u_ppm, _)| u_ppm)),
+        i64s(voltages().map(|&(_, cost)| cost)),
+        voltage.map_or(0.0, |of| of.r_ohm).into(),
+        voltage.map_or(0.0, |of| of.x_ohm).into(),
     ]
+}
+
+/// Without corners there is none.
+fn voltage_in(from: &mut Arguments<'_>) -> Taken<Option<Voltage>> {
+    let (u_ppm, cost) = (from.array(i64_of)?, from.array(i64_of)?);
+    if u_ppm.len() != cost.len() {
+        return Err("the arrays of the voltage's corners differ in length".to_owned());
+    }
+    let (r_ohm, x_ohm) = (from.f64()?, from.f64()?);
+    let corners: Vec<(i64, i64)> = u_ppm.into_iter().zip(cost).collect();
+    Ok((!corners.is_empty()).then_some(Voltage {
+        r_ohm,
+        x_ohm,
+        corners,
+    }))
 }
 
 fn offer_in(from: &mut Arguments<'_>) -> Taken<Offer> {
@@ -173,6 +196,7 @@ fn offer_in(from: &mut Arguments<'_>) -> Taken<Offer> {
             limits: from.array(text)?,
             islanded: from.bool()?,
         },
+        voltage: voltage_in(from)?,
     })
 }
 
@@ -241,6 +265,7 @@ pub(super) fn award_out(award: &Award) -> Vec<Variant> {
         award.called_w.is_some().into(),
         award.called_w.unwrap_or_default().into(),
         strings(&award.limits),
+        i64s(award.u_ppm.into_iter()),
     ]
 }
 
@@ -260,6 +285,11 @@ pub(super) fn award_in(from: &mut Arguments<'_>) -> Taken<Award> {
             called.then_some(quantity)
         },
         limits: from.array(text)?,
+        u_ppm: match from.array(i64_of)?[..] {
+            [] => None,
+            [u_ppm] => Some(u_ppm),
+            _ => return Err("more than one voltage".to_owned()),
+        },
     })
 }
 
@@ -277,6 +307,7 @@ pub(super) fn held_out(award: Option<&Award>) -> Vec<Variant> {
         export_max_w: 0,
         called_w: None,
         limits: Vec::new(),
+        u_ppm: None,
     };
     let mut out = vec![award.is_some().into()];
     out.extend(award_out(award.unwrap_or(&none)));

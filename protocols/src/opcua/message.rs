@@ -7,6 +7,7 @@
 //! that is open. So any of them can be sent as often as it takes.
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 /// What a tenant passes up at gate closure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub struct Offer {
     pub q_max_var: i64,
     /// Exchange that it expects without any award, W.
     pub forecast_w: i64,
+    /// What the voltage of the grid above costs it; none: that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voltage: Option<Voltage>,
     /// How it is.
     pub state: State,
 }
@@ -42,6 +46,20 @@ pub struct Corner {
     pub price: i64,
     /// Reactive exchange that goes with it, var, import-positive.
     pub q_var: i64,
+}
+
+/// What the voltage behind a connection costs a tenant: that of the grid above without what the tenant itself
+/// exchanges, `u + z (s/u)*` of voltage `u`, exchange `s` and impedance `z`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Voltage {
+    /// Resistance of the grid above as the tenant computes with, ohm at the connection's rated voltage.
+    pub r_ohm: f64,
+    /// Reactance, ohm.
+    pub x_ohm: f64,
+    /// By rising voltage, two or more: millionths of the rated one, and what it costs, micro-currency per h. Convex;
+    /// beyond its ends as straight as there.
+    pub corners: Vec<(i64, i64)>,
 }
 
 /// How a tenant is.
@@ -84,6 +102,10 @@ pub struct Award {
     pub called_w: Option<i64>,
     /// Limits that bind above, in words.
     pub limits: Vec<String>,
+    /// Voltage behind the connection as it is planned above, millionths of the rated one; none: what the tenant is
+    /// behind was not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_ppm: Option<i64>,
 }
 
 /// On what the exchange of an interval rests.
@@ -179,7 +201,7 @@ pub enum Refused {
         held: u32,
     },
     /// The interval is over, or its gate is closed.
-    #[error("too late: the gate of interval {interval} closed at {closed}")]
+    #[error("too late: the gate of interval {} closed at {}", utc(*interval), utc(*closed))]
     Late {
         /// Start of the interval.
         interval: i64,
@@ -219,5 +241,30 @@ impl Up {
             Self::Closing(of) => of.sequence,
             Self::Total(of) => of.sequence,
         }
+    }
+}
+
+/// As in RFC 3339; what is no time of any calendar as the number it is.
+fn utc(seconds: i64) -> String {
+    let Ok(at) = OffsetDateTime::from_unix_timestamp(seconds) else {
+        return seconds.to_string();
+    };
+    let (h, m, s) = at.to_hms();
+    format!("{}T{h:02}:{m:02}:{s:02}Z", at.date())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_late_reads_when_the_gate_closed() {
+        let late = |interval, closed| Refused::Late { interval, closed }.to_string();
+        // By `date -u -d @1800000000`.
+        assert_eq!(
+            late(1_800_000_000, 1_799_999_997),
+            "too late: the gate of interval 2027-01-15T08:00:00Z closed at 2027-01-15T07:59:57Z"
+        );
+        assert!(late(i64::MAX, 0).contains(&i64::MAX.to_string()));
     }
 }

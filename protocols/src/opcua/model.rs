@@ -154,6 +154,11 @@ const AWARD: &[Field] = &[
         "that exchange, W; 0 where none is",
     ),
     many("limits", Kind::String, "limits that bind above, in words"),
+    many(
+        "voltage.quantity",
+        Kind::Int64,
+        "voltage behind the connection as it is planned, 1e-6 of the rated one; not known: empty",
+    ),
 ];
 
 /// What a tenant's object has in it.
@@ -241,6 +246,22 @@ pub const METHODS: &[Method] = &[
                 Kind::Boolean,
                 "whether it runs without the grid above",
             ),
+            many(
+                "voltage.Point.quantity",
+                Kind::Int64,
+                "corners: voltage behind the connection, 1e-6 of the rated one, rising; not known: empty",
+            ),
+            many(
+                "voltage.Point.cost",
+                Kind::Int64,
+                "corners: what it costs, 1e-6 currency units per h, convex",
+            ),
+            one(
+                "voltage.resistance",
+                Kind::Double,
+                "of the grid above as the tenant computes with, ohm",
+            ),
+            one("voltage.reactance", Kind::Double, "the same, ohm"),
         ],
         outputs: ACKNOWLEDGEMENT,
     },
@@ -313,6 +334,7 @@ pub const METHODS: &[Method] = &[
             AWARD[9],
             AWARD[10],
             AWARD[11],
+            AWARD[12],
         ],
     },
 ];

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use protocols::opcua::{
     Pki,
     client::{ClientConfig, Event, MarketClient},
-    message::{Award, Basis, Closing, Corner, Offer, Receipt, State, Total, Up},
+    message::{Award, Basis, Closing, Corner, Offer, Receipt, State, Total, Up, Voltage},
     pki::{Certificate, Subject},
     server::{Audit, MarketServer, Request, ServerConfig, Tenant},
 };
@@ -224,6 +224,15 @@ pub(crate) fn offer() -> Up {
             limits: vec!["line 7 at 100 %".to_owned(), "node 4: 1.05 pu".to_owned()],
             islanded: false,
         },
+        voltage: Some(Voltage {
+            r_ohm: 0.4,
+            x_ohm: 1.25,
+            corners: vec![
+                (980_000, 0),
+                (1_000_000, 12_500_000),
+                (1_020_000, 60_000_001),
+            ],
+        }),
     })
 }
 
@@ -265,6 +274,7 @@ pub(crate) fn award(interval: i64, sequence: u32) -> Award {
         export_max_w: 900_000,
         called_w: (sequence > 1).then_some(-380_000),
         limits: vec!["transformer 2 at 98 %".to_owned()],
+        u_ppm: (sequence > 1).then_some(1_013_250),
     }
 }
 

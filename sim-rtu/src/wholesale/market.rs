@@ -221,6 +221,7 @@ fn award(
         export_max_w,
         called_w: None,
         limits,
+        u_ppm: None,
     })
 }
 
@@ -246,6 +247,7 @@ mod tests {
                 q_max_var: 0,
                 forecast_w: 0,
                 state: State::default(),
+                voltage: None,
             }),
         }
     }

@@ -176,8 +176,10 @@ fn case() -> Case {
             import_max_w: None,
             export_max_w: None,
             scheduled: None,
+            u_pu: None,
         }],
         controls: Controls::default(),
+        voltages: Vec::new(),
         by_phase: Some(ByPhase {
             units: tied.collect(),
             fixed: loads(),

@@ -3,8 +3,7 @@
 
 mod grids;
 
-use grids::{Part, Sample, behind, sample};
-use num_complex::Complex64;
+use grids::{Area as Kind, Part, Sample, sample};
 use solver::{
     market::{
         Direction, GridFee, Price,
@@ -20,7 +19,7 @@ use crate::parts;
 
 /// What a feeder's deviation from its award costs, per MWh of either direction and per Mvarh.
 const SPREAD: i64 = 20_000_000;
-const REACTIVE: Price = Price(500_000);
+const REACTIVE: Price = Price(2_000_000);
 
 fn cleared(part: &Part) -> Clearing {
     clear(
@@ -35,11 +34,10 @@ fn is_kept(of: &Clearing) -> bool {
     !matches!(of.status, Status::LeastViolation { .. })
 }
 
-/// A feeder whose first node is at a voltage with a power from above.
-fn at(feeder: &Part, u: f64, s: Complex64) -> Part {
+/// A feeder behind a voltage that the area plans.
+fn behind(feeder: &Part, award: &TenantAward) -> Part {
     let mut part = feeder.clone();
-    let source = &mut part.network.source[0];
-    source.u_ref = behind(source, u, s);
+    part.case.interface[0].u_pu = award.u_pu;
     part
 }
 
@@ -68,6 +66,7 @@ fn tenant(k: usize, node: Id, of: &Residual) -> Tenant {
         expected_w: of.forecast_w,
         q_min_var: of.q_min_var as f64,
         q_max_var: of.q_max_var as f64,
+        voltage: of.voltage.clone(),
         import_max_w: i64::MAX / 4,
         export_max_w: i64::MAX / 4,
     }
@@ -170,20 +169,8 @@ fn layered(sample: &Sample, whole: &Clearing) -> Outcome {
     for _ in 0..2 {
         let curves: Vec<Residual> = feeders.iter().map(curve).collect();
         let (clearing, awards) = area(sample, &curves);
-        let grid = Grid::new(&sample.area.network).unwrap();
-        let node = |of: &Part| grid.index_of_node(of.network.node[0].id).unwrap();
-        feeders = sample
-            .feeders
-            .iter()
-            .zip(&awards)
-            .map(|(of, award)| {
-                at(
-                    of,
-                    clearing.u[node(of)].norm(),
-                    Complex64::new(award.exchange_w as f64, award.q_var as f64),
-                )
-            })
-            .collect();
+        let feeders_now = sample.feeders.iter().zip(&awards);
+        feeders = feeders_now.map(|(of, award)| behind(of, award)).collect();
         found = Some((clearing, awards));
     }
     let (clearing, awards) = found.unwrap();
@@ -217,9 +204,9 @@ struct Compared {
 }
 
 /// The first random grids on which limits bind.
-fn compared(weak: bool, grids: usize) -> Vec<Compared> {
+fn compared(kind: Kind, grids: usize) -> Vec<Compared> {
     let compare = |seed: u64| {
-        let sample = sample(seed, weak);
+        let sample = sample(seed, kind);
         let whole = cleared(&sample.whole);
         if !is_kept(&whole) || whole.binding.is_empty() {
             return None;
@@ -256,8 +243,11 @@ fn is_wrong(of: &&Compared) -> bool {
 
 #[test]
 fn layers_lose_less_than_a_hundredth_of_the_welfare() {
-    let of = compared(false, 60);
+    let of = compared(Kind::Stronger, 60);
     println!("{}", summary(of.iter()));
+    for of in of.iter().filter(|of| of.lost > 0.003 || !of.kept) {
+        println!("{of:?}");
+    }
     let wrong: Vec<&Compared> = of.iter().filter(is_wrong).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
 }
@@ -265,10 +255,25 @@ fn layers_lose_less_than_a_hundredth_of_the_welfare() {
 /// Where the area's own network is the bottleneck.
 #[test]
 fn so_do_they_where_limits_bind_in_the_area() {
-    let of = compared(true, 45);
+    let of = compared(Kind::Weaker, 45);
     println!("{}", summary(of.iter()));
+    for of in of.iter().filter(|of| of.lost > 0.003 || !of.kept) {
+        println!("{of:?}");
+    }
     let wrong: Vec<&Compared> = of.iter().filter(is_wrong).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
     let in_area = of.iter().filter(|of| of.in_area).count();
     assert!(in_area >= 20, "{in_area}");
+}
+
+/// Where the highest voltage binds behind one connection, and others could lower it, too.
+#[test]
+fn and_in_areas_of_either_kind() {
+    let of = compared(Kind::Drawn, 60);
+    println!("{}", summary(of.iter()));
+    for of in of.iter().filter(|of| of.lost > 0.002 || !of.kept) {
+        println!("{of:?}");
+    }
+    let wrong: Vec<&Compared> = of.iter().filter(is_wrong).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
 }

@@ -64,9 +64,11 @@ pub(crate) fn empty(source: Id, import_price: Price, export_price: Price) -> Cas
             import_max_w: None,
             export_max_w: None,
             scheduled: None,
+            u_pu: None,
         }],
         controls: Controls::default(),
         by_phase: None,
+        voltages: Vec::new(),
         start: None,
     }
 }

@@ -124,6 +124,38 @@ fn reactive_power_that_is_free_makes_a_range() {
 }
 
 #[test]
+fn what_other_voltages_of_the_source_cost() {
+    // 4 Ω, 0.01 pu on 20 kV and 1 MVA, to a unit that sells up to 5 MW at 20, where 40 is paid, below 1.02 pu.
+    let line = TWO_NODES.replace("\"r1\":0.001", "\"r1\":4.0");
+    let network = pgm_json::read(&line.replace("\"i_n\":100", "\"i_n\":1000")).unwrap();
+    let mut case = by_hand(0.0, &[(5_000_000, 20)]);
+    case.units[0].node = 2;
+    case.limits.u_max_pu = 1.02;
+    let found = of(&Grid::new(&network).unwrap(), &case).voltage.unwrap();
+    // By hand: P = u (u - E) / R with u at 1.02, losses (u - E)² / R, cost 20 P - 40 (P - losses). At 0.96 all of it
+    // is sold, at u = 1.00925; above 1.02 nothing helps, so that 0.01 pu more costs as much as 5 MW at 100.
+    let expected = [
+        (0.96, -90.30),
+        (0.98, -75.2),
+        (1.0, -39.2),
+        (1.02, 0.0),
+        (1.03, 500.0),
+    ];
+    assert_eq!(found.corners.len(), expected.len(), "{found:?}");
+    for (of, (u_pu, cost_per_h)) in found.corners.iter().zip(expected) {
+        assert!((of.u_pu - u_pu).abs() < 1e-9, "{found:?}");
+        // The voltage limit is kept to 1e-4 pu, which is 10 kW.
+        assert!((of.cost_per_h - cost_per_h).abs() < 0.2, "{found:?}");
+    }
+    // 20 kV, 1 GVA, R/X 0.1: 0.4 Ω.
+    let behind = TWO_NODES.replace("1e20", "1e9");
+    let grid = Grid::new(&pgm_json::read(&behind).unwrap()).unwrap();
+    let found = of(&grid, &by_hand(3e4, &[(100_000, 20)])).voltage.unwrap();
+    let x_ohm = 0.4 / 1.01f64.sqrt();
+    assert!((found.x_ohm - x_ohm).abs() < 1e-6 && (found.r_ohm - 0.1 * x_ohm).abs() < 1e-6);
+}
+
+#[test]
 fn limits_that_nothing_keeps_are_named() {
     let mut case = by_hand(3e4, &[(100_000, 20)]);
     case.limits.u_max_pu = 0.95;
@@ -250,4 +282,26 @@ fn curves_are_what_clearings_at_fixed_exchanges_cost() {
         "{compared} exchanges compared, furthest apart {worst:.4} per h; limits bind in {bound} of 60; {most} clearings at most"
     );
     assert!(compared > 200 && bound > 3, "{compared} {bound}");
+}
+
+#[test]
+fn the_voltage_behind_the_connection_may_be_the_interfaces() {
+    // Of a source behind an impedance, and of an ideal one.
+    for sk in ["1e9", "1e20"] {
+        let network = pgm_json::read(&TWO_NODES.replace("1e20", sk)).unwrap();
+        let mut other = network.clone();
+        other.source[0].u_ref = 0.97;
+        let mut case = by_hand(3e4, &[(100_000, 20)]);
+        let options = Options::default();
+        let expected = clear(&Grid::new(&other).unwrap(), &case, &options).unwrap();
+        case.interface[0].u_pu = Some(0.97);
+        let found = clear(&Grid::new(&network).unwrap(), &case, &options).unwrap();
+        assert_eq!(found, expected);
+        case.interface[0].u_pu = Some(f64::NAN);
+        let refused = clear(&Grid::new(&network).unwrap(), &case, &options).unwrap_err();
+        assert!(
+            matches!(refused, ClearingError::BadValue { .. }),
+            "{refused}"
+        );
+    }
 }

@@ -205,6 +205,7 @@ fn offer(start: i64, random: &mut StdRng) -> Offer {
         q_max_var: 50_000,
         forecast_w: 0,
         state: State::default(),
+        voltage: None,
     }
 }
 

@@ -59,6 +59,10 @@ async fn our_client_serves_asyncua_as_the_area_and_survives_its_restart() -> Res
                 0.0031,
                 ["line 7 at 100 %", "node 4: 1.05 pu"],
                 false,
+                [980_000, 1_000_000, 1_020_000],
+                [0, 12_500_000, 60_000_001],
+                0.4,
+                1.25,
             ]
         ]),
         json!([
@@ -99,7 +103,8 @@ async fn our_client_serves_asyncua_as_the_area_and_survives_its_restart() -> Res
             900_000,
             true,
             -380_000,
-            ["transformer 2 at 98 %"]
+            ["transformer 2 at 98 %"],
+            [1_013_250]
         ])
     };
     done(&mut above, words(900)).await?;

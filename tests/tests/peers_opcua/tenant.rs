@@ -84,6 +84,10 @@ fn bid() -> Json {
             0.0031,
             ["line 7 at 100 %", "node 4: 1.05 pu"],
             false,
+            [980_000, 1_000_000, 1_020_000],
+            [0, 12_500_000, 60_000_001],
+            0.4,
+            1.25,
         ]
     ])
 }
@@ -125,6 +129,7 @@ async fn asyncua_browses_watches_submits_and_gets_its_award() -> Result<()> {
         ("Award/activation", json!(true)),
         ("Award/activation.quantity", json!(-380_000)),
         ("Award/limits", json!(["transformer 2 at 98 %"])),
+        ("Award/voltage.quantity", json!([1_013_250])),
         ("Held/intervals", json!([900])),
         ("Held/revisions", json!([2])),
     ] {

@@ -213,7 +213,7 @@ fn prices(text: &mut String, result: &ResultFile) {
             of.p_per_mwh(),
             of.energy_per_mwh,
             of.loss_p_per_mwh,
-            limits + of.rest_p_per_mwh,
+            limits + of.voltage_p_per_mwh + of.rest_p_per_mwh,
             of.q_per_mvarh()
         );
     }

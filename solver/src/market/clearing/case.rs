@@ -57,6 +57,9 @@ pub struct Interface {
     /// or given beyond it, the limits of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<Scheduled>,
+    /// Voltage behind the source's impedance as the grid above plans it, pu; none: the network's `u_ref`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_pu: Option<f64>,
 }
 
 /// An exchange that is agreed on with the grid above, as its award of a layer above is.
@@ -217,6 +220,36 @@ pub struct ByPhase {
     pub limits: Vec<PhaseLimit>,
 }
 
+/// What the voltage behind a unit's connection is worth to it, being a market of its own below: a convex cost, by
+/// corners, of `|u + z (s/u)*|` with the node's voltage `u`, the power `s` that the unit takes, and the
+/// impedance `z` of the grid above as that market sees it. Not by phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VoltageWorth {
+    /// The unit; its node is where it is connected.
+    pub unit: Id,
+    /// Power of it that is in `fixed`, W, generation-positive.
+    pub p_w: f64,
+    /// Reactive power of it that is in `fixed`, var, generation-positive.
+    pub q_var: f64,
+    /// Resistance of the grid above, ohm at the node's rated voltage.
+    pub r_ohm: f64,
+    /// Reactance of it, ohm.
+    pub x_ohm: f64,
+    /// By rising voltage, two or more; beyond its ends the cost goes on as straight as there.
+    pub corners: Vec<VoltageCorner>,
+}
+
+/// A corner of what a voltage costs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VoltageCorner {
+    /// Voltage behind the impedance, pu.
+    pub u_pu: f64,
+    /// Cost there, currency per h.
+    pub cost_per_h: f64,
+}
+
 /// One interval to clear: everything but the network.
 ///
 /// The appliances of the network are not looked at: what draws or feeds power is in `fixed`
@@ -244,6 +277,9 @@ pub struct Case {
     /// conductor; ratings of transformers for each phase's third.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_phase: Option<ByPhase>,
+    /// What voltages are worth to markets below.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub voltages: Vec<VoltageWorth>,
     /// Where to start: node voltages in pu, in the network's order (by phase three a node); none: from a
     /// flat start.
     #[serde(default)]

@@ -71,6 +71,7 @@ pub(super) fn check_case(grid: &Grid, case: &Case) -> Result<(), ClearingError> 
     }
     let limited = case.limits.nodes.iter();
     unique("voltage limit of node", limited.map(|of| of.node))?;
+    check_voltages(case)?;
     check_orders(case)?;
     check_start(grid, case)
 }
@@ -98,6 +99,10 @@ fn check_interface(interface: &Interface) -> Result<(), ClearingError> {
     for limit in limits.into_iter().flatten() {
         not_negative(|| format!("exchange limit of source {source}"), limit)?;
     }
+    if let Some(u_pu) = interface.u_pu.filter(|u_pu| !(0.1..=3.0).contains(u_pu)) {
+        let what = format!("voltage behind source {source}, pu");
+        return Err(bad(what, u_pu, "from 0.1 to 3"));
+    }
     if let Some(of) = interface.scheduled {
         let what = || format!("scheduled exchange of source {source}");
         finite(what, of.exchange_w)?;
@@ -106,6 +111,27 @@ fn check_interface(interface: &Interface) -> Result<(), ClearingError> {
             finite(|| what("scheduled"), of.q_var)?;
             not_negative(|| what("weight of"), of.weight.per_mwh())?;
         }
+    }
+    Ok(())
+}
+
+fn check_voltages(case: &Case) -> Result<(), ClearingError> {
+    if case.by_phase.is_some() && !case.voltages.is_empty() {
+        let what = "number of voltages that are worth something, by phase".to_owned();
+        return Err(bad(what, case.voltages.len() as f64, "0"));
+    }
+    let voltages = case.voltages.iter();
+    unique("voltage behind unit", voltages.clone().map(|of| of.unit))?;
+    for of in voltages {
+        let known = case.units.iter().any(|unit| unit.id == of.unit);
+        if !known {
+            let what = format!(
+                "voltages name unit {}, which is not in the case: unit",
+                of.unit
+            );
+            return Err(bad(what, f64::from(of.unit), "a unit of the case"));
+        }
+        of.check()?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use num_complex::Complex64;
 
 use super::{
     Award, Binding, Case, Clearing, ClearingError, Exchange, Fill, NodePrice, Options, PhaseName,
-    PhasePrice, Status, Tightened,
+    PhasePrice, Status, Tightened, VoltagePrice,
     check::Checked,
     curtail::cuts,
     discrete,
@@ -14,6 +14,7 @@ use super::{
     problem::{Block, Problem, SourcePrice},
     search::{Ended, Goal, Physics, Point, Search},
     start::{Near, started},
+    voltage::WorthAt,
 };
 use crate::{
     market::{Direction, Kind, Order},
@@ -326,6 +327,7 @@ fn result(
         u: point.u[..problem.equations.row.len()].to_vec(),
         positions: Vec::new(),
         iterations: search.iterations,
+        voltages: voltages(search, point),
         tightened,
         status,
     }
@@ -430,6 +432,15 @@ fn exchange(search: &Search<'_, '_>, source: &[Complex64]) -> Vec<Exchange> {
         })
     });
     found.collect()
+}
+
+fn voltages(search: &Search<'_, '_>, point: &Point) -> Vec<VoltagePrice> {
+    let problem = &*search.problem;
+    let all = problem.voltages.iter().zip(&search.slope);
+    let at = (&point.u[..], &point.fill[..]);
+    let of =
+        |(of, &slope): (&WorthAt, &f64)| of.priced(problem, at, &search.multipliers.row, slope);
+    all.map(of).collect()
 }
 
 /// What one more MWh from a source costs: the price where it is metered, less what the source's

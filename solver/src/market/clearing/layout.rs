@@ -21,6 +21,8 @@ pub(super) struct Layout {
     pub(super) import: Vec<Option<usize>>,
     /// Deviation of each source's reactive power from what is agreed on.
     pub(super) deviation: Vec<Option<usize>>,
+    /// Cost of each voltage behind a unit, over the price scale.
+    pub(super) cost: Vec<usize>,
     pub(super) excess: Vec<Option<usize>>,
     pub(super) len: usize,
 }
@@ -39,6 +41,9 @@ impl Layout {
         let import = problem.sources.iter().map(|of| next(spread(of))).collect();
         let deviation = problem.sources.iter();
         let deviation = deviation.map(|of| next(of.reactive.is_some())).collect();
+        let cost = len..len + problem.voltages.len();
+        len = cost.end;
+        let mut next = |wanted: bool| place(&mut len, wanted);
         let soft = at.penalty.is_some();
         let watched = at.watched.iter();
         let excess = watched.map(|&watched| next(soft && watched)).collect();
@@ -49,6 +54,7 @@ impl Layout {
             source,
             import,
             deviation,
+            cost: cost.collect(),
             excess,
             len,
         }
@@ -64,7 +70,7 @@ impl Layout {
         &self,
         problem: &Problem<'_>,
         at: &At<'_>,
-        place: &[Option<usize>],
+        (place, voltages): (&[Option<usize>], &[usize]),
         curvature: &[Entry],
         q: &[f64],
         x: &[f64],
@@ -119,6 +125,9 @@ impl Layout {
             harm,
             multipliers: Multipliers { row, end },
             shadow,
+            slope: (problem.voltages.iter().zip(voltages))
+                .map(|(of, &first)| of.slope(first, z))
+                .collect(),
         }
     }
 }

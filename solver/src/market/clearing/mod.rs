@@ -38,10 +38,12 @@ mod search;
 mod sensitivity;
 mod start;
 mod stiff;
+mod voltage;
 
 pub use case::{
     BranchLimit, ByPhase, Case, ClearingError, Controls, Interface, LimitSet, NodeLimit, NodePower,
     Options, Owner, PhaseLimit, PhaseName, PhasePower, Scheduled, ScheduledReactive, UnitPhase,
+    VoltageCorner, VoltageWorth,
 };
 pub(super) use check::loading_by_phase;
 pub use clear::clear;
@@ -54,5 +56,5 @@ pub use horizon::{Horizon, MOST_INTERVALS, StoreSchedule, WindowSchedule, clear_
 pub use price::{LimitPart, PriceParts, price_parts};
 pub use result::{
     AcCheck, Award, Binding, Clearing, Exchange, Fill, Limit, NodePrice, PhasePrice, Position,
-    Status, Tightened,
+    Status, Tightened, VoltagePrice,
 };

@@ -211,6 +211,17 @@ impl Equations {
         }
     }
 
+    /// Sets the magnitude of a source's voltage, by its place.
+    pub(super) fn set_voltage(&mut self, source: usize, u_pu: f64) {
+        let SourceAt { node, own, .. } = self.sources[source];
+        let is_its = |link: &&Link| own.is_some() && link.row[0] == own;
+        // The link of a source's own balance leads to its voltage.
+        let bus = self.links.iter().find(is_its).map_or(node, |of| of.bus[1]);
+        if let Some(u) = &mut self.held[bus] {
+            *u *= u_pu / u.norm();
+        }
+    }
+
     pub(super) fn number_variables(&mut self) {
         self.variable = vec![None; self.held.len()];
         for (node, row) in self.row.iter().enumerate() {

@@ -19,7 +19,7 @@ use super::{
     problem::{Problem, SourcePrice},
     sensitivity::{Adjoint, Gradient},
 };
-use crate::network::{Grid, Id};
+use crate::network::{Grid, Id, S_BASE_VA};
 
 /// A limit's part of a price.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +54,13 @@ pub struct PriceParts {
     pub loss_q_per_mvarh: f64,
     /// Limits that bind, in the order of [`Clearing::binding`].
     pub limits: Vec<LimitPart>,
+    /// What load here makes of voltages that are worth something, of the price of active power, currency per
+    /// MWh.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub voltage_p_per_mwh: f64,
+    /// The same of reactive power, currency per Mvarh.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub voltage_q_per_mvarh: f64,
     /// What is left of the price of active power, currency per MWh: where a dispatch is optimal,
     /// the search's tolerance; otherwise, what prices were cut by or are ahead of the dispatch.
     pub rest_p_per_mwh: f64,
@@ -61,19 +68,24 @@ pub struct PriceParts {
     pub rest_q_per_mvarh: f64,
 }
 
+fn is_nothing(value: &f64) -> bool {
+    *value == 0.0
+}
+
 impl PriceParts {
     /// The price of active power, currency per MWh.
     #[must_use]
     pub fn p_per_mwh(&self) -> f64 {
         let limits: f64 = self.limits.iter().map(|part| part.p_per_mwh).sum();
-        self.energy_per_mwh + self.loss_p_per_mwh + limits + self.rest_p_per_mwh
+        let voltage = self.voltage_p_per_mwh;
+        self.energy_per_mwh + self.loss_p_per_mwh + limits + voltage + self.rest_p_per_mwh
     }
 
     /// The price of reactive power, currency per Mvarh.
     #[must_use]
     pub fn q_per_mvarh(&self) -> f64 {
         let limits: f64 = self.limits.iter().map(|part| part.q_per_mvarh).sum();
-        self.loss_q_per_mvarh + limits + self.rest_q_per_mvarh
+        self.loss_q_per_mvarh + limits + self.voltage_q_per_mvarh + self.rest_q_per_mvarh
     }
 }
 
@@ -116,10 +128,20 @@ pub fn price_parts(
             Some((of, answer.into_iter().map(|d| d * shadow).collect()))
         })
         .collect();
+    let voltages = problem.voltages.iter().zip(&clearing.voltages);
+    let voltages = voltages.map(|(of, priced)| {
+        let award = clearing.awards.iter().find(|award| award.unit == of.unit);
+        let given = award.map(|award| Complex64::new(award.p_w, award.q_var) / S_BASE_VA);
+        let tangent = of.tangent(u[of.bus], given.unwrap_or_default());
+        let answer = by_load(&|adjoint| adjoint.of_voltage(of.bus, tangent.by_u));
+        answer.into_iter().map(|d| d * priced.slope_per_h).collect()
+    });
+    let voltages: Vec<Vec<Complex64>> = voltages.collect();
     let made_of = MadeOf {
         served,
         source_price: source_prices(&problem, clearing),
         limits,
+        voltages,
     };
     let parts = priced(&problem, clearing).map(|of| made_of.parts(of));
     Ok(parts.collect())
@@ -132,6 +154,8 @@ struct MadeOf<'a> {
     source_price: Vec<f64>,
     /// Of each limit that binds, what its relief is worth.
     limits: Vec<(&'a Binding, Vec<Complex64>)>,
+    /// Of each voltage that is worth something, what it costs.
+    voltages: Vec<Vec<Complex64>>,
 }
 
 impl MadeOf<'_> {
@@ -157,6 +181,7 @@ impl MadeOf<'_> {
                 q_per_mvarh: price.im,
             }
         });
+        let voltage: Complex64 = self.voltages.iter().map(|of| at.price(of)).sum();
         let mut parts = PriceParts {
             node: of.node,
             phase: of.phase,
@@ -164,6 +189,8 @@ impl MadeOf<'_> {
             loss_p_per_mwh: paid.re - energy,
             loss_q_per_mvarh: paid.im,
             limits: limits.collect(),
+            voltage_p_per_mwh: voltage.re,
+            voltage_q_per_mvarh: voltage.im,
             rest_p_per_mwh: 0.0,
             rest_q_per_mvarh: 0.0,
         };
@@ -228,6 +255,8 @@ fn nothing(node: Id) -> PriceParts {
         loss_p_per_mwh: 0.0,
         loss_q_per_mvarh: 0.0,
         limits: Vec::new(),
+        voltage_p_per_mwh: 0.0,
+        voltage_q_per_mvarh: 0.0,
         rest_p_per_mwh: 0.0,
         rest_q_per_mvarh: 0.0,
     }

@@ -14,6 +14,7 @@ use super::{
     physics::Equations,
     place::Place,
     stiff::Stiff,
+    voltage::WorthAt,
 };
 use crate::{
     market::{Direction, Kind, Order, Price},
@@ -162,6 +163,8 @@ pub(super) struct Problem<'a> {
     /// In the order of `equations.sources`.
     pub(super) sources: Vec<SourcePrice>,
     pub(super) limits: Vec<LimitRow>,
+    /// What voltages are worth.
+    pub(super) voltages: Vec<WorthAt>,
     /// Typical price, currency per MWh: scale of penalties and of what counts as little.
     pub(super) price_scale: f64,
 }
@@ -169,11 +172,16 @@ pub(super) struct Problem<'a> {
 impl<'a> Problem<'a> {
     pub(super) fn new(grid: &'a Grid, case: &'a Case) -> Result<Self, ClearingError> {
         check_case(grid, case)?;
-        let equations = match &case.by_phase {
+        let mut equations = match &case.by_phase {
             None => Equations::new(grid),
             Some(_) => Equations::by_phase(grid, &phases_of(grid)?),
         };
         let sources = source_prices(grid, case, &equations)?;
+        for of in &sources {
+            if let Some(u_pu) = case.interface[of.interface].u_pu {
+                of.at.clone().for_each(|k| equations.set_voltage(k, u_pu));
+            }
+        }
         let mut fixed = vec![Complex64::ZERO; equations.rows];
         for power in &case.fixed {
             let node = node_index(grid, "fixed power", power.node)?;
@@ -198,7 +206,7 @@ impl<'a> Problem<'a> {
         let prices = blocks.iter().map(|block| block.price);
         let exchange = sources.iter().flat_map(|at| [at.import, at.export]);
         let weights = sources.iter().filter_map(|at| Some(at.reactive?.1));
-        Ok(Self {
+        let mut problem = Self {
             price_scale: prices
                 .chain(exchange)
                 .chain(weights)
@@ -214,7 +222,10 @@ impl<'a> Problem<'a> {
             blocks,
             sources,
             limits,
-        })
+            voltages: Vec::new(),
+        };
+        problem.voltages = WorthAt::all(&problem);
+        Ok(problem)
     }
 
     /// All phases of a node; nothing where none is live.
@@ -277,8 +288,8 @@ impl<'a> Problem<'a> {
             .collect()
     }
 
-    /// Cost of the orders taken and of the exchange, currency per h.
-    pub(super) fn cost(&self, fill: &[f64], source: &[Complex64]) -> f64 {
+    /// Cost of the orders taken, of the exchange and of voltages, currency per h.
+    pub(super) fn cost(&self, u: &[Complex64], fill: &[f64], source: &[Complex64]) -> f64 {
         let blocks = self.blocks.iter().zip(fill);
         let orders: f64 = blocks.map(|(of, fill)| of.cost() * fill).sum();
         let exchange: f64 = self
@@ -287,7 +298,8 @@ impl<'a> Problem<'a> {
             .zip(source)
             .map(|(of, s)| of.cost(*s))
             .sum();
-        orders + exchange
+        let voltages = self.voltages.iter().map(|of| of.cost(self, u, fill));
+        orders + exchange + voltages.sum::<f64>()
     }
 
     /// Reactive power of each unit, of what is given at each node.
@@ -471,6 +483,7 @@ fn blocks(case: &Case, units: &[UnitAt]) -> Vec<Block> {
         .map(|(k, unit)| (case.units[unit.index].id, k))
         .collect();
     let servable = servable(case);
+    let behind: BTreeSet<Id> = case.voltages.iter().map(|of| of.unit).collect();
     let mut by_order: Vec<(usize, &Order, bool)> = own_orders(case).collect();
     by_order.sort_by_key(|(_, order, _)| order.id);
     let mut blocks: BTreeMap<Key, Block> = BTreeMap::new();
@@ -478,7 +491,8 @@ fn blocks(case: &Case, units: &[UnitAt]) -> Vec<Block> {
         let Some(&k) = at.get(&order.unit) else {
             continue;
         };
-        let own = units[k].s_max.is_some().then_some(k);
+        let is_alone = units[k].s_max.is_some() || behind.contains(&order.unit);
+        let own = is_alone.then_some(k);
         let must = order.terms.must;
         for step in &order.steps {
             let buys = order.direction == Direction::Buy;

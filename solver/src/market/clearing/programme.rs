@@ -42,6 +42,8 @@ pub(super) struct Multipliers {
 pub(super) struct At<'a> {
     /// Bus voltages.
     pub(super) u: &'a [Complex64],
+    /// Quantity of each block.
+    pub(super) fill: &'a [f64],
     pub(super) multipliers: &'a Multipliers,
     /// Whether each limit is in the programme.
     pub(super) watched: &'a [bool],
@@ -71,6 +73,8 @@ pub(super) struct Answer {
     pub(super) multipliers: Multipliers,
     /// Multiplier of each limit, per norm; nothing for those not watched.
     pub(super) shadow: Vec<f64>,
+    /// What another pu of each voltage behind a unit costs, currency per h.
+    pub(super) slope: Vec<f64>,
 }
 
 /// Solves the programme at a point; nothing where the interior-point method fails, or limits that are to
@@ -80,6 +84,9 @@ pub(super) fn solve(problem: &Problem<'_>, at: At<'_>) -> Option<Answer> {
     let layout = Layout::new(problem, &at);
     balances(problem, &at, &layout, &mut rows);
     bounds(problem, &at, &layout, &mut rows);
+    let voltages = problem.voltages.iter().zip(&layout.cost);
+    let voltages = voltages.map(|(of, &cost)| of.rows(problem, &at, &layout, cost, &mut rows));
+    let voltages: Vec<usize> = voltages.collect();
     let place = limits(problem, &at, &layout, &mut rows);
     capability_cones(problem, &layout, &mut rows);
     let (mut p, curvature) = quadratic(problem, &at, &layout);
@@ -90,7 +97,7 @@ pub(super) fn solve(problem: &Problem<'_>, at: At<'_>) -> Option<Answer> {
     let mut solution = interior_point(&p, &q, &rows, at.tolerance)?;
     problem.stiff.voltages(&mut solution.x);
     let (x, z) = (&solution.x, &solution.z);
-    Some(layout.read(problem, &at, &place, &curvature, &q, x, z))
+    Some(layout.read(problem, &at, (&place, &voltages), &curvature, &q, x, z))
 }
 
 /// Tolerance of the interior-point method where nothing less will do.
@@ -521,6 +528,9 @@ fn linear(problem: &Problem<'_>, at: &At<'_>, layout: &Layout) -> Vec<f64> {
         if let (Some(deviation), Some((_, weight))) = (layout.deviation[k], of.reactive) {
             q[deviation] = weight;
         }
+    }
+    for &cost in &layout.cost {
+        q[cost] = problem.price_scale;
     }
     for (limit, excess) in problem.limits.iter().zip(&layout.excess) {
         if let (Some(excess), Some(penalty)) = (*excess, at.penalty) {

@@ -253,6 +253,22 @@ pub struct Position {
     pub to: i8,
 }
 
+/// What came of the voltage behind a unit's connection, see [`VoltageWorth`](super::VoltageWorth).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct VoltagePrice {
+    /// Unit.
+    pub unit: Id,
+    /// The voltage, pu.
+    pub u_pu: f64,
+    /// What another pu of it would cost, currency per h.
+    pub slope_per_h: f64,
+    /// What a MWh is worth to the unit: the price at its node without what its own power makes of the voltage
+    /// there, since that is not what it is behind.
+    pub p_per_mwh: f64,
+    /// The same of reactive power, per Mvarh.
+    pub q_per_mvarh: f64,
+}
+
 /// The result of a clearing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clearing {
@@ -286,4 +302,7 @@ pub struct Clearing {
     pub iterations: u32,
     /// Limits that were tightened.
     pub tightened: Vec<Tightened>,
+    /// Voltages that are worth something, in the case's order; not those at nodes without voltage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub voltages: Vec<VoltagePrice>,
 }

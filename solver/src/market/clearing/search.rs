@@ -49,6 +49,14 @@ impl Physics {
         for appliance in &mut grid.appliances {
             appliance.closed = false;
         }
+        for of in &case.interface {
+            let sources = grid.sources.iter_mut();
+            if let Some(u_pu) = of.u_pu {
+                sources
+                    .filter(|source| source.id == of.source)
+                    .for_each(|source| source.u_ref *= u_pu / source.u_ref.norm());
+            }
+        }
         let flow = if case.by_phase.is_some() {
             let flow = AsymPowerFlow::new(&grid).map_err(|error| ClearingError::NoPhases {
                 reason: error.to_string(),
@@ -87,7 +95,7 @@ impl Physics {
         let places = problem.sources.iter().map(|of| of.at.start);
         let index = |k: usize| problem.equations.sources[k].index;
         let source: Vec<Complex64> = places.map(|k| source[index(k)]).collect();
-        let cost = problem.cost(&fill, &source);
+        let cost = problem.cost(&u, &fill, &source);
         Ok(Point {
             fill,
             q,
@@ -144,6 +152,8 @@ pub(super) struct Search<'a, 'b> {
     pub(super) multipliers: Multipliers,
     /// Of the last programme, per limit.
     pub(super) shadow: Vec<f64>,
+    /// Of the last programme, what another pu of each voltage behind a unit costs.
+    pub(super) slope: Vec<f64>,
     /// What the last programme counted on.
     pub(super) expected: Vec<Complex64>,
     /// Weighted sum of excesses that the last programme could not avoid.
@@ -211,6 +221,7 @@ impl<'a, 'b> Search<'a, 'b> {
                 end: Vec::new(),
             },
             shadow: vec![0.0; problem.limits.len()],
+            slope: vec![0.0; problem.voltages.len()],
             expected: point.source.clone(),
             unavoidable: 0.0,
             penalty: 100.0 * problem.price_scale * problem.size(),
@@ -324,6 +335,7 @@ impl<'a, 'b> Search<'a, 'b> {
     fn solved(&self, goal: Goal, trust: Trust) -> Option<Answer> {
         let at = At {
             u: &self.point.u,
+            fill: &self.point.fill,
             multipliers: &self.multipliers,
             watched: &self.watched,
             penalty: self.soft.then_some(self.penalty),
@@ -356,6 +368,7 @@ impl<'a, 'b> Search<'a, 'b> {
     fn keep_prices(&mut self, answer: &Answer) {
         self.multipliers = answer.multipliers.clone();
         self.shadow = answer.shadow.clone();
+        self.slope = answer.slope.clone();
         self.expected = answer.source.clone();
         self.unavoidable = answer.harm;
         let shadows = self.problem.limits.iter().zip(&self.shadow);

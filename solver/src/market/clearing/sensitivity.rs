@@ -86,6 +86,12 @@ impl<'a> Adjoint<'a> {
         phases.map(|at| (row(at), [share, 0.0])).collect()
     }
 
+    /// Gradient of what depends on the voltage of one bus.
+    pub(super) fn of_voltage(&self, bus: usize, by_u: [f64; 2]) -> Gradient {
+        let row = unknown(self.equations, bus).into_iter();
+        row.map(|row| (row, by_u)).collect()
+    }
+
     /// Gradient of a limit's value, rising towards the limit: less voltage for a lowest voltage.
     pub(super) fn of_limit(&self, on: On, sources: &[SourcePrice]) -> Gradient {
         match on {

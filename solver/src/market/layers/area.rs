@@ -4,16 +4,17 @@
 //! it takes anyway becomes a buy order, what it asks for export a sell order, and what it cannot go without
 //! (the range's near end, where that is not zero) is `must`: taken whatever the price, cut last.
 
+use super::Voltage;
 use crate::{
     market::{
-        Direction, GridFee, Order, OrderId, Price, Step, Terms, Unit,
-        clearing::{Case, Clearing, NodePower, Options, Status, clear_from},
+        Direction, GridFee, Kind, Order, OrderId, Price, Step, Terms, Unit,
+        clearing::{Case, Clearing, NodePower, Options, VoltageWorth, clear_from},
         contract::price,
         distance::Distances,
         matching::loading,
         unit::Capability,
     },
-    network::{Grid, Id},
+    network::{Grid, Id, S_BASE_VA},
 };
 
 /// Prices of what has to be served or run: nothing that is offered is dearer (cheaper).
@@ -50,6 +51,8 @@ pub struct Tenant {
     pub q_min_var: f64,
     /// Most of it, var.
     pub q_max_var: f64,
+    /// What the voltage behind its connection costs it; none: that is not known.
+    pub voltage: Option<Voltage>,
     /// Most import that its connection carries, W.
     pub import_max_w: i64,
     /// Most export, W.
@@ -67,6 +70,8 @@ pub struct TenantAward {
     pub q_var: i64,
     /// Price of reactive power at its node, per Mvarh.
     pub q_price: Price,
+    /// Voltage behind its connection as it is planned, pu; none: what it is behind is not known.
+    pub u_pu: Option<f64>,
     /// For the use of the grid between it and the nearest interface, per MWh.
     pub grid_fee: Price,
 }
@@ -96,6 +101,14 @@ pub enum AreaError {
         /// From 0.
         corner: usize,
     },
+    /// What its voltage costs is no curve, or out of all bounds.
+    #[error(
+        "tenant {tenant}: what the voltage behind it costs has to be finite, at two corners or more from 0.1 to 3 pu, 0.001 pu or more apart, behind 0 to 10 kohm"
+    )]
+    Voltage {
+        /// Whose.
+        tenant: String,
+    },
     /// The reactive range is none.
     #[error("tenant {tenant}: reactive power from {q_min_var} to {q_max_var} var is no range")]
     Reactive {
@@ -121,6 +134,16 @@ pub struct Area {
     tenants: Vec<Placed>,
 }
 
+/// Share of the dearest exchange that a Mvarh of a tenant's reactive power counts.
+const REACTIVE: f64 = 0.01;
+
+/// Share of a tenant's reactive power that is called for below which none is: it is a search's tolerance.
+const NOTHING: f64 = 1e-4;
+
+/// Over so much of its voltage a tenant can at most lose its whole range at the dearest exchange, pu: whatever it
+/// says, that is what the others can be asked to do for it.
+const WORTH_PU: f64 = 0.01;
+
 /// Times that the case is cleared to see what reactive power goes with the awards.
 const ROUNDS: u32 = 2;
 
@@ -133,16 +156,20 @@ struct Placed {
     /// Index of its reactive power in the case's `fixed`.
     fixed: usize,
     curve: Vec<Corner>,
-    /// What it can give more or less of reactive power than goes with its exchange, var, import-positive.
-    reactive: (f64, f64),
+    /// Index of its voltage's cost in the case's `voltages`.
+    voltage: Option<usize>,
     /// That an exchange is rounded within.
     range: (i64, i64),
 }
 
 impl Placed {
-    /// Middle of its reactive power, var, import-positive.
-    fn middle_var(&self, case: &Case) -> f64 {
-        -case.fixed[self.fixed].q_var
+    /// What it is awarded of reactive power, var, import-positive: what goes with its exchange and what it is called
+    /// for besides.
+    fn q_var(&self, case: &Case, clearing: &Clearing) -> i64 {
+        let called = clearing.awards[self.unit].q_var;
+        let least = NOTHING * case.units[self.unit].capability.q_max_var;
+        let called = if called.abs() > least { called } else { 0.0 };
+        (-case.fixed[self.fixed].q_var - called).round_ties_even() as i64
     }
 
     /// What it is awarded, to the whole watt and never beyond the range; where even that is cut, towards
@@ -195,17 +222,29 @@ impl Area {
 
     fn add(&mut self, tenant: &Tenant, next: &mut u64) {
         let (least, most) = tenant.range();
-        let mut placed = Placed {
+        let placed = Placed {
             unit: self.case.units.len(),
             node: tenant.node,
             fixed: self.case.fixed.len(),
             curve: tenant.curve.clone(),
-            reactive: (0.0, 0.0),
+            voltage: tenant.voltage.is_some().then_some(self.case.voltages.len()),
             range: (least, most),
         };
         let expected = placed.goes_with(tenant.expected_w);
         let (more, less) = (tenant.q_max_var - expected, tenant.q_min_var - expected);
-        placed.reactive = (less.min(0.0), more.max(0.0));
+        let (more, less) = (more.max(0.0).floor(), (-less).max(0.0).floor());
+        if let Some(of) = &tenant.voltage {
+            let range_mw = (most - least) as f64 / S_BASE_VA;
+            let most_slope = range_mw.max(1.0) * self.dearest() / WORTH_PU;
+            self.case.voltages.push(VoltageWorth {
+                unit: tenant.unit,
+                p_w: 0.0,
+                q_var: -expected,
+                r_ohm: of.r_ohm,
+                x_ohm: of.x_ohm,
+                corners: of.corners_within(most_slope),
+            });
+        }
         self.case.fixed.push(NodePower {
             node: tenant.node,
             p_w: 0.0,
@@ -220,14 +259,28 @@ impl Area {
             capability: Capability {
                 p_min_w: -(most.max(0) as f64),
                 p_max_w: -(least.min(0) as f64),
-                q_max_var: 0.0,
+                q_max_var: more.max(less),
                 s_max_va: None,
             },
             dispatchable: true,
         });
-        for (direction, must, steps) in tenant.orders() {
+        let price = price(REACTIVE * self.dearest());
+        let reactive = [(Direction::Buy, more), (Direction::Sell, less)].into_iter();
+        let reactive = reactive
+            .filter(|(_, var)| *var >= 1.0)
+            .map(|(direction, var)| {
+                let step = Step {
+                    quantity_w: var as i64,
+                    price,
+                };
+                (direction, false, Kind::Reactive, vec![step])
+            });
+        let energy = tenant.orders().into_iter();
+        let energy = energy.map(|(direction, must, steps)| (direction, must, Kind::Energy, steps));
+        for (direction, must, kind, steps) in energy.chain(reactive) {
             let terms = Terms {
                 must,
+                kind,
                 ..Terms::default()
             };
             self.case.orders.push(Order {
@@ -244,49 +297,29 @@ impl Area {
         }
     }
 
+    /// Dearest of the exchange with the layer above, per MWh.
+    fn dearest(&self) -> f64 {
+        let interfaces = self.case.interface.iter();
+        let prices = interfaces.flat_map(|of| [of.import_price, of.export_price]);
+        prices.map(|of| of.per_mwh().abs()).fold(0.0, f64::max)
+    }
+
     /// Sets the reactive power that goes with what tenants would be awarded. Where that cannot be cleared at
     /// all, it stays as expected: clearing says why.
     fn follow(&mut self, grid: &Grid, options: &Options) {
         let mut near: Option<Clearing> = None;
-        let mut called = false;
         for _ in 0..ROUNDS {
-            let Ok(mut clearing) = clear_from(grid, &self.case, options, near.as_ref()) else {
+            let Ok(clearing) = clear_from(grid, &self.case, options, near.as_ref()) else {
                 return;
             };
-            if !called && !self.is_kept(&clearing) {
-                called = true;
-                self.call_on_reactive_power();
-                let Ok(again) = clear_from(grid, &self.case, options, near.as_ref()) else {
-                    return;
-                };
-                clearing = again;
-            }
             for of in &self.tenants {
-                let with = of.goes_with(of.exchange_w(&clearing));
-                let (less, more) = if called { of.reactive } else { (0.0, 0.0) };
-                self.case.fixed[of.fixed].q_var = -(with + f64::midpoint(less, more));
+                let q_var = -of.goes_with(of.exchange_w(&clearing));
+                self.case.fixed[of.fixed].q_var = q_var;
+                if let Some(k) = of.voltage {
+                    self.case.voltages[k].q_var = q_var;
+                }
             }
             near = Some(clearing);
-        }
-    }
-
-    /// Whether a clearing keeps all limits, and gives each tenant what it must have.
-    fn is_kept(&self, clearing: &Clearing) -> bool {
-        let is_cut = |of: &Placed| {
-            let exchange_w = -clearing.awards[of.unit].p_w;
-            exchange_w < of.range.0 as f64 - 1.0 || exchange_w > of.range.1 as f64 + 1.0
-        };
-        !matches!(clearing.status, Status::LeastViolation { .. })
-            && !self.tenants.iter().any(is_cut)
-    }
-
-    /// Tenants give what they can besides. What a unit can do is alike in both directions: the middle of the
-    /// range stands beside it.
-    fn call_on_reactive_power(&mut self) {
-        for of in &self.tenants {
-            let (less, more) = of.reactive;
-            self.case.units[of.unit].capability.q_max_var = 0.5 * (more - less);
-            self.case.fixed[of.fixed].q_var -= f64::midpoint(less, more);
         }
     }
 
@@ -297,9 +330,14 @@ impl Area {
         let mut distances = Distances::new(grid);
         let sources: Vec<Id> = clearing.exchange.iter().map(|of| of.node).collect();
         let of = |placed: &Placed| {
-            let award = &clearing.awards[placed.unit];
             let node = placed.node;
             let at = clearing.prices.iter().find(|at| at.node == node);
+            let at = at.map(|at| (at.p_per_mwh, at.q_per_mvarh));
+            let unit = self.case.units[placed.unit].id;
+            // Its own power does not change what it is behind.
+            let own = clearing.voltages.iter().find(|of| of.unit == unit);
+            let own_price = own.map(|of| (of.p_per_mwh, of.q_per_mvarh));
+            let (p_per_mwh, q_per_mvarh) = own_price.or(at).unwrap_or_default();
             let fees = sources.iter().map(|&source| {
                 let far = distances.between(node, source).unwrap_or(f64::INFINITY);
                 (far, fee.of(&mut distances, node, source, &loading))
@@ -307,9 +345,10 @@ impl Area {
             let nearest = fees.min_by(|a, b| a.0.total_cmp(&b.0));
             TenantAward {
                 exchange_w: placed.exchange_w(clearing),
-                price: price(at.map_or(0.0, |at| at.p_per_mwh)),
-                q_var: (placed.middle_var(&self.case) - award.q_var).round_ties_even() as i64,
-                q_price: price(at.map_or(0.0, |at| at.q_per_mvarh)),
+                price: price(p_per_mwh),
+                q_var: placed.q_var(&self.case, clearing),
+                q_price: price(q_per_mvarh),
+                u_pu: own.map(|of| of.u_pu),
                 grid_fee: nearest.map_or(Price(0), |(_, fee)| fee),
             }
         };
@@ -344,6 +383,9 @@ impl Tenant {
                 q_min_var: q_min_var.to_string(),
                 q_max_var: q_max_var.to_string(),
             });
+        }
+        if self.voltage.as_ref().is_some_and(|of| !of.is_one()) {
+            return Err(AreaError::Voltage { tenant: tenant() });
         }
         Ok(())
     }

@@ -36,16 +36,7 @@ pub(super) fn corners(points: &[Point]) -> Vec<ResidualCorner> {
             .unwrap_or(std::cmp::Ordering::Equal)
     });
     points.dedup_by_key(|point| watts(point.s.re));
-    // Andrew, "Another efficient algorithm for convex hulls in two dimensions" (1979), the lower half.
-    let mut hull: Vec<Point> = Vec::new();
-    for point in points {
-        while let [.., before, last] = hull[..]
-            && price(worth(&before, &last)) <= price(worth(&last, &point))
-        {
-            hull.pop();
-        }
-        hull.push(point);
-    }
+    let hull = hull(points, |a, b, c| price(worth(a, b)) <= price(worth(b, c)));
     let (first, last) = (0, hull.len().saturating_sub(1));
     let rounded = hull.iter().enumerate().map(|(k, point)| {
         let w = point.s.re * S_BASE_VA;
@@ -72,6 +63,24 @@ pub(super) fn corners(points: &[Point]) -> Vec<ResidualCorner> {
         meets
     });
     corners
+}
+
+/// The lower hull of points from left to right, given which three are not convex: Andrew, "Another efficient
+/// algorithm for convex hulls in two dimensions" (1979), the lower half.
+pub(super) fn hull<P>(
+    points: impl IntoIterator<Item = P>,
+    is_above: impl Fn(&P, &P, &P) -> bool,
+) -> Vec<P> {
+    let mut hull: Vec<P> = Vec::new();
+    for point in points {
+        while let [.., before, last] = &hull[..]
+            && is_above(before, last, &point)
+        {
+            hull.pop();
+        }
+        hull.push(point);
+    }
+    hull
 }
 
 fn watts(pu: f64) -> i64 {

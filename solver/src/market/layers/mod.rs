@@ -7,6 +7,8 @@
 mod area;
 mod curve;
 mod residual;
+mod voltage;
 
 pub use area::{Area, AreaError, Corner, Tenant, TenantAward};
 pub use residual::{Residual, ResidualCorner, ResidualOptions, residual};
+pub use voltage::Voltage;

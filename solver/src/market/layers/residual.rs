@@ -7,7 +7,11 @@
 //! databases", J. ACM 23(4), 1976). Losses make the cost smooth: how far a chord is above it is then what ends
 //! the search, worst first, by the supporting lines of its ends.
 
-use super::curve::{Point, corners, worth};
+use super::{
+    Voltage,
+    curve::{Point, corners, worth},
+    voltage::voltage,
+};
 use crate::{
     market::{
         Price,
@@ -24,8 +28,8 @@ use num_complex::Complex64;
 /// How exact a curve is to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ResidualOptions {
-    /// Most clearings for the curve, its two ends included; two more for reactive power, and one for the
-    /// forecast.
+    /// Most clearings for the curve, its two ends included; besides one for the forecast, two for reactive power
+    /// and at most eight for the voltage.
     pub most_clearings: u32,
     /// How far a chord may be above the cost, as a share of what the whole range is worth at the highest
     /// price.
@@ -65,6 +69,8 @@ pub struct Residual {
     pub q_min_var: i64,
     /// Most of it, var.
     pub q_max_var: i64,
+    /// What the voltage of the grid above costs it at the case's own interface prices; none: that is not known.
+    pub voltage: Option<Voltage>,
     /// Limits that bind at the forecast exchange.
     pub binding: Vec<Binding>,
     /// Limits that no exchange keeps; where there are any, the curve is the one corner that violates them
@@ -79,7 +85,7 @@ pub struct Residual {
 /// The residual curve of a case at its one interface. What is scheduled there does not count; its limits do.
 /// Taps and capacitors stay where they are.
 ///
-/// Deterministic and bounded: at most [`ResidualOptions::most_clearings`] clearings and three.
+/// Deterministic and bounded: at most [`ResidualOptions::most_clearings`] clearings and eleven.
 ///
 /// # Errors
 /// As of [`clear`](crate::market::clearing::clear); an interface that is not the only one.
@@ -98,7 +104,10 @@ pub fn residual(
     };
     let mut case = case.clone();
     case.controls = Controls::default();
-    case.interface[0].scheduled = None;
+    let interface = Interface {
+        scheduled: None,
+        ..interface
+    };
     let mut market = Market {
         grid,
         case,
@@ -111,11 +120,13 @@ pub fn residual(
     }
     let (curve, gap_per_h) = curve(&mut market, &forecast, how)?;
     let (q_min_var, q_max_var) = reactive_range(&mut market, &forecast)?;
+    let voltage = voltage(&mut market, interface, &forecast)?;
     Ok(Residual {
         corners: corners(&curve),
         forecast_w: watts(forecast.exchange[0].p_w),
         q_min_var,
         q_max_var,
+        voltage,
         binding: forecast.binding,
         violated: Vec::new(),
         gap_per_h,
@@ -136,6 +147,7 @@ fn stuck(forecast: &Clearing, violated: Vec<Binding>, clearings: u32) -> Residua
         forecast_w: exchange_w,
         q_min_var: q_var,
         q_max_var: q_var,
+        voltage: None,
         binding: forecast.binding.clone(),
         violated,
         gap_per_h: 0.0,
@@ -147,15 +159,15 @@ fn watts(w: f64) -> i64 {
     w.round_ties_even() as i64
 }
 
-struct Market<'a> {
-    grid: &'a Grid,
-    case: Case,
+pub(super) struct Market<'a> {
+    pub(super) grid: &'a Grid,
+    pub(super) case: Case,
     options: &'a Options,
     clearings: u32,
 }
 
 impl Market<'_> {
-    fn clear(
+    pub(super) fn clear(
         &mut self,
         interface: Interface,
         near: Option<&Clearing>,
@@ -178,7 +190,7 @@ impl Market<'_> {
 
     /// Prices beyond which no order changes its mind, but for what the network makes of them: the dearest and
     /// cheapest there are, and as much again as they are apart.
-    fn ends(&self) -> [Price; 2] {
+    pub(super) fn ends(&self) -> [Price; 2] {
         let interface = self.case.interface[0];
         let own = self.case.orders.iter().flat_map(|order| &order.steps);
         let own = own.map(|step| step.price);

@@ -47,13 +47,6 @@ pub(crate) fn grid_above(area: &Network, node: Id, u_ref: f64) -> Source {
     }
 }
 
-/// Voltage behind a source's impedance that leads to a voltage at its node with a power from there, VA.
-pub(crate) fn behind(source: &Source, u: f64, s: Complex64) -> f64 {
-    let x = 1.0 / (source.sk * (1.0 + source.rx_ratio.powi(2)).sqrt());
-    let z = Complex64::new(source.rx_ratio * x, x);
-    (u + z * (s / u).conj()).norm()
-}
-
 fn line(
     rng: &mut StdRng,
     from_node: Id,
@@ -162,8 +155,16 @@ fn feeder(rng: &mut StdRng, area: &Network, root: Id, first: Id) -> Part {
     Part { network, case }
 }
 
-/// `weak`: the area's network is weaker than what stands behind it.
-pub(crate) fn sample(seed: u64, weak: bool) -> Sample {
+/// How strong the area's network is beside what stands behind it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Area {
+    Stronger,
+    Weaker,
+    /// Either, by the seed.
+    Drawn,
+}
+
+pub(crate) fn sample(seed: u64, of: Area) -> Sample {
     let mut rng = StdRng::seed_from_u64(seed);
     let rng = &mut rng;
     let nodes = rng.random_range(3..7);
@@ -176,6 +177,11 @@ pub(crate) fn sample(seed: u64, weak: bool) -> Sample {
         ..Network::default()
     };
     let mut case = empty(SOURCE, IMPORT, Price(rng.random_range(20..=50) * 1_000_000));
+    let weak = match of {
+        Area::Stronger => false,
+        Area::Weaker => true,
+        Area::Drawn => rng.random_bool(0.5),
+    };
     let cable = if weak {
         (0.3, 5.0, 45.0)
     } else {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    market::clearing::{Interface, LimitSet, clear},
+    market::clearing::{Interface, LimitSet, Status, VoltageCorner, clear, price_parts},
     network::pgm_json,
 };
 
@@ -33,6 +33,7 @@ fn base(import: i64, export: i64) -> Case {
         }],
         controls: Default::default(),
         by_phase: None,
+        voltages: Vec::new(),
         start: None,
     }
 }
@@ -55,6 +56,7 @@ fn tenant(name: &str, unit: Id, node: Id, corners: &[(i64, i64)]) -> Tenant {
         expected_w: 0,
         q_min_var: 0.0,
         q_max_var: 0.0,
+        voltage: None,
         import_max_w: 10_000_000,
         export_max_w: 10_000_000,
     }
@@ -197,6 +199,89 @@ fn reactive_power_besides_is_called_on_where_limits_need_it() {
         "what must be is cut: {:?}",
         clearing.awards
     );
+}
+
+/// What 1 pu more or less of 1.0 costs.
+fn voltage(below: f64, above: f64) -> Voltage {
+    let corner = |(u_pu, cost_per_h)| VoltageCorner { u_pu, cost_per_h };
+    Voltage {
+        r_ohm: 1.004,
+        x_ohm: 0.1398,
+        corners: [(0.9, -0.1 * below), (1.0, 0.0), (1.1, 0.1 * above)]
+            .map(corner)
+            .to_vec(),
+    }
+}
+
+#[test]
+fn a_voltage_is_what_neighbours_are_asked_to_do_for_it() {
+    // Both at node 2, behind 1.004 + 0.1398j Ω (the line and the source's 0.04 Ω, R/X 0.1). A Mvar there is
+    // 0.1398 / 400 of voltage, so that it is worth the 1 per Mvarh it counts from 2861 per pu and h on, and besides the losses of all 0.6 Mvar,
+    // at most 2 · 1.004 · 0.6 / 400 at 40, from 3206 on.
+    let grid = Grid::new(&pgm_json::read(NETWORK).unwrap()).unwrap();
+    for (above, called) in [(2_600.0, false), (3_500.0, true)] {
+        let mut south = tenant("south", 10, 2, &[(-2_000_000, 20_000_000), (0, 0)]);
+        south.voltage = Some(voltage(above, above));
+        let mut north = tenant("north", 11, 2, &[(0, 0)]);
+        (north.q_min_var, north.q_max_var) = (-400_000.0, 600_000.0);
+        let own = base(100_000_000, 40_000_000);
+        let tenants = [south, north];
+        let area = Area::new(&grid, &own, &tenants, &Options::default()).unwrap();
+        let clearing = clear(&grid, &area.case, &Options::default()).unwrap();
+        let given = area.awards(&grid, &clearing, &GridFee::default());
+        assert_eq!(
+            given[1].q_var,
+            if called { 600_000 } else { 0 },
+            "{clearing:?}"
+        );
+        // What it does itself does not count: it sends all it has at the price without its voltage, ...
+        assert_eq!(given[0].exchange_w, -2_000_000);
+        let sent_at = given[0].price.per_mwh();
+        assert!((sent_at - 40.0 * 0.99).abs() < 0.05, "{:?}", given[0]);
+        // ... while a load at its node lowers its voltage by 1.004 / 400 per MW, but for the 0.3 % that R P lifts it.
+        let at = clearing.prices.iter().find(|at| at.node == 2).unwrap();
+        let worth = above * 1.004 / 400.0;
+        assert!(
+            (sent_at - at.p_per_mwh - worth).abs() < 0.02 * worth,
+            "{at:?}"
+        );
+        let of = clearing.voltages[0];
+        assert!((of.slope_per_h - above).abs() < 1e-3 * above, "{of:?}");
+        // By hand: the source's 1 pu, but for what north takes.
+        let q = given[1].q_var as f64;
+        assert!((of.u_pu - (1.0 - q * 0.1398 / 4e8)).abs() < 3e-4, "{of:?}");
+        for parts in price_parts(&grid, &area.case, &clearing).unwrap() {
+            assert!(parts.rest_p_per_mwh.abs() < 0.01, "{parts:?}");
+            assert!(parts.rest_q_per_mvarh.abs() < 0.01, "{parts:?}");
+        }
+    }
+}
+
+#[test]
+fn a_voltage_that_is_dearer_than_all_else_is_worth_no_more() {
+    // 2 MW at 100 over 0.01 pu.
+    let mut south = tenant("south", 10, 2, &[(-2_000_000, 20_000_000), (0, 0)]);
+    south.voltage = Some(voltage(0.0, 1e9));
+    let grid = Grid::new(&pgm_json::read(NETWORK).unwrap()).unwrap();
+    let own = base(100_000_000, 40_000_000);
+    let area = Area::new(&grid, &own, &[south.clone()], &Options::default()).unwrap();
+    let corners = &area.case.voltages[0].corners;
+    assert!((corners[2].cost_per_h - 0.1 * 2.0 * 100.0 / 0.01).abs() < 1e-6);
+    let refused = |change: &dyn Fn(&mut Voltage)| {
+        let mut odd = south.clone();
+        change(odd.voltage.as_mut().unwrap());
+        let error = Area::new(&grid, &own, &[odd], &Options::default()).unwrap_err();
+        assert!(
+            error.to_string().contains("south: what the voltage"),
+            "{error}"
+        );
+    };
+    refused(&|of| of.corners.truncate(1));
+    refused(&|of| of.corners[1].cost_per_h = f64::NAN);
+    refused(&|of| of.corners[1].u_pu = 0.9005);
+    refused(&|of| of.corners[2].u_pu = 3.1);
+    refused(&|of| of.x_ohm = -1.0);
+    refused(&|of| of.r_ohm = f64::INFINITY);
 }
 
 #[test]
