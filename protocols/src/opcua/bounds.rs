@@ -17,8 +17,22 @@ pub(super) fn type_loaders() -> TypeLoaderCollection {
     loaders
 }
 
-/// Refuses bodies that would be given memory for what they say and not for what they hold. (async-opcua-types 0.19: an
-/// `Argument` is filled up to its `ValueRank`, 8 GB at most; an unknown type to its length, 2 GB.)
+/// What requests have for a reason: who logs in, and what of a value is subscribed to.
+const TAKEN: [ObjectId; 9] = [
+    ObjectId::AnonymousIdentityToken_Encoding_DefaultBinary,
+    ObjectId::UserNameIdentityToken_Encoding_DefaultBinary,
+    ObjectId::X509IdentityToken_Encoding_DefaultBinary,
+    ObjectId::DataChangeFilter_Encoding_DefaultBinary,
+    ObjectId::EventFilter_Encoding_DefaultBinary,
+    ObjectId::SimpleAttributeOperand_Encoding_DefaultBinary,
+    ObjectId::AttributeOperand_Encoding_DefaultBinary,
+    ObjectId::LiteralOperand_Encoding_DefaultBinary,
+    ObjectId::ElementOperand_Encoding_DefaultBinary,
+];
+
+/// Refuses all other bodies. (async-opcua-types 0.19 fills an `Argument`, and each of those in a
+/// `ProgramDiagnosticDataType`, up to the `ValueRank` that it claims, 8 GB at most, and gives an unknown type the memory
+/// that it claims, 2 GB at most. An XML body is given that too, before anybody is asked; it is not touched then.)
 struct Bounds;
 
 impl TypeLoader for Bounds {
@@ -26,23 +40,14 @@ impl TypeLoader for Bounds {
         &self,
         id: &NodeId,
         _: &mut dyn Read,
-        context: &Context<'_>,
-        length: Option<usize>,
+        _: &Context<'_>,
+        _: Option<usize>,
     ) -> Option<EncodingResult<Box<dyn DynEncodable>>> {
-        let refused = |what: String| {
-            let error = Error::new(StatusCode::BadEncodingLimitsExceeded, what);
-            Some(Err(error))
+        let refused = || {
+            let what = format!("nothing here takes a body of type {id}");
+            Err(Error::new(StatusCode::BadEncodingLimitsExceeded, what))
         };
-        let most = context.options().max_message_size;
-        if length.is_some_and(|length| length > most) {
-            return refused(format!(
-                "a body of {length:?} octets in a message of {most} at most"
-            ));
-        }
-        if *id == ObjectId::Argument_Encoding_DefaultBinary {
-            return refused("nothing here takes an Argument".to_owned());
-        }
-        None
+        (!TAKEN.iter().any(|taken| id == taken)).then(refused)
     }
 
     fn priority(&self) -> TypeLoaderPriority {
@@ -53,7 +58,9 @@ impl TypeLoader for Bounds {
 #[cfg(test)]
 mod tests {
     use opcua::types::{
-        ContextOwned, DecodingOptions, NamespaceMap, Variant, encoding::BinaryDecodable as _,
+        AnonymousIdentityToken, ContextOwned, DecodingOptions, ExtensionObject, NamespaceMap,
+        Variant,
+        encoding::{BinaryDecodable as _, BinaryEncodable as _},
     };
 
     use super::*;
@@ -76,16 +83,29 @@ mod tests {
         octets.extend(741_081_088_i32.to_le_bytes());
         octets.extend([0; 16]);
         let refused = refused(&octets);
-        assert!(
-            refused.contains("nothing here takes an Argument"),
-            "{refused}"
-        );
+        assert!(refused.contains("a body of type i=298"), "{refused}");
     }
 
     #[test]
-    fn a_body_is_not_longer_than_its_message() {
+    fn a_body_of_an_unknown_type_is_given_nothing() {
         let unknown = [0x16, 1, 0, 0x10, 0x27, 1, 0xFF, 0xFF, 0xFF, 0x7F, 0];
         let refused = refused(&unknown);
-        assert!(refused.contains("2147483647"), "{refused}");
+        assert!(refused.contains("a body of type i=10000"), "{refused}");
+    }
+
+    #[test]
+    fn who_logs_in_is_taken() {
+        let anonymous = ExtensionObject::from_message(AnonymousIdentityToken {
+            policy_id: "anonymous".into(),
+        });
+        let context = ContextOwned::new(
+            NamespaceMap::new(),
+            type_loaders(),
+            DecodingOptions::default(),
+        );
+        let context = context.context();
+        let octets = anonymous.encode_to_vec(&context);
+        let read = ExtensionObject::decode(&mut &octets[..], &context).unwrap();
+        assert_eq!(read, anonymous);
     }
 }
