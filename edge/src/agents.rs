@@ -131,6 +131,7 @@ mod tests {
         Unit {
             id: 7,
             node: 3,
+            phase: None,
             name: "unit".to_owned(),
             kind: UnitKind::Pv,
             device: DeviceId::new("d"),
@@ -197,6 +198,7 @@ mod tests {
             expected_p_w: 1.0,
             expected_q_var: 0.0,
             sigma: 0.3,
+            shares: crate::site::Shares::ALIKE,
         };
         let order = must_serve(&load, 1499.6, Price(9), 20, OrderId(5)).unwrap();
         assert_eq!(order.direction, Direction::Buy);

@@ -253,7 +253,7 @@ impl Cycle {
             return State::default();
         };
         let (mut seen, mut live, mut sigma_max_pu) = (0_usize, 0_usize, 0.0_f64);
-        for (node, u_rated) in sound.estimate.nodes.iter().zip(&self.feeder.grid.u_rated) {
+        for (node, u_rated) in sound.estimate().nodes.iter().zip(&self.feeder.grid.u_rated) {
             live += usize::from(node.energised);
             if let Some(u) = node.u.filter(|_| node.energised) {
                 seen += 1;

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use solver::{
-    estimation::{BranchEstimate, Estimate},
+    estimation::{BranchEstimate, Quantity},
     market::{
         Order, OrderId, Price, Unit as MarketUnit,
         clearing::{BranchLimit, Case, Controls, Interface, LimitSet, NodeLimit, NodePower, Owner},
@@ -17,6 +17,7 @@ use solver::{
     network::{Grid, Id},
 };
 
+use super::phases::{self, Found};
 use crate::{agents, site::Site};
 
 /// A voltage band never shrinks below this share of its width, a rating below this share: a limit
@@ -27,7 +28,7 @@ const LEAST_SHARE: f64 = 0.2;
 pub(super) struct Entry<'a> {
     pub(super) site: &'a Site,
     pub(super) grid: &'a Grid,
-    pub(super) estimate: &'a Estimate,
+    pub(super) found: &'a Found,
     /// Where units that the control centre holds will be, generation-positive, W and var.
     pub(super) held: BTreeMap<Id, (f64, f64)>,
     /// Units that take setpoints, with what they can do now.
@@ -46,14 +47,17 @@ pub(super) fn case(entry: Entry<'_>) -> Case {
     let fixed = fixed(&entry);
     Case {
         duration_s: entry.site.market.interval_s,
-        fixed,
-        limits: limits(entry.site, entry.grid, entry.estimate),
+        limits: limits(entry.site, entry.grid, entry.found),
         interface: interface(entry.site, entry.grid),
         // Nothing here moves taps or capacitors.
         controls: Controls::default(),
-        by_phase: None,
+        by_phase: phases::by_phase(&entry, &fixed),
         voltages: Vec::new(),
-        start: Some(entry.estimate.u.clone()),
+        start: Some(match &entry.found.by_phase {
+            Some(of) => of.u.iter().flatten().copied().collect(),
+            None => entry.found.estimate.u.clone(),
+        }),
+        fixed,
         units: entry.units,
         orders: entry.orders,
     }
@@ -63,7 +67,7 @@ pub(super) fn case(entry: Entry<'_>) -> Case {
 fn fixed(entry: &Entry<'_>) -> Vec<NodePower> {
     let estimated = |id: Id| {
         let k = entry.grid.index_of_appliance(id)?;
-        let appliance = entry.estimate.appliances.get(k)?;
+        let appliance = entry.found.estimate.appliances.get(k)?;
         Some((appliance.p?.value, appliance.q?.value))
     };
     let mut fixed = Vec::new();
@@ -104,20 +108,20 @@ fn fixed(entry: &Entry<'_>) -> Vec<NodePower> {
     fixed
 }
 
-fn limits(site: &Site, grid: &Grid, estimate: &Estimate) -> LimitSet {
+fn limits(site: &Site, grid: &Grid, found: &Found) -> LimitSet {
     let limits = &site.limits;
     let band = limits.u_max_pu - limits.u_min_pu;
     let most = band * (1.0 - LEAST_SHARE) / 2.0;
-    let nodes = estimate
-        .nodes
-        .iter()
-        .zip(&grid.u_rated)
-        .filter(|(node, _)| node.energised)
-        .map(|(node, u_rated)| {
-            let shrink = match node.u {
-                Some(u) => (limits.sigma_margin * u.sigma / u_rated).min(most),
+    let nodes = found.estimate.nodes.iter().enumerate();
+    let nodes = nodes
+        .filter(|(_, node)| node.energised)
+        .map(|(k, node)| {
+            let shrink = |u: Option<Quantity>| match u {
+                Some(u_pu) => (limits.sigma_margin * u_pu.sigma).min(most),
                 None => most,
             };
+            let phases = found.voltages_pu(grid, k).map(|(_, u)| shrink(u));
+            let shrink = phases.fold(0.0, f64::max);
             NodeLimit {
                 node: node.id,
                 u_min_pu: limits.u_min_pu + shrink,
@@ -125,7 +129,8 @@ fn limits(site: &Site, grid: &Grid, estimate: &Estimate) -> LimitSet {
             }
         })
         .collect();
-    let branches = estimate
+    let branches = found
+        .estimate
         .branches
         .iter()
         .map(|branch| {

@@ -63,10 +63,11 @@ impl Cycle {
             let point = |name| snapshot.good(&PointId::new(&unit.device, name));
             let estimated = self.feeder.sound.as_ref().and_then(|s| {
                 let k = self.feeder.grid.index_of_appliance(unit.id)?;
-                s.estimate.appliances.get(k)?.p
+                s.estimate().appliances.get(k)?.p
             });
             let Some(p) = estimated else { continue };
-            if !snapshot.online(&unit.device) || self.dispatch.disobeys(unit.id) {
+            let dead = !self.feeder.feeds(unit);
+            if dead || !snapshot.online(&unit.device) || self.dispatch.disobeys(unit.id) {
                 continue;
             }
             let known = Knowledge {

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use protocols::point::{PointId, Value};
 use solver::{
-    estimation::{Estimate, Estimator, Kind, Options, Quantity, Suspicion},
+    estimation::{Estimate, Form, Kind, Phase, Quantity, Suspicion},
+    market::clearing::PhaseName,
     network::{Grid, Id, NetworkError, Side},
 };
 
 use super::{
     measure::{self, Measured, Plan},
+    phases::{Either, Found},
     profile::LoadProfile,
 };
 use crate::{
-    site::{Bay, BayOf, Limits, Site},
+    site::{Bay, BayOf, Limits, Site, Unit},
     table::{Snapshot, number},
 };
 
@@ -21,7 +23,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Estimated {
     pub(super) now_us: i64,
-    pub(super) estimate: Estimate,
+    pub(super) found: Found,
     pub(super) metered: u32,
     pub(super) pseudo: u32,
     pub(super) took_us: i64,
@@ -31,9 +33,13 @@ pub(super) struct Estimated {
 impl Estimated {
     /// The market may rest on it.
     pub(super) fn sound(&self) -> bool {
-        self.estimate.passed
-            && self.estimate.unobservable.is_empty()
-            && self.estimate.suspected_switch.is_none()
+        let estimate = self.estimate();
+        estimate.passed && estimate.unobservable.is_empty() && estimate.suspected_switch.is_none()
+    }
+
+    /// All phases together.
+    pub(super) fn estimate(&self) -> &Estimate {
+        &self.found.estimate
     }
 }
 
@@ -57,7 +63,7 @@ pub(super) struct Feeder {
     pub(super) grid: Grid,
     pub(super) plan: Plan,
     profile: LoadProfile,
-    estimator: Estimator,
+    estimator: Either,
     /// The last estimate, sound or not.
     pub(super) last: Option<Estimated>,
     /// The last sound one.
@@ -72,7 +78,7 @@ impl Feeder {
     pub(super) fn new(site: &Site) -> Result<Self, NetworkError> {
         let grid = Grid::new(&site.network)?;
         Ok(Self {
-            estimator: Estimator::new(&grid),
+            estimator: Either::new(&grid, site.by_phase)?,
             grid,
             plan: Plan::new(site),
             profile: LoadProfile::new(site),
@@ -168,20 +174,29 @@ impl Feeder {
             .map_err(|error| error.to_string())
     }
 
+    /// Whether a unit's phase is live; one of all phases may be where its node is not.
+    pub(super) fn feeds(&self, unit: &Unit) -> bool {
+        let node = self.grid.index_of_node(unit.node);
+        let live = node.map_or([false; 3], |k| self.grid.live[k]);
+        unit.phase.is_none_or(|phase| live[phase.index()])
+    }
+
     /// Whether the last estimate is sound and within limits, by more than which it is uncertain
     /// anyway.
     pub(super) fn within_limits(&self, limits: &Limits) -> bool {
         let Some(estimated) = self.last.as_ref().filter(|last| last.sound()) else {
             return false;
         };
-        let estimate = &estimated.estimate;
-        let mut nodes = estimate.nodes.iter().zip(&self.grid.u_rated);
-        let kept = |u: Quantity, u_rated: f64| {
-            let (u_pu, doubt) = (u.value / u_rated, limits.sigma_margin * u.sigma / u_rated);
-            (limits.u_min_pu - doubt..=limits.u_max_pu + doubt).contains(&u_pu)
+        let kept = |u_pu: Quantity| {
+            let doubt = limits.sigma_margin * u_pu.sigma;
+            (limits.u_min_pu - doubt..=limits.u_max_pu + doubt).contains(&u_pu.value)
         };
-        let voltages = nodes.all(|(node, u_rated)| node.u.is_none_or(|u| kept(u, *u_rated)));
-        let mut loadings = estimate.branches.iter().filter_map(|b| b.loading);
+        let mut nodes = 0..self.grid.node_id.len();
+        let voltages = nodes.all(|node| {
+            let mut phases = estimated.found.voltages_pu(&self.grid, node);
+            phases.all(|(_, u)| u.is_none_or(kept))
+        });
+        let mut loadings = estimated.estimate().branches.iter().filter_map(|b| b.loading);
         voltages && loadings.all(|loading| loading <= 1.0 + limits.rating_margin)
     }
 
@@ -195,17 +210,14 @@ impl Feeder {
             return;
         }
         let begun = stopwatch();
-        let start = self.sound.as_ref().map(|s| s.estimate.u.as_slice());
-        let result = self.estimator.run(
-            &self.grid,
-            &measured.measurements,
-            start,
-            &Options::default(),
-        );
+        let start = self.sound.as_ref().map(|s| &s.found);
+        let result = self
+            .estimator
+            .run(&self.grid, &measured.measurements, start);
         let took_us = stopwatch() - begun;
         self.estimations += 1;
-        let estimate = match result {
-            Ok(estimate) => estimate,
+        let found = match result {
+            Ok(found) => found,
             Err(error) => {
                 // A bad start must not stand in the way of the next attempt.
                 self.sound = None;
@@ -213,6 +225,7 @@ impl Feeder {
                 return;
             }
         };
+        let estimate = &found.estimate;
         self.error = (!estimate.unobservable.is_empty())
             .then(|| {
                 format!(
@@ -233,13 +246,13 @@ impl Feeder {
                 })
             });
         if estimate.unobservable.is_empty() {
-            self.profile.follow(site, &estimate);
+            self.profile.follow(site, estimate);
         }
-        let bad = self.name_bad(&estimate, &measured, now_us);
+        let bad = self.name_bad(&found, &measured, now_us);
         let pseudo = measured.points.len() - metered;
         let estimated = Estimated {
             now_us,
-            estimate,
+            found,
             metered: u32::try_from(metered).unwrap_or(u32::MAX),
             pseudo: u32::try_from(pseudo).unwrap_or(u32::MAX),
             took_us,
@@ -257,9 +270,9 @@ impl Feeder {
     }
 
     /// Names what is not believed: rejected by the estimator, or frozen.
-    fn name_bad(&mut self, estimate: &Estimate, measured: &Measured, now_us: i64) -> Vec<BadPoint> {
+    fn name_bad(&mut self, found: &Found, measured: &Measured, now_us: i64) -> Vec<BadPoint> {
         let before = std::mem::take(&mut self.bad);
-        let rejected = estimate.rejected.iter().filter_map(|r| {
+        let rejected = found.estimate.rejected.iter().filter_map(|r| {
             let point = measured.points.get(r.index)?.clone()?;
             let reason = match r.suspicion {
                 Suspicion::SignFlipped => "sign_flipped",
@@ -278,14 +291,14 @@ impl Feeder {
                 times: 1,
             })
         });
-        let frozen = measured.frozen.iter().map(|(point, kind, value)| BadPoint {
+        let frozen = measured.frozen.iter().map(|(point, kind, phase, value)| BadPoint {
             text: format!(
                 "{point}: frozen at {value:.6e}: a measurement this noisy does not repeat exactly"
             ),
             point: point.clone(),
             kind: *kind,
             measured: *value,
-            estimated: estimated_value(estimate, &self.grid, *kind),
+            estimated: found.value(&self.grid, *kind, *phase),
             normalised_residual: 0.0,
             reason: "frozen",
             since_us: now_us,
@@ -311,14 +324,33 @@ fn indication(snapshot: &Snapshot, id: &PointId) -> Option<bool> {
     }
 }
 
-/// What the estimate says of a measured quantity.
-fn estimated_value(estimate: &Estimate, grid: &Grid, kind: Kind) -> Option<f64> {
+impl Found {
+    /// What the estimate says of a measured quantity.
+    fn value(&self, grid: &Grid, kind: Kind, phase: Phase) -> Option<f64> {
+        let of = match phase {
+            Phase::Sym => return estimated_value(&self.estimate, grid, kind, 0),
+            Phase::A => PhaseName::A,
+            Phase::B => PhaseName::B,
+            Phase::C => PhaseName::C,
+        };
+        let by_phase = self.by_phase.as_ref()?;
+        estimated_value(by_phase, grid, kind, of.index())
+    }
+}
+
+fn estimated_value<F: Form>(
+    estimate: &Estimate<F>,
+    grid: &Grid,
+    kind: Kind,
+    phase: usize,
+) -> Option<f64> {
+    let of = |values: &F::Of<Option<Quantity>>| *F::phase(values, phase);
     let node = |id| grid.index_of_node(id).and_then(|k| estimate.nodes.get(k));
     let end = |id, side| {
         let branch = estimate.branches.get(grid.index_of_branch(id)?)?;
         match side {
-            Side::From => branch.from,
-            Side::To => branch.to,
+            Side::From => *F::phase(&branch.from, phase),
+            Side::To => *F::phase(&branch.to, phase),
         }
     };
     let appliance = |id| {
@@ -326,14 +358,14 @@ fn estimated_value(estimate: &Estimate, grid: &Grid, kind: Kind) -> Option<f64> 
         estimate.appliances.get(k)
     };
     let quantity = match kind {
-        Kind::Voltage { node: id } => node(id)?.u,
-        Kind::NodeP { node: id } => node(id)?.p,
-        Kind::NodeQ { node: id } => node(id)?.q,
+        Kind::Voltage { node: id } => of(&node(id)?.u),
+        Kind::NodeP { node: id } => of(&node(id)?.p),
+        Kind::NodeQ { node: id } => of(&node(id)?.q),
         Kind::BranchP { branch, side } => end(branch, side).map(|e| e.p),
         Kind::BranchQ { branch, side } => end(branch, side).map(|e| e.q),
         Kind::BranchCurrent { branch, side } => end(branch, side).map(|e| e.i),
-        Kind::ApplianceP { appliance: id } => appliance(id)?.p,
-        Kind::ApplianceQ { appliance: id } => appliance(id)?.q,
+        Kind::ApplianceP { appliance: id } => of(&appliance(id)?.p),
+        Kind::ApplianceQ { appliance: id } => of(&appliance(id)?.q),
         // No point of a site measures these.
         Kind::VoltageAngle { .. }
         | Kind::VoltageAlong { .. }

@@ -183,7 +183,7 @@ impl Cycle {
         let case = case(Entry {
             site: &self.site,
             grid: &self.feeder.grid,
-            estimate: &sound.estimate,
+            found: &sound.found,
             held: able.held,
             units: able.units,
             orders,

@@ -3,18 +3,23 @@
 //! Points that are stale, invalid or frozen are left out. A load without a meter comes in as what
 //! the site file expects of it, a unit without one as anything within its nameplate; both are
 //! marked [`Origin::Pseudo`].
+//!
+//! By phase, a point that names its phase is of that; the power of a load or unit is shared by the
+//! phases as the network has it. Of anything else that is measured for all phases together nobody knows
+//! how the phases share it: each is taken to have its equal part, as in power-grid-model, but no more
+//! surely than feeders are balanced.
 
 use protocols::point::{DeviceId, PointId, Quality, Value};
 use solver::{
     estimation::{Kind, Measurement, Origin, Phase},
-    network::{Id, Network, Side},
+    network::Network,
 };
 
 use super::profile::LoadProfile;
 use crate::{
     clock::US,
     site::{
-        BayOf, Device, Site,
+        BayOf, Device, Shares, Site, Unit, built,
         profile::{Accuracy, ErrorBand},
     },
     table::Snapshot,
@@ -25,13 +30,29 @@ const SIGMA_MIN: f64 = 1e-3;
 /// A value may move by this many standard deviations between polls and still be noise.
 const NOISE: f64 = 4.0;
 
+/// By phase: that nothing is drawn or fed in a phase that an appliance has not, W or var.
+const SIGMA_NOTHING: f64 = 0.1;
+/// By phase: standard deviation of a phase's part of what is measured for all phases together, as a share
+/// of it. Voltages: the unbalance that EN 50160 allows; powers and currents of distribution feeders are a
+/// matter of who is connected where.
+const UNBALANCE_U: f64 = 0.02;
+const UNBALANCE: f64 = 0.2;
+/// Phases as points and measurements name them.
+const PHASES: [(&str, Phase); 3] = [("a", Phase::A), ("b", Phase::B), ("c", Phase::C)];
+
 /// What a point measures.
 #[derive(Clone, Debug)]
 struct Channel {
     point: PointId,
     kind: Kind,
+    /// Of which phase; all, unless by phase.
+    phase: Phase,
     /// The measurement is this times the point.
-    sign: f64,
+    factor: f64,
+    /// Each phase's share in it, instead of its phase.
+    shares: Option<[f64; 3]>,
+    /// What is not known of it besides the meter's error, as a share.
+    doubt: f64,
     band: ErrorBand,
     rated: f64,
 }
@@ -50,11 +71,16 @@ pub(super) struct Measured {
     /// The point of each; `None` for load models.
     pub(super) points: Vec<Option<PointId>>,
     /// Points left out because they repeat exactly, with what they claim.
-    pub(super) frozen: Vec<(PointId, Kind, f64)>,
+    pub(super) frozen: Vec<(PointId, Kind, Phase, f64)>,
 }
 
 impl Measured {
-    fn push(&mut self, kind: Kind, value: f64, sigma: f64, point: Option<PointId>) {
+    fn push(
+        &mut self,
+        (kind, phase): (Kind, Phase),
+        (value, sigma): (f64, f64),
+        point: Option<PointId>,
+    ) {
         let origin = if point.is_some() {
             Origin::Metered
         } else {
@@ -62,7 +88,7 @@ impl Measured {
         };
         self.measurements.push(Measurement {
             kind,
-            phase: Phase::Sym,
+            phase,
             value,
             sigma: sigma.max(SIGMA_MIN),
             origin,
@@ -80,22 +106,9 @@ impl Plan {
             }
         }
         for unit in &site.units {
-            if let Some(device) = site.devices.iter().find(|d| d.id == unit.device) {
-                let appliance = unit.id;
-                let kinds = [
-                    ("p", Kind::ApplianceP { appliance }),
-                    ("q", Kind::ApplianceQ { appliance }),
-                    ("u", Kind::Voltage { node: unit.node }),
-                ];
-                for (name, kind) in kinds {
-                    channels.push(Channel {
-                        point: PointId::new(&device.id, name),
-                        kind,
-                        sign: 1.0,
-                        band: band(&device.profile.accuracy, name),
-                        rated: unit.p_rated_w,
-                    });
-                }
+            let device = site.devices.iter().find(|d| d.id == unit.device);
+            if let Some(device) = device {
+                unit_channels(site, unit, device, &mut channels);
             }
         }
         Self { channels }
@@ -122,9 +135,9 @@ impl Plan {
             let Value::Analog(raw) = point.value else {
                 continue;
             };
-            let value = channel.sign * raw;
+            let value = channel.factor * raw;
             if point.quality == Quality::FROZEN {
-                let frozen = (channel.point.clone(), channel.kind, value);
+                let frozen = (channel.point.clone(), channel.kind, channel.phase, value);
                 measured.frozen.push(frozen);
             }
             if !point.quality.is_good() {
@@ -135,10 +148,30 @@ impl Plan {
             let moves = (point.rate_per_s.abs() - NOISE * noise).max(0.0);
             let apart_s = (point.time.unix_us - reference_us).abs() as f64 / US as f64;
             let sigma = noise.hypot(moves * apart_s);
-            measured.push(channel.kind, value, sigma, Some(channel.point.clone()));
+            let sigma = match channel.doubt {
+                0.0 => sigma,
+                share => sigma.hypot(share * value),
+            };
+            channel.put(&mut measured, value, sigma);
         }
         fill_gaps(site, profile, &mut measured);
         measured
+    }
+}
+
+impl Channel {
+    fn put(&self, measured: &mut Measured, value: f64, sigma: f64) {
+        let Some(shares) = self.shares else {
+            let point = Some(self.point.clone());
+            measured.push((self.kind, self.phase), (value, sigma), point);
+            return;
+        };
+        for ((_, phase), share) in PHASES.into_iter().zip(shares) {
+            if share != 0.0 {
+                let part = (share * value, share * sigma);
+                measured.push((self.kind, phase), part, Some(self.point.clone()));
+            }
+        }
     }
 }
 
@@ -154,21 +187,109 @@ fn reference(snapshot: &Snapshot) -> i64 {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
+fn unit_channels(site: &Site, unit: &Unit, device: &Device, channels: &mut Vec<Channel>) {
+    let appliance = unit.id;
+    let channel = |name: &str, kind| Channel {
+        point: PointId::new(&device.id, name),
+        kind,
+        phase: Phase::Sym,
+        factor: 1.0,
+        shares: None,
+        doubt: 0.0,
+        band: band(&device.profile.accuracy, name),
+        rated: unit.p_rated_w,
+    };
+    let shares = unit.shares();
+    let power = |name, kind, shares: [f64; 3]| Channel {
+        shares: site.by_phase.then_some(shares),
+        ..channel(name, kind)
+    };
+    channels.push(power("p", Kind::ApplianceP { appliance }, shares.p));
+    channels.push(power("q", Kind::ApplianceQ { appliance }, shares.q));
+    let u = channel("u", Kind::Voltage { node: unit.node });
+    match (site.by_phase, unit.phase) {
+        (false, _) => channels.push(u),
+        // Shown as a line-to-line voltage, whatever it is connected to.
+        (true, Some(of)) => channels.push(Channel {
+            phase: PHASES[of.index()].1,
+            factor: 1.0 / 3_f64.sqrt(),
+            ..u
+        }),
+        (true, None) => channels.push(Channel {
+            doubt: UNBALANCE_U,
+            ..u
+        }),
+    }
+}
+
 fn bay_channels(site: &Site, device: &Device, number: u8, of: &BayOf, channels: &mut Vec<Channel>) {
+    let has = |name: &str| device.profile.has_point(&format!("bay{number}_{name}"));
     for name in ["u", "p", "q", "i"] {
-        let Some((kind, sign)) = bay_kind(&site.network, name, of) else {
+        let Some((kind, factor)) = bay_kind(&site.network, name, of) else {
             continue;
         };
         if name == "i" && device.profile.accuracy.i.is_none() {
             continue;
         }
-        channels.push(Channel {
+        let channel = Channel {
             point: bay_point(&device.id, number, name),
             kind,
-            sign,
+            phase: Phase::Sym,
+            factor,
+            shares: None,
+            doubt: 0.0,
             band: band(&device.profile.accuracy, name),
             rated: 0.0,
+        };
+        if !site.by_phase {
+            channels.push(channel);
+            continue;
+        }
+        let phases = PHASES.map(|(letter, phase)| (format!("{name}_{letter}"), phase));
+        if phases.iter().any(|(name, _)| has(name)) {
+            let there = phases_at(site, of).into_iter().zip(phases);
+            channels.extend(there.filter(|(there, _)| *there).map(|(_, (name, phase))| {
+                Channel {
+                    point: bay_point(&device.id, number, &name),
+                    phase,
+                    ..channel.clone()
+                }
+            }));
+            continue;
+        }
+        channels.push(Channel {
+            shares: load_shares(site, name, of),
+            doubt: match (name, load_shares(site, name, of)) {
+                (_, Some(_)) => 0.0,
+                ("u", None) => UNBALANCE_U,
+                (_, None) => UNBALANCE,
+            },
+            ..channel
         });
+    }
+}
+
+/// Phases that what a bay measures has.
+fn phases_at(site: &Site, of: &BayOf) -> [bool; 3] {
+    let branch = match of {
+        BayOf::Branch { branch, .. } => built(&site.network).find(|known| known.id == *branch),
+        BayOf::Loads { .. } => None,
+    };
+    // What a node has not, the estimator does not use.
+    branch.map_or([true; 3], |known| known.phases)
+}
+
+/// How the power of a bay's one load is shared.
+fn load_shares(site: &Site, name: &str, of: &BayOf) -> Option<[f64; 3]> {
+    let BayOf::Loads { loads, .. } = of else {
+        return None;
+    };
+    let [id] = loads[..] else { return None };
+    let shares = site.loads.iter().find(|load| load.id == id)?.shares;
+    match name {
+        "p" => Some(shares.p),
+        "q" => Some(shares.q),
+        _ => None,
     }
 }
 
@@ -180,7 +301,8 @@ pub(super) fn bay_point(device: &DeviceId, number: u8, name: &str) -> PointId {
 fn bay_kind(network: &Network, name: &str, of: &BayOf) -> Option<(Kind, f64)> {
     Some(match (of, name) {
         (&BayOf::Branch { branch, side }, "u") => {
-            let node = node_at(network, branch, side)?;
+            let known = built(network).find(|known| known.id == branch)?;
+            let node = known.node(side);
             (Kind::Voltage { node }, 1.0)
         }
         (&BayOf::Branch { branch, side }, "p") => (Kind::BranchP { branch, side }, 1.0),
@@ -200,24 +322,6 @@ fn bay_kind(network: &Network, name: &str, of: &BayOf) -> Option<(Kind, f64)> {
     })
 }
 
-fn node_at(network: &Network, branch: Id, side: Side) -> Option<Id> {
-    let ends = network
-        .line
-        .iter()
-        .map(|l| (l.id, l.from_node, l.to_node))
-        .chain(
-            network
-                .transformer
-                .iter()
-                .map(|t| (t.id, t.from_node, t.to_node)),
-        );
-    let (_, from, to) = ends.into_iter().find(|(id, ..)| *id == branch)?;
-    Some(match side {
-        Side::From => from,
-        Side::To => to,
-    })
-}
-
 fn band(accuracy: &Accuracy, name: &str) -> ErrorBand {
     match name {
         "u" => accuracy.u,
@@ -229,38 +333,53 @@ fn band(accuracy: &Accuracy, name: &str) -> ErrorBand {
 
 /// A guess for everything that no meter measures.
 fn fill_gaps(site: &Site, profile: &LoadProfile, measured: &mut Measured) {
-    let kinds: Vec<Kind> = measured.measurements.iter().map(|m| m.kind).collect();
-    let has = |kind: Kind| kinds.contains(&kind);
+    let known: Vec<(Kind, Phase)> = measured
+        .measurements
+        .iter()
+        .map(|m| (m.kind, m.phase))
+        .collect();
+    let mut guess = |kind: Kind, shares: [f64; 3], (expected, sigma): (f64, f64)| {
+        if !site.by_phase {
+            if !known.contains(&(kind, Phase::Sym)) {
+                measured.push((kind, Phase::Sym), (expected, sigma), None);
+            }
+            return;
+        }
+        for ((_, phase), share) in PHASES.into_iter().zip(shares) {
+            let part = match share {
+                0.0 => (0.0, SIGMA_NOTHING),
+                share => (share * expected, share * sigma),
+            };
+            if !known.contains(&(kind, phase)) {
+                measured.push((kind, phase), part, None);
+            }
+        }
+    };
     for load in &site.loads {
         let appliance = load.id;
         let (p, q) = profile.factors(load.id);
+        let Shares { p: of_p, q: of_q } = load.shares;
         let guesses = [
-            (Kind::ApplianceP { appliance }, p * load.expected_p_w),
-            (Kind::ApplianceQ { appliance }, q * load.expected_q_var),
+            (Kind::ApplianceP { appliance }, of_p, p * load.expected_p_w),
+            (
+                Kind::ApplianceQ { appliance },
+                of_q,
+                q * load.expected_q_var,
+            ),
         ];
         // Also about the other quantity: an expected power factor is worth little.
         let floor = 0.1 * load.sigma * load.expected_p_w.abs();
-        for (kind, expected) in guesses {
-            if !has(kind) {
-                let sigma = (load.sigma * expected.abs()).max(floor);
-                measured.push(kind, expected, sigma, None);
-            }
+        for (kind, shares, expected) in guesses {
+            let sigma = (load.sigma * expected.abs()).max(floor);
+            guess(kind, shares, (expected, sigma));
         }
     }
     for unit in &site.units {
         let appliance = unit.id;
-        let guesses = [
-            (
-                Kind::ApplianceP { appliance },
-                unit.fallback_p_w,
-                unit.p_rated_w,
-            ),
-            (Kind::ApplianceQ { appliance }, 0.0, unit.q_rated_var),
-        ];
-        for (kind, expected, rated) in guesses {
-            if !has(kind) {
-                measured.push(kind, expected, rated / 2.0, None);
-            }
-        }
+        let shares = unit.shares();
+        let p = (unit.fallback_p_w, unit.p_rated_w / 2.0);
+        guess(Kind::ApplianceP { appliance }, shares.p, p);
+        let q = (0.0, unit.q_rated_var / 2.0);
+        guess(Kind::ApplianceQ { appliance }, shares.q, q);
     }
 }

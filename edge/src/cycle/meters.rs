@@ -152,7 +152,7 @@ impl Meters {
             }
         }
         let Some(estimated) = estimated else { return };
-        for appliance in &estimated.estimate.appliances {
+        for appliance in &estimated.estimate().appliances {
             if let Some(p) = appliance.p {
                 let sign = if site.loads.iter().any(|l| l.id == appliance.id) {
                     -1.0
@@ -163,7 +163,7 @@ impl Meters {
                 track.integrate(estimated.now_us, sign * p.value, self.keep_us);
             }
         }
-        for source in &estimated.estimate.sources {
+        for source in &estimated.estimate().sources {
             if let Some(p) = source.p {
                 let track = self.sources.entry(source.id).or_default();
                 track.integrate(estimated.now_us, p.value, self.keep_us);

@@ -26,6 +26,7 @@ mod meters;
 mod networks;
 mod order;
 mod path;
+mod phases;
 mod profile;
 mod publish;
 mod registration;

@@ -11,22 +11,25 @@ use protocols::{
 };
 use solver::{
     estimation::{Estimate, Kind, Origin, Quantity},
-    market::{Capability, Unit as MarketUnit},
+    market::{Capability, Unit as MarketUnit, clearing::PhaseName},
     network::{Grid, Id},
 };
 
 pub(crate) use above::above;
 pub(super) use market::{interval, order};
 
-use super::feeder::{BadPoint, Estimated, Feeder};
+use super::{
+    feeder::{BadPoint, Estimated, Feeder},
+    phases::Found,
+};
 use crate::{
     clock::rfc3339,
     participants::Member,
-    site::{Site, profile::Access},
+    site::{Built, Site, built, profile::Access},
     table::Snapshot,
     web::api::{
         BranchState, BranchView, DeviceView, EstimateView, NetworkState, NetworkView, NodeState,
-        NodeView, PointValue, PointView, RejectedView, UnitState, UnitView,
+        NodeView, PhaseState, PointValue, PointView, RejectedView, UnitState, UnitView,
     },
 };
 
@@ -61,25 +64,24 @@ fn built_branches(site: &Site) -> Vec<BranchView> {
         place.map_or_else(|| id.to_string(), |place| place.name.clone())
     };
     let between = |from, to| format!("{} – {}", name_of(from), name_of(to));
-    let lines = site.network.line.iter().map(|l| BranchView {
-        id: l.id,
-        name: format!("Line {}", between(l.from_node, l.to_node)),
-        kind: "line".to_owned(),
-        from: l.from_node,
-        to: l.to_node,
-        i_n_a: l.i_n,
-        s_n_va: None,
-    });
-    let transformers = site.network.transformer.iter().map(|t| BranchView {
-        id: t.id,
-        name: format!("Transformer {}", between(t.from_node, t.to_node)),
-        kind: "transformer".to_owned(),
-        from: t.from_node,
-        to: t.to_node,
-        i_n_a: None,
-        s_n_va: Some(t.sn),
-    });
-    lines.chain(transformers).collect()
+    let view = |of: Built| {
+        let [from, to] = of.ends;
+        let what = match of.kind {
+            "transformer" => "Transformer",
+            "step_voltage_regulator" => "Regulator",
+            _ => "Line",
+        };
+        BranchView {
+            id: of.id,
+            name: format!("{what} {}", between(from, to)),
+            kind: of.kind.to_owned(),
+            from,
+            to,
+            i_n_a: of.i_n,
+            s_n_va: of.s_n,
+        }
+    };
+    built(&site.network).map(view).collect()
 }
 
 /// Units of the market, then loads.
@@ -93,6 +95,7 @@ fn built_units(site: &Site) -> Vec<UnitView> {
         device: Some(u.device.to_string()),
         p_rated_w: u.p_rated_w,
         q_rated_var: u.q_rated_var,
+        phase: u.phase.map(|phase| phase.letter().to_owned()),
     });
     let loads = site.loads.iter().map(|l| UnitView {
         id: l.id,
@@ -103,6 +106,7 @@ fn built_units(site: &Site) -> Vec<UnitView> {
         device: None,
         p_rated_w: l.expected_p_w,
         q_rated_var: l.expected_q_var,
+        phase: None,
     });
     units.chain(loads).collect()
 }
@@ -256,19 +260,21 @@ pub(super) fn network_state(
     snapshot: &Snapshot,
 ) -> Option<NetworkState> {
     let estimated = feeder.last.as_ref()?;
-    let estimate = &estimated.estimate;
+    let estimate = estimated.estimate();
     let grid = &feeder.grid;
     let nodes = estimate
         .nodes
         .iter()
         .zip(&grid.u_rated)
-        .map(|(node, u_rated)| NodeState {
+        .enumerate()
+        .map(|(k, (node, u_rated))| NodeState {
             id: node.id,
             u_pu: node.u.map_or(0.0, |u| u.value / u_rated),
             angle_deg: node.angle.map_or(0.0, |a| a.value.to_degrees()),
             sigma_pu: node.u.map_or(0.0, |u| u.sigma / u_rated),
             observable: node.u.is_some(),
             energised: node.energised,
+            phases: phases(&estimated.found, grid, k),
         })
         .collect();
     Some(NetworkState {
@@ -290,6 +296,19 @@ pub(super) fn network_state(
         rejected: rejected(estimated),
         loss_w: loss_w(estimate),
     })
+}
+
+fn phases(found: &Found, grid: &Grid, node: usize) -> Vec<PhaseState> {
+    let phases = found.voltages_pu(grid, node);
+    let shown = |(phase, u): (Option<PhaseName>, Option<Quantity>)| {
+        Some(PhaseState {
+            phase: phase?.letter().to_owned(),
+            u_pu: value(u),
+            sigma_pu: u.map_or(0.0, |u| u.sigma),
+            observable: u.is_some(),
+        })
+    };
+    phases.filter_map(shown).collect()
 }
 
 fn value(quantity: Option<Quantity>) -> f64 {

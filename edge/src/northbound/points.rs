@@ -15,7 +15,7 @@ use protocols::{
 use solver::network::Id;
 
 use super::der::Mode;
-use crate::site::{BayOf, Site};
+use crate::site::{BayOf, Site, built};
 
 /// First index of each block of analog inputs.
 const NODES: usize = 1000;
@@ -211,10 +211,7 @@ fn network(list: &mut List, site: &Site) {
             OF_PRICE,
         );
     }
-    let network = &site.network;
-    let lines = network.line.iter().map(|line| line.id);
-    let branches = lines.chain(network.transformer.iter().map(|t| t.id));
-    for (k, id) in branches.enumerate() {
+    for (k, id) in built(&site.network).map(|of| of.id).enumerate() {
         let rows = [
             (Of::BranchP(id), "active power", "W", POWER),
             (Of::BranchQ(id), "reactive power", "var", POWER),

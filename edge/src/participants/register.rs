@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use solver::network::{Id, pgm_json};
+use solver::{
+    market::clearing::PhaseName,
+    network::{Id, PhaseMask, pgm_json},
+};
 
 use super::{Change, Der, ParticipantRole, Secret, Token};
 use crate::{
@@ -79,6 +82,8 @@ pub struct Register {
     /// By the hash of their secret.
     tokens: BTreeMap<Hash, Issued>,
     nodes: BTreeSet<Id>,
+    /// By phase: which phases nodes have.
+    phases: BTreeMap<Id, PhaseMask>,
     /// Numbers that appliances, branches and nodes of the network have.
     taken: BTreeSet<Id>,
 }
@@ -90,6 +95,7 @@ impl Register {
         let mut register = Self {
             nodes: site.network.node.iter().map(|node| node.id).collect(),
             taken: taken(site),
+            phases: site.phases_of_nodes(),
             ..Self::default()
         };
         for unit in &site.units {
@@ -103,7 +109,7 @@ impl Register {
                 name: unit.name.clone(),
                 kind: unit.kind.as_str().to_owned(),
                 node: unit.node,
-                phase: None,
+                phase: unit.phase.map(|phase| phase.letter().to_owned()),
                 p_rated_w: unit.p_rated_w,
                 s_rated_va: unit.p_rated_w.hypot(unit.q_rated_var),
                 p_min_w,
@@ -360,6 +366,17 @@ impl Register {
                 "phase",
                 format!("`{}` is no phase", shown(phase.unwrap_or_default())),
                 "a, b or c, or none where it has three",
+            ));
+        }
+        let has = self.phases.get(&der.node);
+        let of = PhaseName::ALL.into_iter();
+        let of = of.filter(|of| phase == Some(of.letter()));
+        if let Some((has, of)) = has.zip(of.last()).filter(|(has, of)| !has[of.index()]) {
+            let there = PhaseName::ALL.into_iter().filter(|of| has[of.index()]);
+            return Err(problem(
+                "phase",
+                format!("node {} has no phase {}", der.node, of.letter()),
+                &there.map(PhaseName::letter).collect::<Vec<_>>().join(" or "),
             ));
         }
         if !plausible(der) {

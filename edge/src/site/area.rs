@@ -152,7 +152,7 @@ fn read_head(table: &Table<'_, '_>, directory: &Path) -> Head {
     let state = table.text("state").map(|text| directory.join(text));
     let network = table
         .text("network")
-        .and_then(|text| read_network(table, &directory.join(text)));
+        .and_then(|text| read_network(table, &directory.join(text), false));
     table.finish();
     (name, state, network)
 }

@@ -3,13 +3,18 @@
 //! Two power flows, since nobody knows the loads of that moment: loads as expected and loads at
 //! nothing; generators at their fallback, or at rest, whichever strains more at either end.
 
+use std::collections::BTreeMap;
+
 use num_complex::Complex64;
 use solver::{
-    network::{Grid, Id},
-    powerflow::{Options, PowerFlow, PowerFlowError, flows},
+    market::clearing::PhaseName,
+    network::{Grid, Id, PhaseMask, UpdateError},
+    powerflow::{
+        AsymOutput, AsymPowerFlow, AsymSolution, Options, PowerFlow, PowerFlowError, flows,
+    },
 };
 
-use super::{Limits, Site};
+use super::{Limits, Shares, Site};
 
 /// A moment that was looked at.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,31 +71,98 @@ fn state(
     let network = |error: &dyn std::fmt::Display| FallbackError::Network(error.to_string());
     let mut grid = Grid::new(&site.network).map_err(|e| network(&e))?;
     for unit in &site.units {
-        grid.set_appliance(unit.id, units * unit.fallback_p_w, 0.0)
-            .map_err(|e| network(&e))?;
+        let power = (units * unit.fallback_p_w, 0.0);
+        set(&mut grid, unit.id, power, &unit.shares()).map_err(|e| network(&e))?;
     }
     for load in &site.loads {
-        grid.set_appliance(
-            load.id,
-            loads * load.expected_p_w,
-            loads * load.expected_q_var,
-        )
-        .map_err(|e| network(&e))?;
+        let power = (loads * load.expected_p_w, loads * load.expected_q_var);
+        set(&mut grid, load.id, power, &load.shares).map_err(|e| network(&e))?;
     }
-    let solution = PowerFlow::new(&grid)
-        .run(&grid, &[], None, &Options::default())
-        .map_err(|source| FallbackError::PowerFlow { assumption, source })?;
-    Ok(judge(&grid, &solution.u, &site.limits, assumption))
+    let failed = |source| FallbackError::PowerFlow { assumption, source };
+    let (u, loadings) = match site.by_phase {
+        false => {
+            let mut flow = PowerFlow::new(&grid);
+            let solution = flow.run(&grid, &[], None, &Options::default());
+            let u = solution.map_err(failed)?.u;
+            let flows = flows(&grid, &u).branches;
+            let loadings = flows.iter().map(|flow| flow.loading).collect();
+            (u.iter().map(|u| vec![(None, u.norm())]).collect(), loadings)
+        }
+        true => {
+            let mut flow = AsymPowerFlow::new(&grid).map_err(|e| network(&e))?;
+            let solution = flow.run(&grid, None, &Options::default());
+            let solution = solution.map_err(failed)?;
+            let output = AsymOutput::new(&grid, flow.phases(), &solution);
+            (by_phase(&grid, &solution), loadings(&grid, &output))
+        }
+    };
+    Ok(judge(&grid, (&u, &loadings), &site.limits, assumption))
 }
 
-fn judge(grid: &Grid, u: &[Complex64], limits: &Limits, assumption: &'static str) -> FallbackState {
+/// Sets what a unit or load gives or takes; by phase where the network has it so.
+pub(crate) fn set(
+    grid: &mut Grid,
+    id: Id,
+    (p, q): (f64, f64),
+    shares: &Shares,
+) -> Result<(), UpdateError> {
+    let network = grid.network();
+    let by_phase = network.asym_load.iter().any(|of| of.id == id)
+        || network.asym_gen.iter().any(|of| of.id == id);
+    match by_phase {
+        false => grid.set_appliance(id, p, q),
+        true => {
+            let (of_p, of_q) = (shares.p.map(|share| share * p), shares.q.map(|share| share * q));
+            grid.set_appliance_by_phase(id, of_p, of_q)
+        }
+    }
+}
+
+/// Voltage of a node or of each of its live phases, pu.
+type Voltages = Vec<(Option<PhaseName>, f64)>;
+
+fn by_phase(grid: &Grid, solution: &AsymSolution) -> Vec<Voltages> {
+    let nodes = solution.u.iter().zip(&grid.live);
+    let live = |(u, live): (&[Complex64; 3], &PhaseMask)| {
+        let phases = PhaseName::ALL.into_iter();
+        let phases = phases.filter(|phase| live[phase.index()]);
+        phases.map(|phase| (Some(phase), u[phase.index()].norm())).collect()
+    };
+    nodes.map(live).collect()
+}
+
+/// Loading of every branch, in the grid's order.
+fn loadings(grid: &Grid, output: &AsymOutput) -> Vec<f64> {
+    let plain = [
+        &output.line,
+        &output.asym_line,
+        &output.link,
+        &output.generic_branch,
+        &output.transformer,
+    ];
+    let plain = plain.into_iter().flatten().map(|of| (of.id, of.loading));
+    let regulators = output.step_voltage_regulator.iter();
+    let regulators = regulators.map(|of| (of.branch.id, of.branch.loading));
+    let windings = output.three_winding_transformer.iter();
+    let windings = windings.map(|of| (of.id, of.loading));
+    let all: BTreeMap<Id, f64> = plain.chain(regulators).chain(windings).collect();
+    let branches = grid.branches.iter();
+    branches.map(|of| all.get(&of.id).copied().unwrap_or(0.0)).collect()
+}
+
+fn judge(
+    grid: &Grid,
+    (u, loadings): (&[Voltages], &[f64]),
+    limits: &Limits,
+    assumption: &'static str,
+) -> FallbackState {
     let mut violations = Vec::new();
     let (mut u_min, mut u_max) = ((0, f64::INFINITY), (0, f64::NEG_INFINITY));
-    for (k, &id) in grid.node_id.iter().enumerate() {
-        if !grid.energised[k] {
-            continue;
-        }
-        let magnitude = u[k].norm();
+    let nodes = grid.node_id.iter().zip(u).enumerate();
+    let live = nodes.filter(|(k, _)| grid.energised[*k]);
+    for (id, phase, magnitude) in
+        live.flat_map(|(_, (&id, of))| of.iter().map(move |&(phase, u)| (id, phase, u)))
+    {
         if magnitude < u_min.1 {
             u_min = (id, magnitude);
         }
@@ -98,23 +170,24 @@ fn judge(grid: &Grid, u: &[Complex64], limits: &Limits, assumption: &'static str
             u_max = (id, magnitude);
         }
         if !(limits.u_min_pu..=limits.u_max_pu).contains(&magnitude) {
+            let phase = phase.map_or_else(String::new, |of| format!(", phase {},", of.letter()));
             violations.push(format!(
-                "node {id} at {magnitude:.4} pu, outside {} to {} pu",
+                "node {id}{phase} at {magnitude:.4} pu, outside {} to {} pu",
                 limits.u_min_pu, limits.u_max_pu
             ));
         }
     }
     let mut loading: Option<(Id, f64)> = None;
-    for (branch, flow) in grid.branches.iter().zip(flows(grid, u).branches) {
-        if flow.loading > loading.map_or(0.0, |(_, l)| l) {
-            loading = Some((branch.id, flow.loading));
+    for (branch, &of) in grid.branches.iter().zip(loadings) {
+        if of > loading.map_or(0.0, |(_, l)| l) {
+            loading = Some((branch.id, of));
         }
-        if flow.loading > 1.0 {
+        if of > 1.0 {
             let kind = branch.kind.name();
             violations.push(format!(
                 "{kind} {} at {:.1} % of its rating",
                 branch.id,
-                100.0 * flow.loading
+                100.0 * of
             ));
         }
     }

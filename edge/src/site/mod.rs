@@ -5,6 +5,7 @@
 
 mod above;
 mod area;
+mod branches;
 mod breakers;
 mod dnp3;
 pub mod fallback;
@@ -13,6 +14,7 @@ mod iec61850;
 mod line;
 mod model;
 mod parse;
+mod phases;
 pub mod profile;
 mod read;
 mod tables;
@@ -20,10 +22,12 @@ mod timeline;
 mod tls;
 
 pub use area::{Access, AreaSite, Serve};
+pub(crate) use branches::{Built, built};
 pub use breakers::Breaker;
 pub use model::{
     Above, Battery, Bay, BayOf, ConnectionMeter, Device, Dnp3, Dnp3Master, Iec104, Iec104Master,
-    Limits, Load, Market, NodePlace, Outstation, Place, Role, Rtu104, Site, Unit, UnitKind, Wire,
+    Limits, Load, Market, NodePlace, Outstation, Place, Role, Rtu104, Shares, Site, Unit, UnitKind,
+    Wire,
 };
 pub use parse::{Loaded, load, load_any, parse, parse_area};
 pub use read::Problem;

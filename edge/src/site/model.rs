@@ -17,7 +17,7 @@ use protocols::{
     tls::{Fingerprint, TlsFiles},
 };
 use solver::{
-    market::{GridFee, Imbalance, Price, Pricing, Storage},
+    market::{GridFee, Imbalance, Price, Pricing, Storage, clearing::PhaseName},
     network::{Id, Network, Side},
 };
 
@@ -33,6 +33,8 @@ pub struct Site {
     pub role: Role,
     /// The network.
     pub network: Network,
+    /// Estimate, market and limits are by phase.
+    pub by_phase: bool,
     /// Where the appliance keeps its files.
     pub state_dir: PathBuf,
     /// Where the web server listens.
@@ -459,6 +461,8 @@ pub struct Unit {
     pub id: Id,
     /// Node of the network.
     pub node: Id,
+    /// Its phase, to ground; none: all phases alike.
+    pub phase: Option<PhaseName>,
     /// Name.
     pub name: String,
     /// What it is.
@@ -481,6 +485,41 @@ pub struct Unit {
     pub ramp_w_per_s: f64,
     /// Time constant with which its reactive power follows what it is told, s; 0: at once.
     pub q_lag_s: f64,
+}
+
+impl Unit {
+    /// How its power is shared by the phases.
+    #[must_use]
+    pub fn shares(&self) -> Shares {
+        match self.phase {
+            Some(phase) => Shares::of(phase),
+            None => Shares::ALIKE,
+        }
+    }
+}
+
+/// Shares of a power in the phases a, b and c; those of active power add up to one, and those of reactive power.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shares {
+    /// Of active power.
+    pub p: [f64; 3],
+    /// Of reactive power.
+    pub q: [f64; 3],
+}
+
+impl Shares {
+    /// The same in each.
+    pub const ALIKE: Self = Self {
+        p: [1.0 / 3.0; 3],
+        q: [1.0 / 3.0; 3],
+    };
+
+    /// All in one.
+    #[must_use]
+    pub fn of(phase: PhaseName) -> Self {
+        let share = PhaseName::ALL.map(|other| if other == phase { 1.0 } else { 0.0 });
+        Self { p: share, q: share }
+    }
 }
 
 /// What a battery adds to a unit.
@@ -516,4 +555,6 @@ pub struct Load {
     pub expected_q_var: f64,
     /// Standard deviation of the expectation, as a share of it.
     pub sigma: f64,
+    /// By phase: how its power is shared by the phases.
+    pub shares: Shares,
 }

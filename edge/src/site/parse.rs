@@ -18,6 +18,7 @@ use super::{
     area::{self, AreaSite},
     dnp3, iec104,
     model::{Device, Limits, Market, Role, Site},
+    phases::NodePhases,
     read::{At, Problem, Source, Table},
     tables::{Context, MAX_PRICE, price, seconds},
     timeline,
@@ -116,7 +117,23 @@ fn in_order(devices: BTreeMap<String, At<Device>>) -> Vec<Device> {
 fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) -> Option<Site> {
     let root = Table::new(source, String::new(), 0..0, document.get_ref());
     let head = root.table("site").map(|t| read_head(&t, directory));
-    let (name, role, state_dir, network) = head.unwrap_or_default();
+    let Head {
+        name,
+        role,
+        state_dir,
+        by_phase,
+        network,
+    } = head.unwrap_or_default();
+    let phases = network.as_ref().filter(|_| by_phase);
+    let phases = phases.and_then(|network| {
+        let phases = NodePhases::new(network);
+        let report = |problems: Vec<String>| {
+            for problem in problems {
+                root.problem("site", format!("the network cannot be by phase: {problem}"));
+            }
+        };
+        phases.map_err(report).ok()
+    });
     let web_listen = root.table("web").and_then(|t| {
         let listen = t.address("listen");
         t.finish();
@@ -141,6 +158,8 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
     };
     let context = Context {
         network: network.as_ref(),
+        by_phase,
+        phases: phases.as_ref(),
     };
     let nodes = context.nodes(&root);
     let devices = context.devices(&root, directory);
@@ -182,6 +201,7 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
         role: role?,
         state_dir: state_dir?,
         network: network?,
+        by_phase,
         web_listen: web_listen?,
         estimation_period: period?,
         limits: limits?,
@@ -207,12 +227,14 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
     })
 }
 
-type Head = (
-    Option<String>,
-    Option<Role>,
-    Option<PathBuf>,
-    Option<Network>,
-);
+#[derive(Default)]
+struct Head {
+    name: Option<String>,
+    role: Option<Role>,
+    state_dir: Option<PathBuf>,
+    by_phase: bool,
+    network: Option<Network>,
+}
 
 fn read_head(table: &Table<'_, '_>, directory: &Path) -> Head {
     let name = table.text("name").map(str::to_owned);
@@ -220,15 +242,26 @@ fn read_head(table: &Table<'_, '_>, directory: &Path) -> Head {
         true => table.word("role", &[("substation", Role::Substation)]),
         false => Some(Role::Substation),
     };
-    let state = table.text("state").map(|text| directory.join(text));
+    let state_dir = table.text("state").map(|text| directory.join(text));
+    let by_phase = table.has("by_phase") && table.boolean("by_phase").unwrap_or_default();
     let network = table
         .text("network")
-        .and_then(|text| read_network(table, &directory.join(text)));
+        .and_then(|text| read_network(table, &directory.join(text), by_phase));
     table.finish();
-    (name, role, state, network)
+    Head {
+        name,
+        role,
+        state_dir,
+        by_phase,
+        network,
+    }
 }
 
-pub(super) fn read_network(table: &Table<'_, '_>, file: &Path) -> Option<Network> {
+pub(super) fn read_network(
+    table: &Table<'_, '_>,
+    file: &Path,
+    by_phase: bool,
+) -> Option<Network> {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => {
@@ -241,13 +274,13 @@ pub(super) fn read_network(table: &Table<'_, '_>, file: &Path) -> Option<Network
     };
     match pgm_json::read(&text) {
         Ok(network) => {
-            let found = of_phases(&network);
+            let mut found = of_phases(&network);
+            found.retain(|_| !by_phase);
             for (kind, id) in &found {
                 table.problem(
                     "network",
                     format!(
-                        "{}: {kind} {id} is by phase; estimate, market and contracts of the appliance are balanced. \
-                         `busbar clear` clears a case by phase",
+                        "{}: {kind} {id} is by phase; that goes with `by_phase = true` of a substation's `[site]`",
                         file.display()
                     ),
                 );

@@ -10,13 +10,15 @@ use std::{
 
 use protocols::{iec61850::ObjectMap, modbus::LineConfig, point::DeviceId};
 use solver::{
-    market::{PPM, Price, Storage},
+    market::{PPM, Price, Storage, clearing::PhaseName},
     network::{Id, Network, Side},
 };
 
 use super::{
+    branches::built,
     dnp3, iec104, iec61850, line,
-    model::{Battery, Bay, BayOf, Device, Load, NodePlace, Place, Unit, UnitKind, Wire},
+    model::{Battery, Bay, BayOf, Device, Load, NodePlace, Place, Shares, Unit, UnitKind, Wire},
+    phases::{NetworkLoad, NodePhases, generators},
     profile::{self, Access, Profile},
     read::{At, Table},
     tls,
@@ -47,6 +49,9 @@ pub(super) fn seconds(
 /// read is a problem of its own.
 pub(super) struct Context<'n> {
     pub(super) network: Option<&'n Network>,
+    pub(super) by_phase: bool,
+    /// By phase: which phases nodes have.
+    pub(super) phases: Option<&'n NodePhases>,
 }
 
 impl Context<'_> {
@@ -187,7 +192,9 @@ impl Context<'_> {
             let Some(number) = number.and_then(|n| u8::try_from(n).ok()) else {
                 continue;
             };
-            if profile.is_some_and(|p| !p.has_point(&format!("bay{number}_p"))) {
+            let has = |p: &Profile, phase: &str| p.has_point(&format!("bay{number}_p{phase}"));
+            let by_phase = |p: &Profile| ["_a", "_b", "_c"].iter().any(|phase| has(p, phase));
+            if profile.is_some_and(|p| !has(p, "") && !(self.by_phase && by_phase(p))) {
                 table.problem("bay", format!("the profile has no point bay{number}_p"));
             }
             if bays.iter().any(|bay| bay.number == number) {
@@ -216,8 +223,7 @@ impl Context<'_> {
         let side = table.word("side", &[("from", Side::From), ("to", Side::To)]);
         let branch = branch?;
         if let Some(n) = self.network
-            && n.line.iter().all(|l| l.id != branch)
-            && n.transformer.iter().all(|t| t.id != branch)
+            && built(n).all(|known| known.id != branch)
         {
             table.problem(
                 "branch",
@@ -235,7 +241,7 @@ impl Context<'_> {
         let mut ids = Vec::new();
         let mut node = None;
         for at in loads {
-            let Some(load) = network.sym_load.iter().find(|l| l.id == at.value) else {
+            let Some(load) = NetworkLoad::all(network).find(|l| l.id() == at.value) else {
                 table.source.problem(
                     Some(at.span.clone()),
                     &at.path,
@@ -243,21 +249,21 @@ impl Context<'_> {
                 );
                 continue;
             };
-            if *node.get_or_insert(load.node) != load.node {
+            if *node.get_or_insert(load.node()) != load.node() {
                 table.source.problem(
                     Some(at.span.clone()),
                     &at.path,
                     format!("load {} is at another node than the first", at.value),
                 );
             }
-            ids.push(load.id);
+            ids.push(load.id());
         }
         let Some(node) = node else {
             table.problem("loads", "names no load of the network".to_owned());
             return None;
         };
-        let at_node = network.sym_load.iter().filter(|l| l.node == node).count()
-            + network.sym_gen.iter().filter(|g| g.node == node).count();
+        let loads = NetworkLoad::all(network).filter(|l| l.node() == node);
+        let at_node = loads.count() + generators(network).filter(|g| g.1 == node).count();
         if ids.len() > 1 && ids.len() != at_node {
             table.problem(
                 "loads",
@@ -284,7 +290,7 @@ impl Context<'_> {
         let mut units: Vec<Unit> = Vec::new();
         let mut missing: Vec<Id> = self
             .network
-            .map(|n| n.sym_gen.iter().map(|g| g.id).collect())
+            .map(|n| generators(n).map(|(id, ..)| id).collect())
             .unwrap_or_default();
         for table in root.tables("unit") {
             let id = table.id("id");
@@ -319,6 +325,10 @@ impl Context<'_> {
         devices: &BTreeMap<String, At<Device>>,
     ) -> Option<Unit> {
         let kind = table.word("kind", &UnitKind::ALL.map(|kind| (kind.as_str(), kind)));
+        let phase = match table.has("phase") {
+            true => table.word("phase", &PhaseName::ALL.map(|phase| (phase.letter(), phase))),
+            false => None,
+        };
         let name = table.text("name");
         let device = table.name("device");
         let participant = table.text("participant");
@@ -344,13 +354,15 @@ impl Context<'_> {
             }
         }
         let id = id?;
-        let found = self.network?.sym_gen.iter().find(|g| g.id == id);
-        if found.is_none() {
-            table.problem("id", format!("the network has no generator {id}"));
+        let found = generators(self.network?).find(|(of, ..)| *of == id);
+        match found {
+            None => table.problem("id", format!("the network has no generator {id}")),
+            Some(found) => self.check_phase(table, found, phase),
         }
         Some(Unit {
             id,
-            node: found?.node,
+            node: found?.1,
+            phase,
             name: name?.to_owned(),
             kind: kind?,
             device: DeviceId::new(device?),
@@ -368,11 +380,48 @@ impl Context<'_> {
         })
     }
 
+    /// A generator by phase is a unit of one phase, any other of all.
+    fn check_phase(
+        &self,
+        table: &Table<'_, '_>,
+        (id, node, by_phase): (Id, Id, bool),
+        phase: Option<PhaseName>,
+    ) {
+        if !self.by_phase {
+            if table.has("phase") {
+                let text = "goes with `by_phase = true` of `[site]`";
+                table.problem("phase", text.to_owned());
+            }
+            return;
+        }
+        match (by_phase, phase) {
+            (true, None) if !table.has("phase") => {
+                let text = format!("missing: which phase is generator {id}, an `asym_gen`, of?");
+                table.problem("phase", text);
+            }
+            (false, Some(_)) => {
+                let text = format!(
+                    "generator {id} is a `sym_gen`, of all phases; one of a single phase is an `asym_gen`"
+                );
+                table.problem("phase", text);
+            }
+            _ => {}
+        }
+        let Some(phases) = self.phases else { return };
+        let lacks = phase.and_then(|phase| phases.lacks(node, phase));
+        let partial = || phases.is_partial(&format!("sym_gen {id}"), node);
+        if let Some(problem) = lacks {
+            table.problem("phase", problem);
+        } else if let Some(problem) = (!by_phase).then(partial).flatten() {
+            table.problem("id", problem);
+        }
+    }
+
     pub(super) fn loads(&self, root: &Table<'_, '_>) -> Vec<Load> {
         let mut loads: Vec<Load> = Vec::new();
         let mut missing: Vec<Id> = self
             .network
-            .map(|n| n.sym_load.iter().map(|l| l.id).collect())
+            .map(|n| NetworkLoad::all(n).map(|l| l.id()).collect())
             .unwrap_or_default();
         for table in root.tables("load") {
             let id = table.id("id");
@@ -402,13 +451,23 @@ impl Context<'_> {
         let sigma_pct = table.number("sigma_pct", 1.0..=300.0);
         table.finish();
         let id = id?;
-        let found = self.network?.sym_load.iter().find(|l| l.id == id);
+        let found = NetworkLoad::all(self.network?).find(|l| l.id() == id);
         if found.is_none() {
             table.problem("id", format!("the network has no load {id}"));
         }
+        let found = found?;
+        let shares = match self.phases.map(|phases| phases.shares(&found)) {
+            None => Shares::ALIKE,
+            Some(Ok(shares)) => shares,
+            Some(Err(problem)) => {
+                table.problem("id", format!("load {id} {problem}"));
+                return None;
+            }
+        };
         Some(Load {
             id,
-            node: found?.node,
+            node: found.node(),
+            shares,
             name: name?.to_owned(),
             participant: participant?.to_owned(),
             expected_p_w: expected_p_w?,

@@ -8,6 +8,9 @@
     reason = "every test binary uses a part of this"
 )]
 
+#[path = "phases.rs"]
+mod phases;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -100,9 +103,7 @@ impl Bench {
         self.load_factor = factor;
         for load in &self.site.loads {
             let (p, q) = (load.expected_p_w, load.expected_q_var);
-            self.grid
-                .set_appliance(load.id, factor * p, factor * q)
-                .unwrap();
+            phases::set(&mut self.grid, load.id, (factor * p, factor * q), &load.shares);
         }
     }
 
@@ -121,8 +122,8 @@ impl Bench {
         let table = table(&site, &cycle, now_us);
         let mut grid = Grid::new(&site.network).unwrap();
         for load in &site.loads {
-            grid.set_appliance(load.id, load.expected_p_w, load.expected_q_var)
-                .unwrap();
+            let power = (load.expected_p_w, load.expected_q_var);
+            phases::set(&mut grid, load.id, power, &load.shares);
         }
         let noon = |u: &site::Unit| match u.battery {
             Some(_) => -u.p_rated_w,
@@ -219,8 +220,13 @@ impl Bench {
     /// Everything that devices say in a second in which they answer.
     pub(crate) fn read_meters(&mut self) {
         self.ticks += 1;
-        for (id, (p, q)) in &self.units {
-            self.grid.set_appliance(*id, *p, *q).unwrap();
+        for unit in &self.site.units {
+            let power = self.units[&unit.id];
+            phases::set(&mut self.grid, unit.id, power, &unit.shares());
+        }
+        if self.site.by_phase {
+            self.read_meters_by_phase();
+            return;
         }
         let mut flow = PowerFlow::new(&self.grid);
         let solution = flow
@@ -271,25 +277,49 @@ impl Bench {
             let Some(unit) = site.units.iter().find(|u| u.device == device.id) else {
                 continue;
             };
-            let (p, q) = self.units[&unit.id];
-            say("p".to_owned(), Value::Analog(p));
-            say("q".to_owned(), Value::Analog(q));
             say("u".to_owned(), Value::Analog(volts(unit.node)));
+        }
+        readings.extend(self.read_units());
+        self.feed(readings);
+    }
+
+    fn read_meters_by_phase(&mut self) {
+        let solved = phases::solve(&self.grid);
+        self.u_max = solved.u.iter().flatten().copied().fold(0.0, f64::max);
+        let mut readings = phases::readings(&self.site, &self.grid, &solved);
+        readings.extend(self.read_units());
+        self.feed(readings);
+    }
+
+    /// The feeder as its meters saw it last, by phase.
+    pub(crate) fn phases(&self) -> phases::Solved {
+        phases::solve(&self.grid)
+    }
+
+    /// What units say of themselves.
+    fn read_units(&self) -> Vec<(DeviceId, String, Value)> {
+        let mut readings: Vec<(DeviceId, String, Value)> = Vec::new();
+        for unit in &self.site.units {
+            let mut say =
+                |name: &str, value| readings.push((unit.device.clone(), name.to_owned(), value));
+            let (p, q) = self.units[&unit.id];
+            say("p", Value::Analog(p));
+            say("q", Value::Analog(q));
             let wh = self.energy_wh[&unit.id];
-            say("energy".to_owned(), Value::Counter(wh as u64));
+            say("energy", Value::Counter(wh as u64));
             if unit.battery.is_some() {
-                say("soc".to_owned(), Value::Analog(0.6));
+                say("soc", Value::Analog(0.6));
             }
             if let Some((p, q)) = self.told.get(&unit.id) {
                 let (name, w) = match p {
                     ActivePower::Limit(w) => ("p_limit", *w),
                     ActivePower::Set(w) => ("p_set", *w),
                 };
-                say(name.to_owned(), Value::Analog(w));
-                say("q_set".to_owned(), Value::Analog(*q));
+                say(name, Value::Analog(w));
+                say("q_set", Value::Analog(*q));
             }
         }
-        self.feed(readings);
+        readings
     }
 
     fn feed(&mut self, readings: Vec<(DeviceId, String, Value)>) {

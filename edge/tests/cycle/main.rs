@@ -7,6 +7,7 @@ mod above;
 mod ahead;
 #[path = "../bench/mod.rs"]
 mod bench;
+mod by_phase;
 mod calls;
 mod hold;
 mod orders;

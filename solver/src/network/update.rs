@@ -119,6 +119,39 @@ impl Grid {
         Ok(())
     }
 
+    /// Sets the specified power of a load (load-positive) or generator (generation-positive) by phase: of
+    /// the phases a, b, c, W and var at rated voltage.
+    ///
+    /// # Errors
+    /// No such appliance, one whose phases are alike, or a power that is not finite.
+    pub fn set_appliance_by_phase(
+        &mut self,
+        id: Id,
+        p_w: [f64; 3],
+        q_var: [f64; 3],
+    ) -> Result<(), UpdateError> {
+        let k = self.appliance_at(id)?;
+        for (p, q) in p_w.into_iter().zip(q_var) {
+            finite(id, "p_specified", p)?;
+            finite(id, "q_specified", q)?;
+        }
+        let network = &mut self.network;
+        let (p, q) = match network.appliance_row(k) {
+            ApplianceRow::AsymLoad(k) => {
+                let l = &mut network.asym_load[k];
+                (&mut l.p_specified, &mut l.q_specified)
+            }
+            ApplianceRow::AsymGen(k) => {
+                let g = &mut network.asym_gen[k];
+                (&mut g.p_specified, &mut g.q_specified)
+            }
+            _ => return Err(unknown("load or generator by phase", id)),
+        };
+        (*p, *q) = (p_w, q_var);
+        self.recompute_appliance(k);
+        Ok(())
+    }
+
     /// Connects or disconnects a load or generator.
     ///
     /// # Errors

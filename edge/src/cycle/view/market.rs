@@ -15,7 +15,7 @@ use crate::{
     site::Site,
     web::api::{
         AcCheckView, AheadView, AwardView, BindingView, CallView, ContractView, IntervalView,
-        OrderKind, OrderStep, OrderView, PriceView, ReactiveView, ScheduleView, SettlementView,
+        OrderKind, OrderStep, OrderView, PhasePriceView, PriceView, ReactiveView, ScheduleView, SettlementView,
     },
 };
 
@@ -153,6 +153,7 @@ pub(in crate::cycle) fn interval(
         import_w: None,
         import_var: None,
         prices: Vec::new(),
+        phase_prices: Vec::new(),
         binding: Vec::new(),
         awards: Vec::new(),
         ac_check: None,
@@ -215,6 +216,15 @@ fn show_clearing(site: &Site, cleared: &Cleared, view: &mut IntervalView) {
             q_per_mvarh: p.q_per_mvarh,
         })
         .collect();
+    let by_phase = clearing.phase_prices.iter();
+    view.phase_prices = by_phase
+        .map(|p| PhasePriceView {
+            node: p.node,
+            phase: p.phase.letter().to_owned(),
+            p_per_mwh: p.p_per_mwh,
+            q_per_mvarh: p.q_per_mvarh,
+        })
+        .collect();
     view.binding = clearing.binding.iter().map(binding).collect();
     let check = &clearing.ac_check;
     view.ac_check = Some(AcCheckView {
@@ -256,6 +266,7 @@ fn binding(binding: &Binding) -> BindingView {
     BindingView {
         kind: kind.to_owned(),
         element,
+        phase: binding.phase.map(|phase| phase.letter().to_owned()),
         text: binding.to_string(),
         bound: binding.bound,
         value: binding.value,

@@ -30,6 +30,11 @@ pub struct IntervalView {
     pub import_var: Option<f64>,
     /// Price at each node.
     pub prices: Vec<PriceView>,
+    /// By phase: price of power in each live phase of each node. A node's price is that of power shared
+    /// alike by its phases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub phase_prices: Vec<PhasePriceView>,
     /// Limits that bind.
     pub binding: Vec<BindingView>,
     /// What each unit shall do.
@@ -63,6 +68,19 @@ pub struct PriceView {
     pub q_per_mvarh: f64,
 }
 
+/// Price of power in a phase of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct PhasePriceView {
+    /// Node id.
+    pub node: i32,
+    /// `a`, `b` or `c`.
+    pub phase: String,
+    /// Active power, per MWh.
+    pub p_per_mwh: f64,
+    /// Reactive power, per Mvarh.
+    pub q_per_mvarh: f64,
+}
+
 /// A limit that binds.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct BindingView {
@@ -70,6 +88,9 @@ pub struct BindingView {
     pub kind: String,
     /// Id of the node, branch or source.
     pub element: i32,
+    /// By phase: `a`, `b` or `c`, if it is of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
     /// In words.
     pub text: String,
     /// The limit: pu, A, VA or W.

@@ -42,7 +42,7 @@ pub struct BranchView {
     pub id: i32,
     /// Name.
     pub name: String,
-    /// `line` or `transformer`.
+    /// `line` or `transformer`; by phase also `asym_line` or `step_voltage_regulator`.
     pub kind: String,
     /// Node id.
     pub from: i32,
@@ -73,6 +73,9 @@ pub struct UnitView {
     pub p_rated_w: f64,
     /// Nameplate reactive power, var, symmetrical.
     pub q_rated_var: f64,
+    /// `a`, `b` or `c`, of a unit of one phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
 }
 
 /// What the feeder is doing, as estimated.
@@ -132,6 +135,23 @@ pub struct NodeState {
     pub observable: bool,
     /// Under voltage at all.
     pub energised: bool,
+    /// By phase: of each live phase. The node's own voltage is the mean of these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub phases: Vec<PhaseState>,
+}
+
+/// A phase's estimated voltage.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct PhaseState {
+    /// `a`, `b` or `c`.
+    pub phase: String,
+    /// Voltage magnitude to ground, pu of rated.
+    pub u_pu: f64,
+    /// Standard deviation of the magnitude, pu.
+    pub sigma_pu: f64,
+    /// Whether meters and load models together determine it.
+    pub observable: bool,
 }
 
 /// A branch's estimated flow.

@@ -162,6 +162,18 @@ pub enum PhaseName {
 impl PhaseName {
     /// In the order of all that is by phase.
     pub const ALL: [Self; 3] = [Self::A, Self::B, Self::C];
+
+    /// Its place among them.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// `a`, `b` or `c`.
+    #[must_use]
+    pub fn letter(self) -> &'static str {
+        ["a", "b", "c"][self.index()]
+    }
 }
 
 /// A unit of one phase, to ground.

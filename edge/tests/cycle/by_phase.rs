@@ -1,0 +1,97 @@
+//! A feeder whose phases differ: estimated, cleared, dispatched, settled and replayed by phase.
+
+use std::path::{Path, PathBuf};
+
+use edge::{
+    replay::Replay,
+    site::{self, Site},
+    store::Record,
+    web::api::NodeState,
+};
+use solver::market::LedgerEntry;
+
+use crate::{
+    alarm,
+    bench::{Bench, START, US},
+    interval,
+};
+
+fn file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ieee13/site.toml")
+}
+
+fn feeder() -> Site {
+    site::load(&file()).unwrap()
+}
+
+fn node(output: &edge::cycle::Output, id: i32) -> NodeState {
+    let state = output.published.network_state.as_ref().unwrap();
+    state.nodes.iter().find(|n| n.id == id).unwrap().clone()
+}
+
+#[test]
+fn every_phase_is_estimated_by_itself() {
+    let mut bench = Bench::of(feeder(), START * US);
+    let output = bench.tick();
+    let state = output.published.network_state.as_ref().unwrap();
+    assert!(state.estimate.ok, "{:?}", state.estimate);
+    // Against the power flow behind the meters.
+    let flow = bench.phases();
+    for (k, node) in state.nodes.iter().enumerate() {
+        let of = |letter: &str| ["a", "b", "c"].iter().position(|l| *l == letter).unwrap();
+        assert!(node.observable && !node.phases.is_empty());
+        for phase in &node.phases {
+            let truth = flow.u[k][of(&phase.phase)];
+            let off = (phase.u_pu - truth).abs();
+            assert!(off < 3.0 * phase.sigma_pu, "{node:?} is {truth}");
+            assert!(phase.sigma_pu < 0.01, "{phase:?}");
+        }
+        let mean = node.phases.iter().map(|of| of.u_pu).sum::<f64>() / node.phases.len() as f64;
+        assert!((node.u_pu - mean).abs() < 1e-9);
+    }
+    // Node 13 has phase c alone, node 12 a and c.
+    let phases = |id| {
+        let of = node(&output, id).phases;
+        of.into_iter().map(|of| of.phase).collect::<String>()
+    };
+    assert_eq!((phases(13).as_str(), phases(12).as_str()), ("c", "ac"));
+}
+
+#[test]
+fn the_market_holds_the_phase_that_the_sun_lifts() {
+    let mut bench = Bench::of(feeder(), START * US);
+    bench.tick();
+    assert!(bench.u_max > 1.055, "{}", bench.u_max);
+    let output = bench.until(15);
+    let cleared = interval(&output, START + 10);
+    assert_eq!(cleared.status.as_deref(), Some("optimal"), "{:?}", cleared.message);
+    let bound = cleared.binding.iter().find(|b| b.kind == "u_max").unwrap();
+    assert!(bound.phase.is_some() && bound.text.contains("phase"), "{bound:?}");
+    assert!(!cleared.phase_prices.is_empty());
+    // In the feeder itself, in every phase.
+    assert!(bench.u_max <= 1.05, "{}", bench.u_max);
+    assert!(alarm(&output, "limit_violated").is_none());
+}
+
+/// Settled, and computed again from the record to the last bit.
+#[test]
+fn its_record_says_the_same_again() {
+    let mut bench = Bench::of(feeder(), START * US);
+    let mut replay = Replay::new(i64::MIN, i64::MAX);
+    let mut number = 0;
+    let mut settled = 0;
+    while bench.now_us <= (START + 35) * US {
+        for record in bench.tick().records {
+            number += 1;
+            if let Record::Market(LedgerEntry::Settled(of)) = &record {
+                settled += 1;
+                assert_eq!(of.sum().0, 0);
+            }
+            let text = serde_json::to_string(&record).unwrap();
+            replay.record(number, serde_json::from_str(&text).unwrap());
+        }
+    }
+    assert!(settled >= 1);
+    assert_eq!((replay.differences.as_slice(), replay.settlements), (&[][..], settled));
+    assert!(replay.clearings >= 3 && replay.contracts >= 3);
+}
