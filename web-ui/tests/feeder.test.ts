@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { NetworkState, RejectedView } from '../src/api/types';
-import { deviceOf, same, summarise, suspects } from '../src/lib/feeder';
+import { deviceOf, extremes, same, summarise, suspects, worst } from '../src/lib/feeder';
 import { cigre } from './cigre';
 
 const state: NetworkState = {
@@ -40,6 +40,19 @@ it('finds the extremes among what is alive, the source aside', () => {
   expect(feeder.highest?.id).toBe(2);
   expect(feeder.lowest?.id).toBe(1);
   expect(feeder.fullest?.id).toBe(92);
+});
+
+it('looks at each phase of a node that has them', () => {
+  const phase = (name: string, u_pu: number) => ({ phase: name, u_pu, sigma_pu: 0, observable: true });
+  const [source, first, ...rest] = state.nodes;
+  const phases = [phase('a', 0.97), phase('b', 1.05), phase('c', 1.01)];
+  const split = { ...first!, phases };
+  expect(extremes(split)).toEqual({ low: 0.97, high: 1.05 });
+  expect(worst(split, 0.95, 1.05)).toBe(1.05);
+  expect(worst(split, 0.98, 1.1)).toBe(0.97);
+  expect(extremes(first!)).toEqual({ low: 1.01, high: 1.01 });
+  const feeder = summarise(cigre, { ...state, nodes: [source!, split, ...rest] });
+  expect([feeder.highest?.id, feeder.lowest?.id]).toEqual([1, 1]);
 });
 
 it('finds the device of a point', () => {

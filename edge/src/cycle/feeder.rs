@@ -196,7 +196,11 @@ impl Feeder {
             let mut phases = estimated.found.voltages_pu(&self.grid, node);
             phases.all(|(_, u)| u.is_none_or(kept))
         });
-        let mut loadings = estimated.estimate().branches.iter().filter_map(|b| b.loading);
+        let mut loadings = estimated
+            .estimate()
+            .branches
+            .iter()
+            .filter_map(|b| b.loading);
         voltages && loadings.all(|loading| loading <= 1.0 + limits.rating_margin)
     }
 

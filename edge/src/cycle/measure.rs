@@ -248,13 +248,15 @@ fn bay_channels(site: &Site, device: &Device, number: u8, of: &BayOf, channels: 
         let phases = PHASES.map(|(letter, phase)| (format!("{name}_{letter}"), phase));
         if phases.iter().any(|(name, _)| has(name)) {
             let there = phases_at(site, of).into_iter().zip(phases);
-            channels.extend(there.filter(|(there, _)| *there).map(|(_, (name, phase))| {
-                Channel {
-                    point: bay_point(&device.id, number, &name),
-                    phase,
-                    ..channel.clone()
-                }
-            }));
+            channels.extend(
+                there
+                    .filter(|(there, _)| *there)
+                    .map(|(_, (name, phase))| Channel {
+                        point: bay_point(&device.id, number, &name),
+                        phase,
+                        ..channel.clone()
+                    }),
+            );
             continue;
         }
         channels.push(Channel {

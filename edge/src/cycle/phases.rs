@@ -85,8 +85,13 @@ impl Found {
                 let live = PhaseName::ALL.into_iter();
                 let live = live.filter(|phase| grid.live[node][phase.index()]);
                 let u = &by_phase.nodes[node].u;
-                live.map(|phase| (Some(phase), u[phase.index()].map(|u| pu(u, u_rated / root3()))))
-                    .collect()
+                live.map(|phase| {
+                    (
+                        Some(phase),
+                        u[phase.index()].map(|u| pu(u, u_rated / root3())),
+                    )
+                })
+                .collect()
             }
         };
         all.into_iter()
@@ -129,16 +134,16 @@ pub(super) fn by_phase(entry: &Entry<'_>, fixed: &[NodePower]) -> Option<ByPhase
 
 /// Active and reactive power of the phases of one that is not in the market, generation-positive, W and var:
 /// as estimated; where the unit is held, as it shares what it is held at. None: alike.
-fn shares(
-    entry: &Entry<'_>,
-    estimate: &AsymEstimate,
-    power: &NodePower,
-) -> Option<[[f64; 3]; 2]> {
+fn shares(entry: &Entry<'_>, estimate: &AsymEstimate, power: &NodePower) -> Option<[[f64; 3]; 2]> {
     let id = power.owner.as_ref()?.unit;
     let live = live_at(entry.grid, power.node);
     let of = |values: &[Option<Quantity>; 3], sign: f64| {
         let known = (0..3).all(|k| !live[k] || values[k].is_some());
-        let value = |k: usize| values[k].filter(|_| live[k]).map_or(0.0, |of| sign * of.value);
+        let value = |k: usize| {
+            values[k]
+                .filter(|_| live[k])
+                .map_or(0.0, |of| sign * of.value)
+        };
         known.then(|| [0, 1, 2].map(value))
     };
     let held = entry.held.contains_key(&id);

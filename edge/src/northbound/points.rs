@@ -12,7 +12,7 @@ use protocols::{
     },
     point::{DeviceId, PointId},
 };
-use solver::network::Id;
+use solver::{market::clearing::PhaseName, network::Id};
 
 use super::der::Mode;
 use crate::site::{BayOf, Site, built};
@@ -22,6 +22,7 @@ const NODES: usize = 1000;
 const BRANCHES: usize = 4000;
 const UNITS: usize = 10_000;
 const BAYS: usize = 20_000;
+const PHASES: usize = 30_000;
 /// First index of the breakers' block of binary outputs.
 pub(super) const BREAKERS: usize = 10_000;
 /// First index of the devices' block of binary inputs.
@@ -52,6 +53,8 @@ pub enum Of {
     Alarms,
     /// Estimated voltage of a node, pu.
     Voltage(Id),
+    /// Estimated voltage of a phase of a node to ground, pu.
+    PhaseVoltage(Id, PhaseName),
     /// Price at a node in the running interval, per MWh.
     Price(Id),
     /// Estimated active power, reactive power, current and loading of a branch.
@@ -210,6 +213,17 @@ fn network(list: &mut List, site: &Site) {
             (name("price"), "per MWh"),
             OF_PRICE,
         );
+        // Each of three, so that which phases a node has moves nothing.
+        for phase in PhaseName::ALL.into_iter().filter(|_| site.by_phase) {
+            let at = (Kind::Analog, PHASES + 3 * k + phase.index());
+            let text = format!("{}: voltage of phase {}", node.name, phase.letter());
+            list.add(
+                at,
+                Of::PhaseVoltage(node.id, phase),
+                (text, "pu"),
+                OF_VOLTAGE,
+            );
+        }
     }
     for (k, id) in built(&site.network).map(|of| of.id).enumerate() {
         let rows = [
@@ -287,11 +301,12 @@ fn field(list: &mut List, site: &Site) {
                 ("q", "var", POWER),
                 ("i", "A", CURRENT),
             ] {
-                let id = point(what);
-                let name = id.to_string();
-                let at = (Kind::Analog, BAYS + measured);
-                list.add(at, Of::Measured(id), (name, unit), dead_band);
-                measured += 1;
+                for id in site.measured(device, bay, what) {
+                    let name = id.to_string();
+                    let at = (Kind::Analog, BAYS + measured);
+                    list.add(at, Of::Measured(id), (name, unit), dead_band);
+                    measured += 1;
+                }
             }
         }
     }

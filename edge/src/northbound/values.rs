@@ -12,7 +12,7 @@ use crate::{
     site::Breaker,
     store::Holder,
     table::Snapshot,
-    web::api::{DispatchView, Health, IntervalView, NetworkState},
+    web::api::{DispatchView, Health, IntervalView, NetworkState, NodeState},
 };
 
 /// What a point says: a value with what speaks against it, and when it was so.
@@ -168,10 +168,15 @@ fn estimated(state: &NetworkState, of: &Of) -> Option<f64> {
     let branch = |id: &Id| state.branches.iter().find(|b| b.id == *id);
     let unit = |id: &Id| state.units.iter().find(|u| u.id == *id);
     match of {
-        Of::HighestVoltage => live().map(|n| n.u_pu).reduce(f64::max),
-        Of::LowestVoltage => live().map(|n| n.u_pu).reduce(f64::min),
+        Of::HighestVoltage => live().map(|n| extremes(n).1).reduce(f64::max),
+        Of::LowestVoltage => live().map(|n| extremes(n).0).reduce(f64::min),
         Of::HighestLoading => state.branches.iter().map(|b| b.loading).reduce(f64::max),
         Of::Voltage(id) => state.nodes.iter().find(|n| n.id == *id).map(|n| n.u_pu),
+        Of::PhaseVoltage(id, of) => {
+            let node = state.nodes.iter().find(|n| n.id == *id)?;
+            let phase = node.phases.iter().find(|p| p.phase == of.letter());
+            phase.map(|p| p.u_pu)
+        }
         Of::BranchP(id) => branch(id).map(|b| b.p_from_w),
         Of::BranchQ(id) => branch(id).map(|b| b.q_from_var),
         Of::BranchI(id) => branch(id).map(|b| b.i_a),
@@ -183,4 +188,12 @@ fn estimated(state: &NetworkState, of: &Of) -> Option<f64> {
         Of::SumQ(ids) => ids.iter().map(|id| Some(unit(id)?.q_var)).sum(),
         _ => None,
     }
+}
+
+/// Lowest and highest voltage of a node's phases; balanced, its own twice.
+fn extremes(node: &NodeState) -> (f64, f64) {
+    let phases = node.phases.iter().map(|phase| phase.u_pu);
+    let both = phases.map(|u| (u, u));
+    let extremes = both.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    extremes.unwrap_or((node.u_pu, node.u_pu))
 }

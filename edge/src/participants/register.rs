@@ -376,7 +376,10 @@ impl Register {
             return Err(problem(
                 "phase",
                 format!("node {} has no phase {}", der.node, of.letter()),
-                &there.map(PhaseName::letter).collect::<Vec<_>>().join(" or "),
+                &there
+                    .map(PhaseName::letter)
+                    .collect::<Vec<_>>()
+                    .join(" or "),
             ));
         }
         if !plausible(der) {

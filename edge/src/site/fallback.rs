@@ -112,7 +112,10 @@ pub(crate) fn set(
     match by_phase {
         false => grid.set_appliance(id, p, q),
         true => {
-            let (of_p, of_q) = (shares.p.map(|share| share * p), shares.q.map(|share| share * q));
+            let (of_p, of_q) = (
+                shares.p.map(|share| share * p),
+                shares.q.map(|share| share * q),
+            );
             grid.set_appliance_by_phase(id, of_p, of_q)
         }
     }
@@ -126,7 +129,9 @@ fn by_phase(grid: &Grid, solution: &AsymSolution) -> Vec<Voltages> {
     let live = |(u, live): (&[Complex64; 3], &PhaseMask)| {
         let phases = PhaseName::ALL.into_iter();
         let phases = phases.filter(|phase| live[phase.index()]);
-        phases.map(|phase| (Some(phase), u[phase.index()].norm())).collect()
+        phases
+            .map(|phase| (Some(phase), u[phase.index()].norm()))
+            .collect()
     };
     nodes.map(live).collect()
 }
@@ -147,7 +152,9 @@ fn loadings(grid: &Grid, output: &AsymOutput) -> Vec<f64> {
     let windings = windings.map(|of| (of.id, of.loading));
     let all: BTreeMap<Id, f64> = plain.chain(regulators).chain(windings).collect();
     let branches = grid.branches.iter();
-    branches.map(|of| all.get(&of.id).copied().unwrap_or(0.0)).collect()
+    branches
+        .map(|of| all.get(&of.id).copied().unwrap_or(0.0))
+        .collect()
 }
 
 fn judge(

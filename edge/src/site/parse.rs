@@ -257,11 +257,7 @@ fn read_head(table: &Table<'_, '_>, directory: &Path) -> Head {
     }
 }
 
-pub(super) fn read_network(
-    table: &Table<'_, '_>,
-    file: &Path,
-    by_phase: bool,
-) -> Option<Network> {
+pub(super) fn read_network(table: &Table<'_, '_>, file: &Path, by_phase: bool) -> Option<Network> {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => {

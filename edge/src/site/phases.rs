@@ -3,17 +3,32 @@
 
 use std::collections::BTreeMap;
 
+use protocols::point::PointId;
 use solver::{
     market::clearing::PhaseName,
     network::{AsymLoad, Connection, Grid, Id, Network, PhaseGrid, PhaseMask, SymLoad},
 };
 
-use super::model::{Shares, Site};
+use super::model::{Bay, Device, Shares, Site};
 
 /// Phases of the network's nodes.
 pub(super) struct NodePhases(BTreeMap<Id, PhaseMask>);
 
 impl Site {
+    /// Points of what a bay measures of a quantity (`u`, `p`, `q`, `i`): one; by phase those of each, where its
+    /// device has them.
+    pub(crate) fn measured(&self, device: &Device, bay: &Bay, quantity: &str) -> Vec<PointId> {
+        let name = |what: &str| format!("bay{}_{what}", bay.number);
+        let point = |name: &str| PointId::new(&device.id, name);
+        let letters = PhaseName::ALL.map(|phase| name(&format!("{quantity}_{}", phase.letter())));
+        let by_phase = letters.iter().filter(|name| device.profile.has_point(name));
+        let by_phase: Vec<PointId> = by_phase.map(|name| point(name)).collect();
+        match self.by_phase && !by_phase.is_empty() {
+            true => by_phase,
+            false => vec![point(&name(quantity))],
+        }
+    }
+
     /// By phase: which phases the network's nodes have. Balanced: nothing.
     pub(crate) fn phases_of_nodes(&self) -> BTreeMap<Id, PhaseMask> {
         let known = self.by_phase.then(|| NodePhases::new(&self.network).ok());
@@ -84,7 +99,9 @@ impl NodePhases {
         )?;
         let q = match of.q_specified {
             [0.0, 0.0, 0.0] => p,
-            q => shares(q).ok_or("is an `asym_load`, whose `q_specified` have to be of one sign")?,
+            q => {
+                shares(q).ok_or("is an `asym_load`, whose `q_specified` have to be of one sign")?
+            }
         };
         let has = self.of(of.node);
         let missing = (0..3).find(|&k| !has[k] && (p[k] != 0.0 || q[k] != 0.0));

@@ -326,7 +326,10 @@ impl Context<'_> {
     ) -> Option<Unit> {
         let kind = table.word("kind", &UnitKind::ALL.map(|kind| (kind.as_str(), kind)));
         let phase = match table.has("phase") {
-            true => table.word("phase", &PhaseName::ALL.map(|phase| (phase.letter(), phase))),
+            true => table.word(
+                "phase",
+                &PhaseName::ALL.map(|phase| (phase.letter(), phase)),
+            ),
             false => None,
         };
         let name = table.text("name");

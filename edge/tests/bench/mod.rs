@@ -103,7 +103,12 @@ impl Bench {
         self.load_factor = factor;
         for load in &self.site.loads {
             let (p, q) = (load.expected_p_w, load.expected_q_var);
-            phases::set(&mut self.grid, load.id, (factor * p, factor * q), &load.shares);
+            phases::set(
+                &mut self.grid,
+                load.id,
+                (factor * p, factor * q),
+                &load.shares,
+            );
         }
     }
 

@@ -33,7 +33,11 @@ pub(crate) fn set(grid: &mut Grid, id: Id, (p, q): (f64, f64), shares: &Shares) 
 }
 
 /// What bays read of each phase, and units of the voltage at their terminals as a SunSpec device shows it.
-pub(crate) fn readings(site: &Site, grid: &Grid, solved: &Solved) -> Vec<(DeviceId, String, Value)> {
+pub(crate) fn readings(
+    site: &Site,
+    grid: &Grid,
+    solved: &Solved,
+) -> Vec<(DeviceId, String, Value)> {
     let mut readings = Vec::new();
     let volts = |node: usize| solved.u[node].map(|u| u * grid.u_rated[node] / 3_f64.sqrt());
     for device in &site.devices {
@@ -45,14 +49,20 @@ pub(crate) fn readings(site: &Site, grid: &Grid, solved: &Solved) -> Vec<(Device
                 panic!("by phase, bays of this bench are at branches");
             };
             let lines = solved.output.asym_line.iter();
-            let of = lines.chain(&solved.output.transformer).find(|of| of.id == branch);
+            let of = lines
+                .chain(&solved.output.transformer)
+                .find(|of| of.id == branch);
             let of = of.unwrap();
             let ends = &grid.branches[grid.index_of_branch(branch).unwrap()];
             let (node, p, q, i) = match side {
                 Side::From => (ends.from, of.p_from, of.q_from, of.i_from),
                 Side::To => (ends.to, of.p_to, of.q_to, of.i_to),
             };
-            for (k, letter) in ["a", "b", "c"].into_iter().enumerate().filter(|(k, _)| ends.phases[*k]) {
+            for (k, letter) in ["a", "b", "c"]
+                .into_iter()
+                .enumerate()
+                .filter(|(k, _)| ends.phases[*k])
+            {
                 let number = bay.number;
                 say(format!("bay{number}_u_{letter}"), volts(node)[k]);
                 say(format!("bay{number}_p_{letter}"), p[k]);
@@ -80,5 +90,8 @@ fn line_to_line(grid: &Grid, solved: &Solved, node: Id) -> f64 {
         .map(|k| Complex64::from_polar(of.u[k], of.u_angle[k]))
         .collect();
     assert!(grid.index_of_node(node).is_some());
-    (0..3).map(|k| (phases[k] - phases[(k + 1) % 3]).norm()).sum::<f64>() / 3.0
+    (0..3)
+        .map(|k| (phases[k] - phases[(k + 1) % 3]).norm())
+        .sum::<f64>()
+        / 3.0
 }

@@ -64,9 +64,17 @@ fn the_market_holds_the_phase_that_the_sun_lifts() {
     assert!(bench.u_max > 1.055, "{}", bench.u_max);
     let output = bench.until(15);
     let cleared = interval(&output, START + 10);
-    assert_eq!(cleared.status.as_deref(), Some("optimal"), "{:?}", cleared.message);
+    assert_eq!(
+        cleared.status.as_deref(),
+        Some("optimal"),
+        "{:?}",
+        cleared.message
+    );
     let bound = cleared.binding.iter().find(|b| b.kind == "u_max").unwrap();
-    assert!(bound.phase.is_some() && bound.text.contains("phase"), "{bound:?}");
+    assert!(
+        bound.phase.is_some() && bound.text.contains("phase"),
+        "{bound:?}"
+    );
     assert!(!cleared.phase_prices.is_empty());
     // In the feeder itself, in every phase.
     assert!(bench.u_max <= 1.05, "{}", bench.u_max);
@@ -92,6 +100,9 @@ fn its_record_says_the_same_again() {
         }
     }
     assert!(settled >= 1);
-    assert_eq!((replay.differences.as_slice(), replay.settlements), (&[][..], settled));
+    assert_eq!(
+        (replay.differences.as_slice(), replay.settlements),
+        (&[][..], settled)
+    );
     assert!(replay.clearings >= 3 && replay.contracts >= 3);
 }

@@ -12,6 +12,18 @@ export interface Feeder {
   fullest: BranchState | undefined;
 }
 
+/** Lowest and highest voltage of a node: of its phases, where they are estimated one by one. */
+export function extremes(node: NodeState): { low: number; high: number } {
+  const phases = node.phases?.length ? node.phases.map((phase) => phase.u_pu) : [node.u_pu];
+  return { low: Math.min(...phases), high: Math.max(...phases) };
+}
+
+/** The voltage of a node that is nearest to a limit, or furthest beyond one. */
+export function worst(node: NodeState, min: number, max: number): number {
+  const { low, high } = extremes(node);
+  return high - max > min - low ? high : low;
+}
+
 /** Sums and extremes; nodes without voltage and open branches do not count. */
 export function summarise(network: NetworkView, state: NetworkState): Feeder {
   const sources = new Set(network.nodes.filter((n) => n.source).map((n) => n.id));
@@ -32,8 +44,8 @@ export function summarise(network: NetworkView, state: NetworkState): Feeder {
     importVar,
     generationW: sum(state.units.filter((u) => !loads.has(u.id))),
     loadW: -sum(state.units.filter((u) => loads.has(u.id))),
-    lowest: by(nodes, (n) => -n.u_pu),
-    highest: by(nodes, (n) => n.u_pu),
+    lowest: by(nodes, (n) => -extremes(n).low),
+    highest: by(nodes, (n) => extremes(n).high),
     fullest: by(state.branches.filter((b) => b.closed), (b) => b.loading),
   };
 }

@@ -15,7 +15,8 @@ use crate::{
     site::Site,
     web::api::{
         AcCheckView, AheadView, AwardView, BindingView, CallView, ContractView, IntervalView,
-        OrderKind, OrderStep, OrderView, PhasePriceView, PriceView, ReactiveView, ScheduleView, SettlementView,
+        OrderKind, OrderStep, OrderView, PhasePriceView, PriceView, ReactiveView, ScheduleView,
+        SettlementView,
     },
 };
 

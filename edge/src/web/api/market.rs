@@ -33,7 +33,6 @@ pub struct IntervalView {
     /// By phase: price of power in each live phase of each node. A node's price is that of power shared
     /// alike by its phases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
     pub phase_prices: Vec<PhasePriceView>,
     /// Limits that bind.
     pub binding: Vec<BindingView>,

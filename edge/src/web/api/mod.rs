@@ -29,14 +29,13 @@ pub use certificates::{CertificateView, Judgement};
 pub use explain::{ExplanationView, LimitPartView, PricePartsView, ReliefView, StepView};
 pub use market::{
     AcCheckView, AheadView, AwardView, BindingView, CallView, ContractView, IntervalView,
-    LedgerKey, NewOrder, OrderKind, OrderStep, OrderView, PhasePriceView, PriceView, ReactiveView, ReceiptView,
-    ScheduleView, SettlementView,
+    LedgerKey, NewOrder, OrderKind, OrderStep, OrderView, PhasePriceView, PriceView, ReactiveView,
+    ReceiptView, ScheduleView, SettlementView,
 };
 pub use metering::{AccountView, MeterReceipt, MeterValueView, NewMeterValue, Quality};
 pub use network::{
     BranchState, BranchView, EstimateView, NetworkState, NetworkView, NodeState, NodeView,
-    PhaseState,
-    RejectedView, UnitState, UnitView,
+    PhaseState, RejectedView, UnitState, UnitView,
 };
 pub use operation::{
     AlarmView, BreakerView, DeviceView, DispatchView, Health, HoldView, Metrics, NewHold,

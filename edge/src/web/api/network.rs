@@ -137,7 +137,6 @@ pub struct NodeState {
     pub energised: bool,
     /// By phase: of each live phase. The node's own voltage is the mean of these.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
     pub phases: Vec<PhaseState>,
 }
 

@@ -67,7 +67,7 @@ fn seen_by(
         import_w: None,
         import_var: None,
         phase_prices: of.phase_prices,
-            prices: of.prices,
+        prices: of.prices,
         binding: of.binding,
         awards: kept(of.awards, |of| own(of.unit)),
         ac_check: of.ac_check,

@@ -153,6 +153,14 @@ pub(crate) fn document() -> OpenApiRouter<App> {
     router
 }
 
+/// What only answers of a site by phase have.
+const BY_PHASE: [(&str, &str); 4] = [
+    ("NodeState", "phases"),
+    ("UnitView", "phase"),
+    ("IntervalView", "phase_prices"),
+    ("BindingView", "phase"),
+];
+
 /// An answer carries every field, `null` where there is no value; utoipa takes every `Option` for
 /// a field that may be left out, which is true only of what clients send.
 fn require_what_is_always_there(document: &mut utoipa::openapi::OpenApi) {
@@ -172,7 +180,9 @@ fn require_what_is_always_there(document: &mut utoipa::openapi::OpenApi) {
         if let RefOr::T(Schema::Object(object)) = schema
             && !may_lack.contains(&&**name)
         {
-            object.required = object.properties.keys().cloned().collect();
+            let always = object.properties.keys();
+            let always = always.filter(|of| !BY_PHASE.contains(&(name.as_str(), of.as_str())));
+            object.required = always.cloned().collect();
         }
     }
 }
