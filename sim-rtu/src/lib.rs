@@ -10,6 +10,7 @@ pub mod faults;
 mod lines;
 pub mod meters;
 pub mod noise;
+pub mod phases;
 pub mod physics;
 pub mod profiles;
 pub mod scenario;

@@ -4,9 +4,11 @@
 
 use num_complex::Complex64;
 use solver::{
-    network::{Grid, Id, Side, UpdateError},
+    network::{Grid, Id, NetworkError, Side, UpdateError},
     powerflow::{BranchFlow, Flows, Options, PowerFlow, PowerFlowError, flows},
 };
+
+use crate::phases::{ByPhase, Shares, is_by_phase};
 
 /// Seconds that a tap changer takes from one position to the next.
 pub const TAP_STEP_S: f64 = 2.0;
@@ -19,12 +21,70 @@ struct TapMove {
     next_at_s: f64,
 }
 
+/// Why a feeder has no state at all.
+#[derive(Debug, thiserror::Error)]
+pub enum PhysicsError {
+    /// The network lacks what its phases need.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// More is asked of it than it can carry.
+    #[error(transparent)]
+    PowerFlow(#[from] PowerFlowError),
+}
+
+/// How it is computed.
+#[derive(Debug)]
+enum Model {
+    Balanced {
+        power_flow: Box<PowerFlow>,
+        u: Vec<Complex64>,
+    },
+    ByPhase(Box<ByPhase>),
+}
+
+impl Model {
+    fn new(grid: &Grid) -> Result<Self, PhysicsError> {
+        let mut model = match is_by_phase(grid.network()) {
+            true => Self::ByPhase(Box::new(ByPhase::new(grid)?)),
+            false => Self::Balanced {
+                power_flow: Box::new(PowerFlow::new(grid)),
+                u: Vec::new(),
+            },
+        };
+        model.solve(grid)?;
+        Ok(model)
+    }
+
+    /// Solves; where there is no solution the last one stays.
+    fn solve(&mut self, grid: &Grid) -> Result<(), PowerFlowError> {
+        match self {
+            Self::ByPhase(model) => model.run(grid),
+            Self::Balanced { power_flow, u } => {
+                let options = Options::default();
+                let before = Some(u.as_slice()).filter(|u| !u.is_empty());
+                let warm = power_flow.run(grid, &[], before, &options);
+                // From far away the last state may be the worse start.
+                let solved = warm.or_else(|_| power_flow.run(grid, &[], None, &options));
+                *u = solved?.u;
+                Ok(())
+            }
+        }
+    }
+
+    fn flows(&self, grid: &Grid) -> Flows {
+        match self {
+            Self::Balanced { u, .. } => flows(grid, u),
+            Self::ByPhase(model) => model.flows(grid),
+        }
+    }
+}
+
 /// The feeder and its state.
 #[derive(Debug)]
 pub struct Physics {
     grid: Grid,
-    power_flow: PowerFlow,
-    u: Vec<Complex64>,
+    shares: Shares,
+    model: Model,
     flows: Flows,
     failure: Option<PowerFlowError>,
     moves: Vec<TapMove>,
@@ -35,14 +95,13 @@ impl Physics {
     ///
     /// # Errors
     /// Already these powers are more than the network can carry.
-    pub fn new(grid: Grid) -> Result<Self, PowerFlowError> {
-        let mut power_flow = PowerFlow::new(&grid);
-        let u = power_flow.run(&grid, &[], None, &Options::default())?.u;
+    pub fn new(grid: Grid, shares: Shares) -> Result<Self, PhysicsError> {
+        let model = Model::new(&grid)?;
         Ok(Self {
-            flows: flows(&grid, &u),
+            flows: model.flows(&grid),
             grid,
-            power_flow,
-            u,
+            shares,
+            model,
             failure: None,
             moves: Vec::new(),
         })
@@ -53,7 +112,7 @@ impl Physics {
     /// # Errors
     /// No such appliance, or a power that is not finite.
     pub fn set_appliance(&mut self, id: Id, p_w: f64, q_var: f64) -> Result<(), UpdateError> {
-        self.grid.set_appliance(id, p_w, q_var)
+        self.shares.set(&mut self.grid, id, p_w, q_var)
     }
 
     /// Sends a tap changer to a position; it moves one step at a time.
@@ -116,16 +175,9 @@ impl Physics {
     /// Moves the taps and solves.
     pub fn step(&mut self, now_s: f64) {
         self.move_taps(now_s);
-        let options = Options::default();
-        let warm = self
-            .power_flow
-            .run(&self.grid, &[], Some(&self.u), &options);
-        // From far away the last state may be the worse start.
-        let solved = warm.or_else(|_| self.power_flow.run(&self.grid, &[], None, &options));
-        match solved {
-            Ok(solution) => {
-                self.u = solution.u;
-                self.flows = flows(&self.grid, &self.u);
+        match self.model.solve(&self.grid) {
+            Ok(()) => {
+                self.flows = self.model.flows(&self.grid);
                 if self.failure.take().is_some() {
                     tracing::info!("power flow converges again");
                 }
@@ -173,10 +225,33 @@ impl Physics {
         self.failure.as_ref()
     }
 
-    /// Voltage magnitude of node number `node`, pu.
+    /// Voltage magnitude of node number `node`, pu; by phase the mean of its live phases.
     #[must_use]
     pub fn u_pu(&self, node: usize) -> f64 {
-        self.u[node].norm()
+        match &self.model {
+            Model::Balanced { u, .. } => u[node].norm(),
+            Model::ByPhase(model) => {
+                let live = model.u_pu(&self.grid, node).into_iter().flatten();
+                let (sum, count) = live.fold((0.0, 0.0), |(sum, n), u| (sum + u, n + 1.0));
+                if count > 0.0 { sum / count } else { 0.0 }
+            }
+        }
+    }
+
+    /// By phase: voltage magnitude of each live phase of node number `node`, to ground, pu.
+    #[must_use]
+    pub fn u_phases_pu(&self, node: usize) -> Option<[Option<f64>; 3]> {
+        let model = self.by_phase()?;
+        Some(model.u_pu(&self.grid, node))
+    }
+
+    /// The state by phase, where the phases differ.
+    #[must_use]
+    pub fn by_phase(&self) -> Option<&ByPhase> {
+        match &self.model {
+            Model::Balanced { .. } => None,
+            Model::ByPhase(model) => Some(model),
+        }
     }
 
     /// Voltage magnitude of node number `node`, line-to-line, V.
@@ -213,7 +288,8 @@ mod tests {
     fn cigre() -> Physics {
         let text = include_str!("../data/cigre_mv.json");
         let network = pgm_json::read(text).expect("our own data");
-        let mut physics = Physics::new(Grid::new(&network).expect("our own data")).expect("solves");
+        let grid = Grid::new(&network).expect("our own data");
+        let mut physics = Physics::new(grid, Shares::default()).expect("solves");
         // The stressed noon of pandapower's CIGRE case: loads x 0.3, batteries charging.
         for load in network.sym_load {
             let (p, q) = (0.3 * load.p_specified, 0.3 * load.q_specified);

@@ -56,9 +56,10 @@ enum Step {
 }
 
 /// Tests of `tests/` that start the built programs.
-const SYSTEM: [&str; 9] = [
+const SYSTEM: [&str; 10] = [
     "bad_input",
     "batteries_run_empty",
+    "by_phase",
     "closed_loop",
     "large_changes",
     "left_alone",

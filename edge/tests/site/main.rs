@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails here has failed")]
 
 mod above;
+mod by_phase;
 mod wires;
 
 use std::{fs, path::Path};

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use protocols::point::Value;
 use serde::{de::DeserializeOwned, de::Error as _};
+use solver::network::PhaseMask;
 
 /// What an RTU shows, by the points' names.
 pub type Readings = BTreeMap<String, Value>;
@@ -28,11 +29,20 @@ pub const DER_POINTS: [&str; 6] = ["p", "q", "u", "i", "f", "soc"];
 /// Quantities of an RTU's bay that a fault can name.
 pub const BAY_QUANTITIES: [&str; 4] = ["u", "p", "q", "i"];
 
-/// Readings of an RTU with these bays that a fault can name.
+/// Readings of a bay that a fault can name; of which phases, where it measures each by itself.
 #[must_use]
-pub fn rtu_points(bays: impl Iterator<Item = u8>) -> Vec<String> {
-    bays.flat_map(|bay| BAY_QUANTITIES.map(|quantity| format!("bay{bay}_{quantity}")))
-        .collect()
+pub fn bay_points(bay: u8, phases: Option<PhaseMask>) -> Vec<(String, &'static str, usize)> {
+    let of = |quantity: &'static str| {
+        let letters = ["a", "b", "c"].into_iter().enumerate();
+        match phases {
+            None => vec![(format!("bay{bay}_{quantity}"), quantity, 0)],
+            Some(has) => letters
+                .filter(|(k, _)| has[*k])
+                .map(|(k, letter)| (format!("bay{bay}_{quantity}_{letter}"), quantity, k))
+                .collect(),
+        }
+    };
+    BAY_QUANTITIES.into_iter().flat_map(of).collect()
 }
 
 /// The layout in a device model's file: the table of this name.

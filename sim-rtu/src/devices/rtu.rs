@@ -1,4 +1,5 @@
-//! The register map of an RTU. The layout is `edge/profiles/generic-rtu.toml`, the file that the
+//! The register map of an RTU. The layout is `edge/profiles/generic-rtu.toml`, or `phase-rtu.toml` of a feeder
+//! whose phases differ: the file that the
 //! appliance reads such devices by, so that it exists once.
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::meters::Accuracy;
 pub const BAYS: u8 = 8;
 
 const PROFILE: &str = include_str!("../../../edge/profiles/generic-rtu.toml");
+const BY_PHASE: &str = include_str!("../../../edge/profiles/phase-rtu.toml");
 
 /// The device model's file.
 #[derive(Clone, Debug, Deserialize)]
@@ -38,6 +40,14 @@ impl Profile {
     /// The file in the repository is not what it should be.
     pub fn generic() -> Result<Self, toml::de::Error> {
         toml::from_str(PROFILE)
+    }
+
+    /// The device model `phase-rtu`, of feeders whose phases differ.
+    ///
+    /// # Errors
+    /// As of [`Self::generic`].
+    pub fn by_phase() -> Result<Self, toml::de::Error> {
+        toml::from_str(BY_PHASE)
     }
 
     /// Accuracy of `quantity`; exact where the file says nothing.

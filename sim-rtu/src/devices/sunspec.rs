@@ -16,10 +16,13 @@ use crate::{
 pub const BASE: u16 = 40_000;
 
 /// Models that a device here can have.
-pub const MODELS: [u16; 11] = [1, 103, 113, 120, 121, 123, 124, 701, 704, 713, 714];
+pub const MODELS: [u16; 12] = [1, SINGLE, 103, 113, 120, 121, 123, 124, 701, 704, 713, 714];
 
-/// A three-phase inverter's measurements, as integers and as floats; a device has at least one of them.
-pub const INVERTERS: [u16; 2] = [103, FLOATS];
+/// An inverter's measurements, of three phases as integers and as floats, of one as integers; a device has at least
+/// one of them.
+pub const INVERTERS: [u16; 3] = [103, FLOATS, SINGLE];
+/// A single-phase inverter's.
+pub const SINGLE: u16 = 101;
 const FLOATS: u16 = 113;
 
 /// Those of them that tell of a battery.
@@ -251,18 +254,26 @@ impl Registers {
         let factor = if s > 0.0 { p / s } else { 1.0 };
         let i = m.i.value.clamp(0.0, 10_000.0 * 10f64.powi(current));
         let u = m.u.value.clamp(0.0, 65_534.0);
-        let currents = [("A", 3.0 * i), ("AphA", i), ("AphB", i), ("AphC", i)];
-        self.scaled(model, "A_SF", current, m.i, &currents)?;
+        let currents = [("AphA", i), ("A", 3.0 * i), ("AphB", i), ("AphC", i)];
+        let currents = match model {
+            SINGLE => &[("AphA", i), ("A", i)][..],
+            _ => &currents[..],
+        };
+        self.scaled(model, "A_SF", current, m.i, currents)?;
         let phase = u / 3f64.sqrt();
         let voltages = [
+            ("PhVphA", phase),
             ("PPVphAB", u),
             ("PPVphBC", u),
             ("PPVphCA", u),
-            ("PhVphA", phase),
             ("PhVphB", phase),
             ("PhVphC", phase),
         ];
-        self.scaled(model, "V_SF", 0, m.u, &voltages)?;
+        let voltages = match model {
+            SINGLE => &voltages[..1],
+            _ => &voltages[..],
+        };
+        self.scaled(model, "V_SF", 0, m.u, voltages)?;
         self.scaled(model, "W_SF", power, m.p, &[("W", p)])?;
         self.scaled(model, "VAr_SF", power, m.q, &[("VAr", q)])?;
         let f = m.f.value.clamp(0.0, 65.0);

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocols::{dnp3::link::MAX_ADDRESS, iec104::BROADCAST};
 use solver::network::{ApplianceKind, BranchKind, Grid, Id};
 
-use super::model::{Battery, Bay, DerSpec, RtuSpec, Scenario};
+use super::model::{Battery, Bay, DerSpec, RtuSpec, Scenario, Speaks};
 use crate::{
-    devices::{DER_POINTS, rtu, rtu_points, sunspec},
+    devices::{DER_POINTS, bay_points, rtu, sunspec},
+    phases::{is_by_phase, phase_of},
     profiles::{Clock, Profile},
 };
 
@@ -101,10 +102,11 @@ impl Report<'_> {
                 }
             }
         }
-        for load in &self.grid.network().sym_load {
-            if !taken.contains(&load.id) {
-                let what = format!("no profile for load {} of the network", load.id);
-                self.say("load", what);
+        let network = self.grid.network();
+        let ids = network.sym_load.iter().map(|of| of.id);
+        for id in ids.chain(network.asym_load.iter().map(|of| of.id)) {
+            if !taken.contains(&id) {
+                self.say("load", format!("no profile for load {id} of the network"));
             }
         }
     }
@@ -161,10 +163,20 @@ impl Report<'_> {
             }
             self.der(&place, der);
         }
-        for generator in &self.grid.network().sym_gen {
-            if !units.contains(&generator.id) {
-                let what = format!("no device for generator {} of the network", generator.id);
-                self.say("der", what);
+        let network = self.grid.network();
+        let ids = network.sym_gen.iter().map(|of| of.id);
+        for id in ids.chain(network.asym_gen.iter().map(|of| of.id)) {
+            if !units.contains(&id) {
+                self.say(
+                    "der",
+                    format!("no device for generator {id} of the network"),
+                );
+            }
+        }
+        for of in &network.asym_gen {
+            if phase_of(network, of.id).is_none() {
+                let what = "p_specified of one phase only tells which one it is of";
+                self.say("network", format!("asym_gen {}: {what}", of.id));
             }
         }
         for (k, rtu) in self.scenario.rtu.iter().enumerate() {
@@ -205,11 +217,17 @@ impl Report<'_> {
         if !has(&1) {
             self.say(place, "models lacks 1, which every device has");
         }
-        if !sunspec::INVERTERS.iter().any(has) {
-            self.say(
+        let of_phases = sunspec::INVERTERS
+            .iter()
+            .filter(|of| **of != sunspec::SINGLE);
+        let single = phase_of(self.grid.network(), der.unit).is_some();
+        match (single, has(&sunspec::SINGLE), of_phases.clone().any(has)) {
+            (true, true, false) | (false, false, true) => {}
+            (true, ..) => self.say(place, "a unit of one phase has model 101, not 103 or 113"),
+            (false, ..) => self.say(
                 place,
-                "models lacks 103 or 113, one of which every device has",
-            );
+                "models lacks 103 or 113, one of which every device of three phases has, or has 101",
+            ),
         }
     }
 
@@ -231,6 +249,10 @@ impl Report<'_> {
     }
 
     fn rtu(&mut self, place: &str, rtu: &RtuSpec) {
+        if is_by_phase(self.grid.network()) && rtu.speaks() != Speaks::Modbus {
+            let what = "of a feeder by phase there are RTUs by Modbus only (phase-rtu)";
+            self.say(place, what);
+        }
         if let Some(link) = rtu.dnp3 {
             let highest = link.address.max(link.master);
             if link.address == link.master || highest > MAX_ADDRESS {
@@ -306,8 +328,10 @@ impl Report<'_> {
             readings.insert(&der.device, points);
         }
         for rtu in &self.scenario.rtu {
-            let points = rtu_points(rtu.bays.iter().map(|bay| bay.bay));
-            readings.insert(&rtu.device, points);
+            let phases = is_by_phase(self.grid.network()).then_some([true; 3]);
+            let bays = rtu.bays.iter();
+            let points = bays.flat_map(|bay| bay_points(bay.bay, phases));
+            readings.insert(&rtu.device, points.map(|(point, ..)| point).collect());
         }
         for (k, fault) in self.scenario.fault.iter().enumerate() {
             let place = format!("fault[{k}]");

@@ -9,6 +9,7 @@ use crate::{
     faults::Faults,
     meters::{Accuracy, Energy, Meter},
     noise::Noise,
+    phases::phase_of,
     physics::Physics,
     profiles::{Clock, Profile},
     scenario::DerSpec,
@@ -27,6 +28,8 @@ const FREQUENCY_FLOOR: f64 = 0.005;
 pub(super) struct DerDevice {
     pub(super) name: String,
     pub(super) unit: Id,
+    /// Its one phase, 0 to 2.
+    phase: Option<usize>,
     pub(super) der: Der,
     pub(super) registers: Registers,
     node: usize,
@@ -85,6 +88,7 @@ impl DerDevice {
         Ok(Self {
             name: spec.device.clone(),
             unit: spec.unit,
+            phase: phase_of(grid.network(), spec.unit),
             der: Der::new(plate, storage, p_w),
             registers,
             node,
@@ -114,8 +118,13 @@ impl DerDevice {
         if faults.freezes(&self.name) {
             return;
         }
-        let u_v = physics.u_v(self.node);
-        let i_a = current_a(p_w, q_var, u_v);
+        let phases = physics.u_phases_pu(self.node);
+        let own = self.phase.zip(phases).map(|(phase, u)| u[phase]);
+        let rated_v = physics.grid().u_rated[self.node];
+        // Of one phase: what it would be line to line; its current is then that of one phase of three.
+        let u_v = own.map_or_else(|| physics.u_v(self.node), |u| u.unwrap_or(0.0) * rated_v);
+        let one = if self.phase.is_some() { 3.0 } else { 1.0 };
+        let i_a = one * current_a(p_w, q_var, u_v);
         let soc = self.der.storage.map_or(0.0, |storage| storage.soc);
         let of = |point| faults.distortion(&self.name, point);
         let meters = &mut self.meters;

@@ -15,16 +15,14 @@ use protocols::{
     },
 };
 use serde::Deserialize;
-use solver::{
-    network::{Id, S_BASE_VA, UpdateError},
-    powerflow::PowerFlowError,
-};
+use solver::network::{Id, S_BASE_VA, UpdateError};
 
 use crate::{
     devices::{Order, Readings},
     faults::{FaultError, Faults, Request},
     noise::Noise,
-    physics::Physics,
+    phases::{Shares, is_by_phase},
+    physics::{Physics, PhysicsError},
     profiles::{Clock, Profile},
     scenario::{Loaded, Scenario, TimedFault},
 };
@@ -53,9 +51,9 @@ pub enum BuildError {
     /// The network refuses a power.
     #[error(transparent)]
     Network(#[from] UpdateError),
-    /// The network cannot carry what the scenario begins with.
+    /// The network cannot carry what the scenario begins with, or lacks what its phases need.
     #[error("at the start: {0}")]
-    PowerFlow(#[from] PowerFlowError),
+    Physics(#[from] PhysicsError),
 }
 
 /// A load step asked for over the control interface. Nothing given but the id: back to the profile.
@@ -108,7 +106,7 @@ impl Device {
     fn readings(&self) -> Vec<String> {
         match self {
             Self::Der(_) => crate::devices::DER_POINTS.map(str::to_owned).to_vec(),
-            Self::Rtu(rtu) => crate::devices::rtu_points(rtu.bays()),
+            Self::Rtu(rtu) => rtu.points().map(str::to_owned).collect(),
         }
     }
 }
@@ -170,9 +168,10 @@ impl Substation {
         let profiles: BTreeMap<&str, &Profile> = profiles.collect();
         let loads = loads(scenario, grid.network(), &profiles, noise);
         let mut grid = grid.clone();
+        let shares = Shares::new(grid.network());
         for load in &loads {
             let (p_w, q_var) = load.power(clock, 0.0);
-            grid.set_appliance(load.id, p_w, q_var)?;
+            shares.set(&mut grid, load.id, p_w, q_var)?;
         }
         let mut devices = Vec::new();
         for spec in &scenario.der {
@@ -182,10 +181,17 @@ impl Substation {
                 device: spec.device.clone(),
                 error,
             })?;
-            grid.set_appliance(spec.unit, der.der.p_w(), der.der.q_var())?;
             devices.push(Device::Der(Box::new(der)));
         }
-        let model = crate::devices::rtu::Profile::generic()?;
+        for device in &devices {
+            if let Device::Der(der) = device {
+                shares.set(&mut grid, der.unit, der.der.p_w(), der.der.q_var())?;
+            }
+        }
+        let model = match is_by_phase(grid.network()) {
+            true => crate::devices::rtu::Profile::by_phase()?,
+            false => crate::devices::rtu::Profile::generic()?,
+        };
         for spec in &scenario.rtu {
             let rtu = RtuDevice::new(spec, &model, &grid, noise);
             devices.push(Device::Rtu(Box::new(rtu)));
@@ -194,7 +200,7 @@ impl Substation {
         coming.sort_by(|a, b| b.at_s.total_cmp(&a.at_s));
         let mut substation = Self {
             clock: *clock,
-            physics: Physics::new(grid)?,
+            physics: Physics::new(grid, shares)?,
             loads,
             devices,
             faults: Faults::default(),
@@ -447,17 +453,24 @@ fn loads(
         let spec = scenario.load.iter().find(|spec| spec.ids.contains(id))?;
         profiles.get(spec.profile.as_str()).copied()
     };
-    let load = |load: &solver::network::SymLoad| {
+    let load = |(id, p_w, q_var): (Id, f64, f64)| {
         Some(Load {
-            id: load.id,
-            p_specified_w: load.p_specified,
-            q_specified_var: load.q_specified,
-            profile: follows(&load.id)?.clone(),
-            noise: noise.stream(&format!("load {}", load.id)),
+            id,
+            p_specified_w: p_w,
+            q_specified_var: q_var,
+            profile: follows(&id)?.clone(),
+            noise: noise.stream(&format!("load {id}")),
             step: None,
         })
     };
-    network.sym_load.iter().filter_map(load).collect()
+    let sym = network.sym_load.iter();
+    let sum = |of: [f64; 3]| of.iter().sum();
+    let asym = network.asym_load.iter();
+    let asym = asym.map(|of| (of.id, sum(of.p_specified), sum(of.q_specified)));
+    sym.map(|of| (of.id, of.p_specified, of.q_specified))
+        .chain(asym)
+        .filter_map(load)
+        .collect()
 }
 
 /// A power that the network refuses: only a bug or a load step beyond all numbers can cause it.

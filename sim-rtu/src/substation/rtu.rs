@@ -10,12 +10,13 @@ use solver::network::{Grid, Id, S_BASE_VA, Side};
 use super::der::current_a;
 use crate::{
     devices::{
-        BAY_QUANTITIES, Readings,
+        Readings, bay_points,
         rtu::{Profile, Registers},
     },
     faults::Faults,
     meters::{Energy, Meter},
     noise::Noise,
+    phases::{ByPhase, is_by_phase},
     physics::Physics,
     scenario::{Bay, RtuSpec},
 };
@@ -34,16 +35,17 @@ struct BayMeter {
     measures: Measures,
     /// Transformer whose tap changer the bay reads and moves.
     tap: Option<Id>,
-    /// Voltage, active power, reactive power, current, with their points' names.
-    meters: [(String, Meter); 4],
+    /// Voltages, active powers, reactive powers, currents, with their points' names, what they measure and
+    /// of which phase.
+    meters: Vec<(String, &'static str, usize, Meter)>,
     energy: Energy,
 }
 
-/// What a bay sees.
+/// What a bay sees: of all phases together first, or of each.
 struct Sight {
-    u_v: f64,
-    s_va: Complex64,
-    i_a: f64,
+    u_v: [f64; 3],
+    s_va: [Complex64; 3],
+    i_a: [f64; 3],
     closed: bool,
 }
 
@@ -71,8 +73,10 @@ impl RtuDevice {
         }
     }
 
-    pub(super) fn bays(&self) -> impl Iterator<Item = u8> {
-        self.bays.iter().map(|bay| bay.number)
+    /// Readings that a fault can name.
+    pub(super) fn points(&self) -> impl Iterator<Item = &str> {
+        let meters = self.bays.iter().flat_map(|bay| &bay.meters);
+        meters.map(|(point, ..)| point.as_str())
     }
 
     /// Readings, counters, positions.
@@ -80,12 +84,18 @@ impl RtuDevice {
         let frozen = faults.freezes(&self.name);
         for bay in &mut self.bays {
             let sight = bay.look(physics);
-            bay.energy.count(sight.s_va.re, dt_s);
+            bay.energy
+                .count(sight.s_va.iter().map(|s| s.re).sum(), dt_s);
             if frozen {
                 continue;
             }
-            let truths = [sight.u_v, sight.s_va.re, sight.s_va.im, sight.i_a];
-            for ((point, meter), truth) in bay.meters.iter_mut().zip(truths) {
+            for (point, quantity, phase, meter) in &mut bay.meters {
+                let truth = match *quantity {
+                    "u" => sight.u_v[*phase],
+                    "p" => sight.s_va[*phase].re,
+                    "q" => sight.s_va[*phase].im,
+                    _ => sight.i_a[*phase],
+                };
                 let distortion = faults.distortion(&self.name, point);
                 let shown = meter.read(step, truth, distortion).shown();
                 self.registers.set(point, Value::Analog(shown));
@@ -162,21 +172,56 @@ impl BayMeter {
                 (Measures::Loads(loads), node.unwrap_or_default())
             }
         };
+        let phases = match &measures {
+            &Measures::Branch { branch, .. } => grid.branches[branch].phases,
+            Measures::Loads(_) => grid.live[node],
+        };
+        let phases = is_by_phase(grid.network()).then_some(phases);
         Self {
             number: bay.bay,
             node,
             measures,
             tap: bay.branch.filter(|_| bay.tap),
-            meters: BAY_QUANTITIES.map(|quantity| {
-                let point = format!("bay{}_{quantity}", bay.bay);
-                let meter = Meter::new(model.accuracy(quantity), noise.stream(&point));
-                (point, meter)
-            }),
+            meters: bay_points(bay.bay, phases)
+                .into_iter()
+                .map(|(point, quantity, phase)| {
+                    let meter = Meter::new(model.accuracy(quantity), noise.stream(&point));
+                    (point, quantity, phase, meter)
+                })
+                .collect(),
             energy: Energy::default(),
         }
     }
 
     fn look(&self, physics: &Physics) -> Sight {
+        match physics.by_phase() {
+            Some(model) => self.look_by_phase(physics.grid(), model),
+            None => self.look_together(physics),
+        }
+    }
+
+    fn look_by_phase(&self, grid: &Grid, model: &ByPhase) -> Sight {
+        let (of, closed) = match &self.measures {
+            &Measures::Branch { branch, side } => {
+                let (of, from) = (&grid.branches[branch], side == Side::From);
+                let closed = if from { of.from_closed } else { of.to_closed };
+                (model.at_branch(grid, branch, from), closed)
+            }
+            Measures::Loads(loads) => {
+                let closed = loads.iter().any(|&load| grid.appliances[load].closed);
+                (model.at_loads(grid, self.node, loads), closed)
+            }
+        };
+        Sight {
+            u_v: of.u_v,
+            s_va: of.s_va,
+            i_a: of.i_a,
+            closed,
+        }
+    }
+
+    fn look_together(&self, physics: &Physics) -> Sight {
+        let alone = |x: f64| [x, 0.0, 0.0];
         let u_v = physics.u_v(self.node);
         let grid = physics.grid();
         match &self.measures {
@@ -188,9 +233,9 @@ impl BayMeter {
                     Side::To => (flow.s_to_va(), flow.i_to_a, ends.to_closed),
                 };
                 Sight {
-                    u_v,
-                    s_va,
-                    i_a,
+                    u_v: alone(u_v),
+                    s_va: [s_va, Complex64::ZERO, Complex64::ZERO],
+                    i_a: alone(i_a),
                     closed,
                 }
             }
@@ -199,9 +244,9 @@ impl BayMeter {
                 // The grid keeps loads as negative injections.
                 let s_va = -loads().map(|load| load.s).sum::<Complex64>() * S_BASE_VA;
                 Sight {
-                    u_v,
-                    s_va,
-                    i_a: current_a(s_va.re, s_va.im, u_v),
+                    u_v: alone(u_v),
+                    s_va: [s_va, Complex64::ZERO, Complex64::ZERO],
+                    i_a: alone(current_a(s_va.re, s_va.im, u_v)),
                     closed: loads().any(|load| load.closed),
                 }
             }

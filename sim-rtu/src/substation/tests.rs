@@ -354,3 +354,5 @@ fn a_load_step_holds_until_it_is_undone() {
         Err(LoadStepError::Unknown(4711))
     );
 }
+
+mod by_phase;

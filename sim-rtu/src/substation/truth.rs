@@ -1,7 +1,7 @@
 //! What is really so, for tests and demonstrations: the physics, not any measurement.
 
 use serde::Serialize;
-use solver::network::Id;
+use solver::network::{Id, Network};
 
 use super::{Substation, si};
 use crate::profiles::Clock;
@@ -20,8 +20,11 @@ pub struct Power {
 pub struct NodeTruth {
     /// Id in the network.
     pub id: Id,
-    /// Voltage magnitude, pu.
+    /// Voltage magnitude, pu; by phase the mean of those that are live.
     pub u_pu: f64,
+    /// By phase: of a, b and c, to ground, pu.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub u_phases_pu: Option<[Option<f64>; 3]>,
 }
 
 /// A line or transformer.
@@ -135,6 +138,16 @@ pub struct Row {
     pub unit_q_var: Vec<f64>,
 }
 
+/// What loads take now.
+fn loads(network: &Network) -> impl Iterator<Item = LoadTruth> {
+    let truth = |id, p_w, q_var| LoadTruth { id, p_w, q_var };
+    let sym = network.sym_load.iter();
+    let asym = network.asym_load.iter();
+    let sum = |of: &[f64; 3]| of.iter().sum();
+    sym.map(move |of| truth(of.id, of.p_specified, of.q_specified))
+        .chain(asym.map(move |of| truth(of.id, sum(&of.p_specified), sum(&of.q_specified))))
+}
+
 impl Substation {
     /// Everything as of the last step; time left and elapsed as of `now_s`.
     #[must_use]
@@ -151,6 +164,7 @@ impl Substation {
                 .map(|(k, &id)| NodeTruth {
                     id,
                     u_pu: self.physics.u_pu(k),
+                    u_phases_pu: self.physics.u_phases_pu(k),
                 })
                 .collect(),
             branches: branches
@@ -166,16 +180,7 @@ impl Substation {
                 })
                 .collect(),
             units: self.unit_truths(now_s),
-            loads: grid
-                .network()
-                .sym_load
-                .iter()
-                .map(|load| LoadTruth {
-                    id: load.id,
-                    p_w: load.p_specified,
-                    q_var: load.q_specified,
-                })
-                .collect(),
+            loads: loads(grid.network()).collect(),
             source: si(self.physics.supplied()),
             loss_w: si(self.physics.loss()).p_w,
         }
@@ -207,12 +212,15 @@ impl Substation {
         let mut u_max = (f64::NEG_INFINITY, 0);
         let mut u_min = (f64::INFINITY, 0);
         for (k, &id) in grid.node_id.iter().enumerate() {
-            let u = self.physics.u_pu(k);
-            if u > u_max.0 {
-                u_max = (u, id);
-            }
-            if u < u_min.0 {
-                u_min = (u, id);
+            let phases = self.physics.u_phases_pu(k);
+            let live = phases.map(|u| u.into_iter().flatten().collect::<Vec<_>>());
+            for u in live.unwrap_or_else(|| vec![self.physics.u_pu(k)]) {
+                if u > u_max.0 {
+                    u_max = (u, id);
+                }
+                if u < u_min.0 {
+                    u_min = (u, id);
+                }
             }
         }
         let mut loading = (0.0, 0);
