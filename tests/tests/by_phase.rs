@@ -18,7 +18,10 @@ fn the_market_holds_each_phase() -> Result<()> {
     let mut stack = Stack::start(Plan::for_test("by-phase", "ieee13")?)?;
     take_over_site(&stack)?;
     let before = phase_c_of_13(&stack.truth()?)?;
-    ensure!(before > 1.055, "the noon does not strain phase c: {before}");
+    ensure!(
+        before > 1.0525,
+        "the noon does not strain phase c: {before}"
+    );
     stack.start_edge()?;
     let client = stack.login()?;
     let third = stack::third_interval(&client)?;

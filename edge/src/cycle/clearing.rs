@@ -18,7 +18,10 @@ use solver::{
 };
 
 use super::phases::{self, Found};
-use crate::{agents, site::Site};
+use crate::{
+    agents,
+    site::{Limits, Site},
+};
 
 /// A voltage band never shrinks below this share of its width, a rating below this share: a limit
 /// that uncertainty alone makes impossible to keep says nothing.
@@ -108,24 +111,32 @@ fn fixed(entry: &Entry<'_>) -> Vec<NodePower> {
     fixed
 }
 
+/// The voltage band of a node or phase, drawn in by the estimate's uncertainty, pu.
+pub(super) fn band(limits: &Limits, u_pu: Option<Quantity>) -> (f64, f64) {
+    let most = (limits.u_max_pu - limits.u_min_pu) * (1.0 - LEAST_SHARE) / 2.0;
+    let shrink = match u_pu {
+        Some(u_pu) => (limits.sigma_margin * u_pu.sigma).min(most),
+        None => most,
+    };
+    (limits.u_min_pu + shrink, limits.u_max_pu - shrink)
+}
+
 fn limits(site: &Site, grid: &Grid, found: &Found) -> LimitSet {
     let limits = &site.limits;
-    let band = limits.u_max_pu - limits.u_min_pu;
-    let most = band * (1.0 - LEAST_SHARE) / 2.0;
-    let nodes = found.estimate.nodes.iter().enumerate();
+    // By phase, those of phases stand in their place.
+    let nodes = found.estimate.nodes.iter().zip(&grid.u_rated);
     let nodes = nodes
-        .filter(|(_, node)| node.energised)
-        .map(|(k, node)| {
-            let shrink = |u: Option<Quantity>| match u {
-                Some(u_pu) => (limits.sigma_margin * u_pu.sigma).min(most),
-                None => most,
-            };
-            let phases = found.voltages_pu(grid, k).map(|(_, u)| shrink(u));
-            let shrink = phases.fold(0.0, f64::max);
+        .filter(|(node, _)| node.energised && found.by_phase.is_none())
+        .map(|(node, u_rated)| {
+            let u_pu = node.u.map(|u| Quantity {
+                value: u.value / u_rated,
+                sigma: u.sigma / u_rated,
+            });
+            let (u_min_pu, u_max_pu) = band(limits, u_pu);
             NodeLimit {
                 node: node.id,
-                u_min_pu: limits.u_min_pu + shrink,
-                u_max_pu: limits.u_max_pu - shrink,
+                u_min_pu,
+                u_max_pu,
             }
         })
         .collect();

@@ -7,7 +7,8 @@ use solver::{
     market::{
         Auction, Direction,
         clearing::{
-            Award, Case, Clearing, Explanation, Limit, Names, Relief, Verdict, explain, price_parts,
+            Award, Binding, Case, Clearing, Explanation, Limit, Names, Relief, Verdict, explain,
+            price_parts,
         },
     },
     network::{Grid, Id, Side},
@@ -103,18 +104,17 @@ fn refuse(message: String, accepted: &str) -> Problem {
 fn names(site: &Site, grid: &Grid, case: &Case, clearing: &Clearing) -> Names {
     let nodes = site.nodes.iter().map(|node| (node.id, node.name.clone()));
     let units = site.units.iter().map(|unit| (unit.id, unit.name.clone()));
-    let limits = clearing.binding.iter().map(|of| of.limit);
+    let limits = clearing.binding.iter();
     Names {
         element: nodes.chain(units).collect(),
         behind: limits
-            .filter_map(|limit| Some((limit, behind(site, grid, case, limit)?)))
+            .filter_map(|of| Some((of.limit, of.phase, behind(site, grid, case, of)?)))
             .collect(),
         called: BTreeMap::new(),
     }
 }
 
-fn behind(site: &Site, grid: &Grid, case: &Case, limit: Limit) -> Option<String> {
-    let of_node = |node: Id| case.limits.nodes.iter().find(|of| of.node == node);
+fn behind(site: &Site, grid: &Grid, case: &Case, binding: &Binding) -> Option<String> {
     let voltage = |node: Id, given: f64, kept: f64| {
         format!(
             "{given} pu of the site file, drawn in by {:.5} pu since the estimate is not certain; {}",
@@ -122,9 +122,9 @@ fn behind(site: &Site, grid: &Grid, case: &Case, limit: Limit) -> Option<String>
             measured(site, |of| is_at_node(grid, of, node))
         )
     };
-    match limit {
-        Limit::UMax { node } => Some(voltage(node, site.limits.u_max_pu, of_node(node)?.u_max_pu)),
-        Limit::UMin { node } => Some(voltage(node, site.limits.u_min_pu, of_node(node)?.u_min_pu)),
+    match binding.limit {
+        Limit::UMax { node } => Some(voltage(node, site.limits.u_max_pu, binding.bound)),
+        Limit::UMin { node } => Some(voltage(node, site.limits.u_min_pu, binding.bound)),
         Limit::Current { branch, .. } | Limit::Apparent { branch, .. } => {
             let of = case.limits.branches.iter().find(|of| of.branch == branch)?;
             Some(format!(

@@ -7,11 +7,11 @@ use solver::{
         Estimate, EstimationError, Estimator, Measurement, NodeEstimate, Options, Quantity,
         Residual, SourceEstimate,
     },
-    market::clearing::{ByPhase, NodePower, PhaseName, PhasePower, UnitPhase},
+    market::clearing::{ByPhase, NodePower, PhaseLimit, PhaseName, PhasePower, UnitPhase},
     network::{ApplianceKind, Grid, Id, NetworkError, PhaseMask},
 };
 
-use super::clearing::Entry;
+use super::clearing::{Entry, band};
 
 /// Estimates with all phases alike, or by phase.
 pub(super) enum Either {
@@ -121,6 +121,7 @@ pub(super) fn by_phase(entry: &Entry<'_>, fixed: &[NodePower]) -> Option<ByPhase
             Some(PhasePower {
                 node: power.node,
                 phase,
+                unit: power.owner.as_ref().map(|owner| owner.unit),
                 p_w: p - alike * power.p_w,
                 q_var: q - alike * power.q_var,
             })
@@ -129,7 +130,28 @@ pub(super) fn by_phase(entry: &Entry<'_>, fixed: &[NodePower]) -> Option<ByPhase
     Some(ByPhase {
         units: units.collect(),
         fixed: powers.collect(),
+        limits: limits(entry),
     })
+}
+
+/// Voltage limits of each live phase, drawn in by what is not certain of it.
+fn limits(entry: &Entry<'_>) -> Vec<PhaseLimit> {
+    let nodes = entry.grid.node_id.iter().enumerate();
+    let phases = nodes.flat_map(|(k, &node)| {
+        let voltages = entry.found.voltages_pu(entry.grid, k);
+        voltages.filter_map(move |(phase, u)| Some((node, phase?, u)))
+    });
+    phases
+        .map(|(node, phase, u_pu)| {
+            let (u_min_pu, u_max_pu) = band(&entry.site.limits, u_pu);
+            PhaseLimit {
+                node,
+                phase,
+                u_min_pu,
+                u_max_pu,
+            }
+        })
+        .collect()
 }
 
 /// Active and reactive power of the phases of one that is not in the market, generation-positive, W and var:

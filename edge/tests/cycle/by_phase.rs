@@ -6,9 +6,9 @@ use edge::{
     replay::Replay,
     site::{self, Site},
     store::Record,
-    web::api::NodeState,
+    web::api::{IntervalView, NodeState},
 };
-use solver::market::LedgerEntry;
+use solver::market::{LedgerEntry, clearing::PhaseName};
 
 use crate::{
     alarm,
@@ -76,9 +76,39 @@ fn the_market_holds_the_phase_that_the_sun_lifts() {
         "{bound:?}"
     );
     assert!(!cleared.phase_prices.is_empty());
+    explained(&bench, &cleared);
     // In the feeder itself, in every phase.
     assert!(bench.u_max <= 1.05, "{}", bench.u_max);
     assert!(alarm(&output, "limit_violated").is_none());
+}
+
+/// Why a unit of the phase that binds is held: the limit of that phase, which is drawn in by its own doubt.
+fn explained(bench: &Bench, cleared: &IntervalView) {
+    let bound = &cleared.binding[0];
+    let units = bench.site.units.iter();
+    let mut there = units.filter(|u| u.phase.map(PhaseName::letter) == bound.phase.as_deref());
+    let unit = there.find(|u| u.node == bound.element).unwrap();
+    let why = bench.cycle.explain(START + 10, unit.id).unwrap();
+    let limit = why.limits.iter().find(|l| l.bound == bound.bound).unwrap();
+    let phase = bound.phase.as_deref().unwrap();
+    assert!(
+        limit.text.ends_with(&format!("in phase {phase}")),
+        "{}",
+        limit.text
+    );
+    assert!(
+        limit.behind.as_ref().unwrap().contains("drawn in by 0.00"),
+        "{limit:?}"
+    );
+    // Its price is its phase's, and the parts add up to it.
+    let mut prices = cleared.phase_prices.iter();
+    let price = prices
+        .find(|p| p.node == unit.node && p.phase == phase)
+        .unwrap();
+    assert!(
+        (why.price.per_mwh - price.p_per_mwh).abs() < 1e-6,
+        "{why:?}, {price:?}"
+    );
 }
 
 /// Settled, and computed again from the record to the last bit.

@@ -86,6 +86,7 @@ fn network() -> NetworkView {
             device: Some("pv3".to_owned()),
             p_rated_w: 100e3,
             q_rated_var: 48.4e3,
+            phase: None,
         }],
     }
 }
@@ -134,6 +135,7 @@ pub(crate) fn interval(start: &str, phase: &str) -> IntervalView {
             p_per_mwh: 50.0,
             q_per_mvarh: 0.0,
         }],
+        phase_prices: vec![],
         binding: vec![],
         awards: vec![],
         ac_check: None,

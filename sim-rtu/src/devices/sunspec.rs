@@ -252,7 +252,9 @@ impl Registers {
         let (p, q) = (self.in_range(m.p.value), self.in_range(m.q.value));
         let s = p.hypot(q);
         let factor = if s > 0.0 { p / s } else { 1.0 };
-        let i = m.i.value.clamp(0.0, 10_000.0 * 10f64.powi(current));
+        // The sum of the phases has to fit too.
+        let most = if model == SINGLE { 30_000.0 } else { 10_000.0 };
+        let i = m.i.value.clamp(0.0, most * 10f64.powi(current));
         let u = m.u.value.clamp(0.0, 65_534.0);
         let currents = [("AphA", i), ("A", 3.0 * i), ("AphB", i), ("AphC", i)];
         let currents = match model {

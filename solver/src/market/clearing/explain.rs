@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Award, Binding, Case, Clearing, Limit, PriceParts, Status};
+use super::{Award, Binding, Case, Clearing, Limit, PhaseName, PriceParts, Status};
 use crate::{
     market::{Direction, Kind, Order, OrderId, Unit},
     network::Id,
@@ -16,8 +16,8 @@ use crate::{
 pub struct Names {
     /// Names of nodes, branches, sources and units; whatever has none goes by its id.
     pub element: BTreeMap<Id, String>,
-    /// What a limit rests on: measurements, margins, ratings.
-    pub behind: Vec<(Limit, String)>,
+    /// What a limit, by phase that of its phase, rests on: measurements, margins, ratings.
+    pub behind: Vec<(Limit, Option<PhaseName>, String)>,
     /// Units that were called by the DSO, with a sentence that says to what.
     pub called: BTreeMap<Id, String>,
 }
@@ -238,7 +238,7 @@ fn limits(clearing: &Clearing, price: &PriceParts, names: &Names) -> Vec<LimitEx
             let mut behind = names.behind.iter();
             LimitExplained {
                 binding: *binding,
-                text: limit_text(&binding.limit, names),
+                text: limit_text(binding, names),
                 p_per_mwh,
                 q_per_mvarh: part.map_or(0.0, |part| part.q_per_mvarh),
                 share: if all > 0.0 {
@@ -248,8 +248,8 @@ fn limits(clearing: &Clearing, price: &PriceParts, names: &Names) -> Vec<LimitEx
                 },
                 relief: relief(binding),
                 behind: behind
-                    .find(|(limit, _)| *limit == binding.limit)
-                    .map(|(_, text)| text.clone()),
+                    .find(|(limit, phase, _)| (*limit, *phase) == (binding.limit, binding.phase))
+                    .map(|(.., text)| text.clone()),
             }
         })
         .collect();
@@ -318,8 +318,8 @@ fn name(names: &Names, what: &str, id: Id) -> String {
     }
 }
 
-fn limit_text(limit: &Limit, names: &Names) -> String {
-    match *limit {
+fn limit_text(binding: &Binding, names: &Names) -> String {
+    let text = match binding.limit {
         Limit::UMax { node } => format!("highest voltage at {}", name(names, "node", node)),
         Limit::UMin { node } => format!("lowest voltage at {}", name(names, "node", node)),
         Limit::Current { branch, .. } => {
@@ -330,6 +330,10 @@ fn limit_text(limit: &Limit, names: &Names) -> String {
         }
         Limit::Import { source } => format!("import limit at {}", name(names, "source", source)),
         Limit::Export { source } => format!("export limit at {}", name(names, "source", source)),
+    };
+    match binding.phase {
+        Some(phase) => format!("{text} in phase {}", phase.letter()),
+        None => text,
     }
 }
 
@@ -372,7 +376,7 @@ fn sentences(of: &Explanation, status: &Status, names: &Names) -> Vec<String> {
         Status::LeastViolation { violated, .. } => {
             let worst: Vec<String> = violated
                 .iter()
-                .map(|of| limit_text(&of.limit, names))
+                .map(|of| limit_text(of, names))
                 .collect();
             text.push(format!(
                 "no dispatch keeps every limit ({}), so this one breaks them least and prices are cut",
