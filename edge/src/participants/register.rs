@@ -369,9 +369,9 @@ impl Register {
             ));
         }
         let has = self.phases.get(&der.node);
-        let of = PhaseName::ALL.into_iter();
-        let of = of.filter(|of| phase == Some(of.letter()));
-        if let Some((has, of)) = has.zip(of.last()).filter(|(has, of)| !has[of.index()]) {
+        let mut of = PhaseName::ALL.into_iter();
+        let of = of.find(|of| phase == Some(of.letter()));
+        if let Some((has, of)) = has.zip(of).filter(|(has, of)| !has[of.index()]) {
             let there = PhaseName::ALL.into_iter().filter(|of| has[of.index()]);
             return Err(problem(
                 "phase",

@@ -103,16 +103,6 @@ impl NodePhases {
                 shares(q).ok_or("is an `asym_load`, whose `q_specified` have to be of one sign")?
             }
         };
-        let has = self.of(of.node);
-        let missing = (0..3).find(|&k| !has[k] && (p[k] != 0.0 || q[k] != 0.0));
-        if let Some(k) = missing {
-            return Err(format!(
-                "draws power in phase {}, which node {} has not; it has {}",
-                PhaseName::ALL[k].letter(),
-                of.node,
-                named(has)
-            ));
-        }
         Ok(Shares { p, q })
     }
 }

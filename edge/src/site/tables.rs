@@ -194,7 +194,7 @@ impl Context<'_> {
             };
             let has = |p: &Profile, phase: &str| p.has_point(&format!("bay{number}_p{phase}"));
             let by_phase = |p: &Profile| ["_a", "_b", "_c"].iter().any(|phase| has(p, phase));
-            if profile.is_some_and(|p| !has(p, "") && !(self.by_phase && by_phase(p))) {
+            if profile.is_some_and(|p| !(has(p, "") || self.by_phase && by_phase(p))) {
                 table.problem("bay", format!("the profile has no point bay{number}_p"));
             }
             if bays.iter().any(|bay| bay.number == number) {

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use edge::{
     replay::Replay,
-    site::{self, Site},
+    site::{self, Battery, Site, UnitKind},
     store::Record,
     web::api::{IntervalView, NodeState},
 };
-use solver::market::{LedgerEntry, clearing::PhaseName};
+use solver::market::{LedgerEntry, Price, Storage, clearing::PhaseName};
 
 use crate::{
     alarm,
@@ -111,10 +111,62 @@ fn explained(bench: &Bench, cleared: &IntervalView) {
     );
 }
 
-/// Settled, and computed again from the record to the last bit.
+/// The example with a battery in phase b of node 11, which its agent offers as a store.
+fn with_store() -> Site {
+    let mut site = feeder();
+    let unit = site.units.iter_mut().find(|unit| unit.id == 504).unwrap();
+    unit.kind = UnitKind::Battery;
+    unit.battery = Some(Battery {
+        buy_price: Price(10_000_000),
+        energy_wh: 100_000.0,
+        soc_min: 0.1,
+        soc_max: 0.9,
+        storage: Some(Storage {
+            energy_wh: 0,
+            energy_min_wh: 0,
+            energy_max_wh: i64::MAX,
+            charge_ppm: 950_000,
+            discharge_ppm: 950_000,
+            wear: Price(1_000_000),
+            end_value: Price(30_000_000),
+        }),
+    });
+    site
+}
+
+/// Energy at 15 per MWh is worth storing where 30 are had for it in the end, as far as phase b carries it.
+#[test]
+fn a_store_of_one_phase_is_scheduled() {
+    let mut bench = Bench::of(with_store(), START * US);
+    let output = bench.until(15);
+    let cleared = interval(&output, START + 10);
+    let ahead = cleared
+        .ahead
+        .as_ref()
+        .expect("later intervals are looked at");
+    assert!(ahead.intervals > 1, "{ahead:?}");
+    let award = cleared
+        .awards
+        .iter()
+        .find(|award| award.unit == 504)
+        .unwrap();
+    assert!((-450e3..-10e3).contains(&award.p_w), "{award:?}");
+    assert!(bench.u_max <= 1.05, "{}", bench.u_max);
+}
+
 #[test]
 fn its_record_says_the_same_again() {
-    let mut bench = Bench::of(feeder(), START * US);
+    replays(feeder());
+}
+
+#[test]
+fn its_record_with_a_store_says_the_same_again() {
+    replays(with_store());
+}
+
+/// Settled, and computed again from the record to the last bit.
+fn replays(site: Site) {
+    let mut bench = Bench::of(site, START * US);
     let mut replay = Replay::new(i64::MIN, i64::MAX);
     let mut number = 0;
     let mut settled = 0;
