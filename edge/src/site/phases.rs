@@ -66,16 +66,6 @@ impl NodePhases {
         (!has[phase.index()]).then_some(text)
     }
 
-    /// What is wrong with something of all phases alike.
-    pub(super) fn is_partial(&self, what: &str, node: Id) -> Option<String> {
-        let has = self.of(node);
-        let text = format!(
-            "{what} is of all phases alike, but node {node} has only {}",
-            named(has)
-        );
-        (has != [true; 3]).then_some(text)
-    }
-
     /// Shares of a load in the phases.
     ///
     /// # Errors
@@ -88,10 +78,7 @@ impl NodePhases {
             );
         }
         let of = match load {
-            NetworkLoad::Sym(of) => {
-                let partial = self.is_partial("(`sym_load`)", of.node);
-                return partial.map_or(Ok(Shares::ALIKE), Err);
-            }
+            NetworkLoad::Sym(_) => return Ok(Shares::ALIKE),
             NetworkLoad::Asym(of) => of,
         };
         let p = shares(of.p_specified).ok_or(

@@ -410,13 +410,10 @@ impl Context<'_> {
             }
             _ => {}
         }
-        let Some(phases) = self.phases else { return };
-        let lacks = phase.and_then(|phase| phases.lacks(node, phase));
-        let partial = || phases.is_partial(&format!("sym_gen {id}"), node);
-        if let Some(problem) = lacks {
+        // That not all phases reach what is of all is the network's own problem.
+        let lacks = self.phases.zip(phase);
+        if let Some(problem) = lacks.and_then(|(phases, phase)| phases.lacks(node, phase)) {
             table.problem("phase", problem);
-        } else if let Some(problem) = (!by_phase).then(partial).flatten() {
-            table.problem("id", problem);
         }
     }
 

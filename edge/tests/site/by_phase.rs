@@ -153,7 +153,7 @@ fn loads_that_tell_no_phases_are_refused() {
         ),
         (
             &symmetric,
-            "sym_gen 507 is of all phases alike, but node 12 has only a, c",
+            "sym_gen 507, `node`: can't be: not all phases reach it",
         ),
     ] {
         let mut network = network.clone();
