@@ -27,16 +27,19 @@ fn the_sun_of_a_phase_lifts_that_phase() {
     assert!(c.unwrap() > 1.0525, "{c:?}");
     let row = substation.history().last().unwrap();
     assert!(row.u_max >= c.unwrap() - 1e-12 && row.converged);
-    // Without its 400 kW the phase is lower, and the others hardly move.
+    // Without its 400 kW. By hand, of the line's impedances per unit of length and a current in phase c alone,
+    // in phase with its voltage: c moves by r_cc = 0.129, a by -r_ca / 2 - 0.866 x_ca = -0.169, b by
+    // -r_cb / 2 + 0.866 x_cb = 0.097.
     let before = phases(&substation, 5);
     let mut substation = substation;
     substation.physics.set_appliance(501, 0.0, 0.0).unwrap();
     substation.physics.step(3.0);
     let after = phases(&substation, 5);
     let moved = [0, 1, 2].map(|k| after[k].unwrap() - before[k].unwrap());
-    assert!(moved[2] < -0.005, "{moved:?}");
+    assert!(moved[2] < -0.015, "{moved:?}");
+    let (a, b) = (moved[0] / moved[2], moved[1] / moved[2]);
     assert!(
-        moved[0].abs() < 0.5 * -moved[2] && moved[1].abs() < 0.5 * -moved[2],
+        (a + 0.169 / 0.129).abs() < 0.07 && (b - 0.097 / 0.129).abs() < 0.07,
         "{moved:?}"
     );
 }
