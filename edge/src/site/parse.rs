@@ -17,7 +17,7 @@ use super::{
     above,
     area::{self, AreaSite},
     dnp3, iec104,
-    model::{Device, Limits, Market, Role, Site},
+    model::{Above, Device, Limits, Market, Role, Site},
     phases::NodePhases,
     read::{At, Problem, Source, Table},
     tables::{Context, MAX_PRICE, price, seconds},
@@ -125,15 +125,7 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
         network,
     } = head.unwrap_or_default();
     let phases = network.as_ref().filter(|_| by_phase);
-    let phases = phases.and_then(|network| {
-        let phases = NodePhases::new(network);
-        let report = |problems: Vec<String>| {
-            for problem in problems {
-                root.problem("site", format!("the network cannot be by phase: {problem}"));
-            }
-        };
-        phases.map_err(report).ok()
-    });
+    let phases = phases.and_then(|network| node_phases(&root, network));
     let web_listen = root.table("web").and_then(|t| {
         let listen = t.address("listen");
         t.finish();
@@ -152,10 +144,7 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
     let lease = root
         .table("dispatch")
         .and_then(|t| read_lease(&t, interval_s));
-    let history = match root.has("history") {
-        true => root.table("history").and_then(|t| read_history(&t)),
-        false => Some(HISTORY),
-    };
+    let history = optional(&root, "history", read_history);
     let context = Context {
         network: network.as_ref(),
         by_phase,
@@ -165,36 +154,11 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
     let devices = context.devices(&root, directory);
     let units = context.units(&root, &devices);
     let loads = context.loads(&root);
-    let dnp3 = match root.has("dnp3") {
-        true => root.table("dnp3").map(|t| dnp3::read(&t)),
-        false => None,
-    };
-    let iec104 = match root.has("iec104") {
-        true => root.table("iec104").map(|t| iec104::read(&t)),
-        false => None,
-    };
-    let above = match root.has("above") {
-        true => root.table("above").map(|t| {
-            let gate_s = market.as_ref().map(|market| market.gate_s);
-            let imbalance = market.as_ref().map(|market| market.imbalance);
-            let above = above::read(&t, gate_s, imbalance);
-            if let Some(network) = network.as_ref().filter(|network| network.source.len() != 1) {
-                let sources = network.source.len();
-                let text = format!("wants a network with one source, which is where it meets the grid above; this has {sources}");
-                root.problem("above", text);
-            }
-            if let Some(Some(meter)) = above.as_ref().map(|of| of.meter.as_ref()) {
-                for point in [&meter.import, &meter.export] {
-                    let device = point.as_str().split_once('/').map_or("", |(of, _)| of);
-                    if !devices.contains_key(device) {
-                        t.problem("meter", format!("`{point}`: there is no device `{device}`"));
-                    }
-                }
-            }
-            above
-        }),
-        false => None,
-    };
+    let dnp3 = optional(&root, "dnp3", dnp3::read);
+    let iec104 = optional(&root, "iec104", iec104::read);
+    let above = optional(&root, "above", |t| {
+        read_above(&root, t, market.as_ref(), network.as_ref(), &devices)
+    });
     root.finish();
     Some(Site {
         name: name?,
@@ -207,24 +171,65 @@ fn read(source: &Source<'_>, document: &Spanned<DeTable<'_>>, directory: &Path) 
         limits: limits?,
         market: market?,
         lease: lease?,
-        history: history?,
+        history: history?.unwrap_or(HISTORY),
         nodes,
         devices: in_order(devices),
         units,
         loads,
-        dnp3: match dnp3 {
-            Some(dnp3) => Some(dnp3?),
-            None => None,
-        },
-        iec104: match iec104 {
-            Some(iec104) => Some(iec104?),
-            None => None,
-        },
-        above: match above {
-            Some(above) => Some(above?),
-            None => None,
-        },
+        dnp3: dnp3?,
+        iec104: iec104?,
+        above: above?,
     })
+}
+
+/// A table that may be missing; nothing where it is there and wrong.
+fn optional<T>(
+    root: &Table<'_, '_>,
+    name: &'static str,
+    read: impl FnOnce(&Table<'_, '_>) -> Option<T>,
+) -> Option<Option<T>> {
+    match root.has(name) {
+        true => root.table(name).and_then(|t| read(&t)).map(Some),
+        false => Some(None),
+    }
+}
+
+/// Which phases each node has.
+fn node_phases(root: &Table<'_, '_>, network: &Network) -> Option<NodePhases> {
+    let report = |problems: Vec<String>| {
+        for problem in problems {
+            root.problem("site", format!("the network cannot be by phase: {problem}"));
+        }
+    };
+    NodePhases::new(network).map_err(report).ok()
+}
+
+fn read_above(
+    root: &Table<'_, '_>,
+    t: &Table<'_, '_>,
+    market: Option<&Market>,
+    network: Option<&Network>,
+    devices: &BTreeMap<String, At<Device>>,
+) -> Option<Above> {
+    let gate_s = market.map(|market| market.gate_s);
+    let imbalance = market.map(|market| market.imbalance);
+    let above = above::read(t, gate_s, imbalance);
+    if let Some(network) = network.filter(|network| network.source.len() != 1) {
+        let sources = network.source.len();
+        let text = format!(
+            "wants a network with one source, which is where it meets the grid above; this has {sources}"
+        );
+        root.problem("above", text);
+    }
+    if let Some(meter) = above.as_ref().and_then(|of| of.meter.as_ref()) {
+        for point in [&meter.import, &meter.export] {
+            let device = point.as_str().split_once('/').map_or("", |(of, _)| of);
+            if !devices.contains_key(device) {
+                t.problem("meter", format!("`{point}`: there is no device `{device}`"));
+            }
+        }
+    }
+    above
 }
 
 #[derive(Default)]
