@@ -6,7 +6,7 @@ use std::{fs, process::Command, time::Duration};
 use anyhow::{Context, Result, ensure};
 use busbar_tests::{
     stack::{self, Plan, Stack, wait, workspace},
-    truth::{extremes, rows},
+    truth::{Row, extremes, rows},
 };
 use serde_json::Value;
 
@@ -46,8 +46,14 @@ fn the_market_holds_each_phase() -> Result<()> {
         "{of}"
     );
 
-    // In the physics, which the appliance never sees, in every phase.
-    let at = extremes(&rows(&stack.control.json("/history")?), third).context("no history")?;
+    // In the physics, which the appliance never sees, in every phase, over at least two intervals.
+    let seen = || -> Result<Row> {
+        let at = extremes(&rows(&stack.control.json("/history")?), third).context("no history")?;
+        ensure!(at.t_unix_ms >= third + 25_000, "too little history");
+        Ok(at)
+    };
+    wait(Duration::from_secs(60), || seen().is_ok());
+    let at = seen()?;
     println!(
         "{before:.4} pu without, {:.4} to {:.4} pu with the market",
         at.u_min, at.u_max
