@@ -118,6 +118,18 @@ async fn commanded(peer: &mut Peer, ioa: u64, kind: &str, value: Json) -> Result
     Ok(ask(peer, command).await?.0)
 }
 
+/// The same again where it was refused: on a machine that much else runs on, the loop may be later with its answer
+/// than the station waits for it (5 s), and the station refuses then.
+async fn accepted(peer: &mut Peer, ioa: u64, kind: &str, value: Json) -> Result<bool> {
+    for _ in 0..4 {
+        if commanded(peer, ioa, kind, value.clone()).await? {
+            return Ok(true);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(false)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_control_centre_reads_and_commands_the_appliance() -> Result<()> {
     let (mut stack, client) = spawn_blocking(|| settled("iec104-appliance")).await??;
@@ -135,12 +147,12 @@ async fn a_control_centre_reads_and_commands_the_appliance() -> Result<()> {
         "8 of 7.5 MW"
     );
     ensure!(
-        commanded(&mut peer, LIMIT, limit, json!(1e6)).await?,
+        accepted(&mut peer, LIMIT, limit, json!(1e6)).await?,
         "1 MW refused"
     );
     ensure!(wind_w(&stack)? > 3e6, "a preset alone did something");
     ensure!(
-        commanded(&mut peer, TAKE, take, json!("ON")).await?,
+        accepted(&mut peer, TAKE, take, json!("ON")).await?,
         "not taken over: {}",
         stack.log("busbar")
     );
@@ -173,7 +185,7 @@ async fn a_control_centre_reads_and_commands_the_appliance() -> Result<()> {
     held(&mut peer, Some(WIND.1)).await?;
 
     ensure!(
-        commanded(&mut peer, TAKE, "C_SC_NA_1", json!(false)).await?,
+        accepted(&mut peer, TAKE, "C_SC_NA_1", json!(false)).await?,
         "not given back"
     );
     held(&mut peer, None).await?;

@@ -1,7 +1,10 @@
 //! Modbus and SunSpec against pymodbus and pysunspec2 (`tests/peers/modbus_peers.py`): definitions,
 //! our server to their client, their server to our client.
 
+mod capture;
 mod meters;
+#[path = "../peers_dnp3/tape.rs"]
+mod tape;
 mod tls;
 
 use std::{
