@@ -8,3 +8,4 @@ mod ends;
 mod passes;
 mod pki;
 mod refused;
+mod told;

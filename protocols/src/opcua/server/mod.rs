@@ -1,10 +1,13 @@
 //! The upper layer's end: a server with a tenant's part of the address space for each tenant.
 //!
 //! In front is the [`door`], then the library's secure channel and session, then the [`guard`] with user
-//! and password, then the [`nodes`] of the tenant, which look at its certificate.
+//! and password, then the [`nodes`] of the tenant, which look at its certificate. Whom any of them turns away is told,
+//! the library's refusals as far as they show ([`connection`]).
 
 mod audit;
+mod connection;
 mod door;
+mod frame;
 mod guard;
 mod nodes;
 mod space;

@@ -124,10 +124,12 @@ impl TenantNodes {
         is
     }
 
-    /// Once for each session.
+    /// Once for each login: in the task of a connection the library asks when one logs in, a new session or one that it
+    /// takes along from another connection.
     fn tell(&self, session: u32, shown: Option<Fingerprint>, is: bool) {
+        let login = self.audit.here().is_some();
         let mut told = lock(&self.told);
-        if told.contains(&session) {
+        if told.contains(&session) && !login {
             return;
         }
         told.push_back(session);
@@ -137,12 +139,9 @@ impl TenantNodes {
         drop(told);
         match shown {
             Some(shown) if is => self.audit.logged_in(shown, &self.tenant.name),
-            shown => {
-                let from = shown
-                    .map(|shown| self.audit.from(shown))
-                    .unwrap_or_default();
+            _ => {
                 let reason = "the user came with another certificate than the tenant's";
-                self.audit.refused(&from, &self.tenant.name, reason);
+                self.audit.refuse_here(&self.tenant.name, reason);
             }
         }
     }

@@ -13,7 +13,7 @@ use opcua::{
             memory::{InMemoryNodeManagerBuilder, InMemoryNodeManagerImpl},
         },
     },
-    types::MessageSecurityMode,
+    types::{MessageSecurityMode, TypeLoaderCollection},
 };
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ use super::{
     Audit, Request, ServerConfig, Tenant,
     audit::AuditLog,
     door::Door,
-    guard::Guard,
+    guard::{Guard, Identities},
     nodes::{self, TenantNodes},
     space,
 };
@@ -85,16 +85,18 @@ impl MarketServer {
             });
         }
         let (server, handle) = builder.build().map_err(StartError::Config)?;
-        *handle.info().type_loaders.write() = bounds::type_loaders();
+        let mut loaders = TypeLoaderCollection::new_empty();
+        loaders.add(Arc::new(Identities(Arc::clone(&audit))));
+        for loader in &bounds::type_loaders() {
+            loaders.add(Arc::clone(loader));
+        }
+        *handle.info().type_loaders.write() = loaders;
+        audit.counts(Arc::clone(handle.info()));
         let mut served = tokio::spawn(server.run_with(inside));
         started(&handle, inner, &mut served).await?;
         // What clients are told to connect to is the door.
         handle.info().port.store(address.port(), Ordering::Relaxed);
-        let door = Door {
-            inner,
-            pki: config.pki.clone(),
-            audit: Arc::clone(&audit),
-        };
+        let door = Door::new(inner, config.pki.clone(), Arc::clone(&audit));
         tokio::spawn(door.run(outside, stop.clone()));
         tokio::spawn(watch_expiry(config.pki, audit, stop));
         Ok(Self { address, handle })
@@ -207,7 +209,9 @@ fn builder(config: &ServerConfig, own: &pki::Certificate, host: &str, port: u16)
         .max_session_timeout_ms(60_000)
         .max_timeout_ms(30_000)
         .max_secure_channel_token_lifetime_ms(3_600_000)
-        .limits(limits(config.tenants.len()));
+        .limits(limits(config.tenants.len()))
+        // For what it counts; nobody may read it.
+        .diagnostics_enabled(true);
     builder.config_mut().certificate_validation.check_time = true;
     builder
 }
