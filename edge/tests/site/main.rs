@@ -4,6 +4,7 @@
 
 mod above;
 mod by_phase;
+mod pki;
 mod wires;
 
 use std::{fs, path::Path};
