@@ -8,17 +8,26 @@ use opcua::types::{
     ObjectId, StatusCode, TypeLoader, TypeLoaderCollection, TypeLoaderPriority,
 };
 
-/// The library's, behind what refuses too much.
+/// The library's, behind what refuses too much: for a server, what requests have for a reason.
 pub(super) fn type_loaders() -> TypeLoaderCollection {
+    behind(&ASKED)
+}
+
+/// The same for a client: what answers have for a reason.
+pub(super) fn type_loaders_of_client() -> TypeLoaderCollection {
+    behind(&ANSWERED)
+}
+
+fn behind(taken: &'static [ObjectId]) -> TypeLoaderCollection {
     let mut loaders = TypeLoaderCollection::new_empty();
-    loaders.add(Arc::new(Bounds));
+    loaders.add(Arc::new(Bounds(taken)));
     loaders.add(Arc::new(GeneratedTypeLoader));
     loaders.add(Arc::new(FallbackTypeLoader));
     loaders
 }
 
-/// What requests have for a reason: who logs in, and what of a value is subscribed to.
-const TAKEN: [ObjectId; 9] = [
+/// Who logs in, and what of a value is subscribed to.
+const ASKED: [ObjectId; 9] = [
     ObjectId::AnonymousIdentityToken_Encoding_DefaultBinary,
     ObjectId::UserNameIdentityToken_Encoding_DefaultBinary,
     ObjectId::X509IdentityToken_Encoding_DefaultBinary,
@@ -30,10 +39,16 @@ const TAKEN: [ObjectId; 9] = [
     ObjectId::ElementOperand_Encoding_DefaultBinary,
 ];
 
+/// What a subscription says.
+const ANSWERED: [ObjectId; 2] = [
+    ObjectId::DataChangeNotification_Encoding_DefaultBinary,
+    ObjectId::StatusChangeNotification_Encoding_DefaultBinary,
+];
+
 /// Refuses all other bodies. (async-opcua-types 0.19 fills an `Argument`, and each of those in a
 /// `ProgramDiagnosticDataType`, up to the `ValueRank` that it claims, 8 GB at most, and gives an unknown type the memory
 /// that it claims, 2 GB at most. An XML body is given that too, before anybody is asked; it is not touched then.)
-struct Bounds;
+struct Bounds(&'static [ObjectId]);
 
 impl TypeLoader for Bounds {
     fn load_from_binary(
@@ -47,7 +62,7 @@ impl TypeLoader for Bounds {
             let what = format!("nothing here takes a body of type {id}");
             Err(Error::new(StatusCode::BadEncodingLimitsExceeded, what))
         };
-        (!TAKEN.iter().any(|taken| id == taken)).then(refused)
+        (!self.0.iter().any(|taken| id == taken)).then(refused)
     }
 
     fn priority(&self) -> TypeLoaderPriority {

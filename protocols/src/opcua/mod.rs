@@ -8,6 +8,7 @@ pub mod client;
 mod codec;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod lengths;
 pub mod message;
 pub mod model;
 pub mod nodeset;

@@ -5,6 +5,7 @@
 
 mod apart;
 mod ends;
+mod hostile;
 mod passes;
 mod pki;
 mod refused;

@@ -132,6 +132,19 @@ async fn a_message_that_was_changed_on_its_way_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_claims_to_have_no_end_is_told() {
+    let reason = twisted(|number, mut frame| {
+        if number == 2 {
+            frame[4..8].fill(0xff);
+        }
+        vec![frame]
+    });
+    let reason = reason.await;
+    let told = "a message of 4294967295 octets, where 8 to 65536 are taken";
+    assert_eq!(reason, told);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_opening_that_was_changed_on_its_way_is_told() {
     let reason = twisted(|number, mut frame| {
         if number == 1 {

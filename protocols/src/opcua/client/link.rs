@@ -1,26 +1,32 @@
 //! One session with the layer above, from its opening on.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use opcua::{
-    client::{Client, ClientBuilder, DataChangeCallback, IdentityToken, MonitoredItem, Session},
-    crypto::SecurityPolicy,
+    client::{
+        Client, ClientBuilder, DataChangeCallback, IdentityToken, MonitoredItem, Session,
+        transport::TransportPollResult,
+    },
+    core::ResponseMessage,
+    crypto::{CertificateStore, SecurityPolicy, X509Data},
+    sync::RwLock,
     types::{
-        AttributeId, BrowseDescription, BrowseDirection, BrowseResultMask, DataValue,
-        EndpointDescription, Identifier, MessageSecurityMode, MonitoredItemCreateRequest,
-        NodeClassMask, NodeId, ReadValueId, ReferenceTypeId, StatusCode, TimestampsToReturn,
-        VariableId, Variant,
+        AttributeId, BrowseDescription, BrowseDirection, BrowseResultMask, DataValue, DateTime,
+        EndpointDescription, Error, GetEndpointsRequest, Identifier, MessageSecurityMode,
+        MonitoredItemCreateRequest, NodeClassMask, NodeId, ReadValueId, ReferenceTypeId,
+        RequestHeader, StatusCode, TimestampsToReturn, VariableId, Variant,
     },
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::{
     super::{
-        codec,
+        bounds, codec,
         message::{Award, Receipt, Refused, Up},
         model, pki,
     },
     ClientConfig, SubmitError,
+    wire::Wire,
 };
 
 /// How long each step of the opening may take, and a document.
@@ -59,16 +65,22 @@ impl Link {
     pub(super) async fn open(config: &ClientConfig) -> Result<Self, String> {
         let own = config.pki.own().map_err(|error| error.to_string())?;
         config.pki.prepare().map_err(|error| error.to_string())?;
-        let mut client = client(config, &own)?;
-        let endpoint = endpoint(config, &client).await?;
+        let wire = Wire::new(&config.endpoint);
+        let client = client(config, &own)?;
+        let endpoint = endpoint(config, &client, &wire).await?;
         let identity = IdentityToken::UserName(config.user.clone(), config.password.clone().into());
-        let opened = client.connect_to_endpoint_directly(endpoint, identity);
+        let opened = client
+            .session_builder()
+            .with_connector(wire.clone())
+            .connect_to_endpoint_directly(endpoint)
+            .and_then(|of| of.user_identity_token(identity).build(store(config)));
         let (session, events) = opened.map_err(|error| error.to_string())?;
+        *session.encoding_context().write().loaders_mut() = bounds::type_loaders_of_client();
         let mut ended = events.spawn();
         let opened = tokio::select! {
             opened = timeout(PATIENCE, session.wait_for_connection()) => opened,
             status = &mut ended => {
-                return Err(status.map_or_else(|error| error.to_string(), |status| status.to_string()));
+                return Err(status.map_or_else(|error| error.to_string(), |status| wire.words(&status)));
             }
         };
         let set_up = async {
@@ -136,9 +148,13 @@ fn client(config: &ClientConfig, own: &pki::Certificate) -> Result<Client, Strin
 
 /// The server's secured endpoint, if its certificate is one that we trust: until then nothing of ours is
 /// told.
-async fn endpoint(config: &ClientConfig, client: &Client) -> Result<EndpointDescription, String> {
-    let asked = client.get_server_endpoints_from_url(config.endpoint.as_str());
-    let all = within(async { asked.await.map_err(|error| error.to_string()) }).await?;
+async fn endpoint(
+    config: &ClientConfig,
+    client: &Client,
+    wire: &Wire,
+) -> Result<EndpointDescription, String> {
+    let asked = endpoints(config, client, wire);
+    let all = within(async { asked.await.map_err(|error| wire.words(&error)) }).await?;
     let secured = all.into_iter().find(|one| {
         one.security_policy_uri.as_ref() == SecurityPolicy::Basic256Sha256.to_uri()
             && one.security_mode == MessageSecurityMode::SignAndEncrypt
@@ -157,9 +173,61 @@ async fn endpoint(config: &ClientConfig, client: &Client) -> Result<EndpointDesc
     Ok(endpoint)
 }
 
+/// What endpoints the server has, as the library's client asks for them, which lets itself be told anything.
+async fn endpoints(
+    config: &ClientConfig,
+    client: &Client,
+    wire: &Wire,
+) -> Result<Vec<EndpointDescription>, Error> {
+    let channel = client
+        .session_builder()
+        .connect_to_endpoint_directly(config.endpoint.as_str())?
+        .build_channel(store(config))?;
+    *channel.encoding_context().write().loaders_mut() = bounds::type_loaders_of_client();
+    let mut events = channel.connect(wire).await?;
+    let request = GetEndpointsRequest {
+        request_header: RequestHeader::new(&NodeId::null(), &DateTime::now(), 1),
+        endpoint_url: config.endpoint.as_str().into(),
+        ..GetEndpointsRequest::default()
+    };
+    let answer = {
+        let asked = channel.send(request, PATIENCE);
+        tokio::pin!(asked);
+        loop {
+            tokio::select! {
+                polled = events.poll() => {
+                    if let TransportPollResult::Closed(status) = polled {
+                        return Err(Error::new(status, "the server has ended the connection"));
+                    }
+                }
+                answer = &mut asked => break answer?,
+            }
+        }
+    };
+    channel.close_channel().await;
+    while !matches!(events.poll().await, TransportPollResult::Closed(_)) {}
+    match answer {
+        ResponseMessage::GetEndpoints(answer) => Ok(answer.endpoints.unwrap_or_default()),
+        other => {
+            let status = other.response_header().service_result;
+            Err(Error::new(status, "the server does not say its endpoints"))
+        }
+    }
+}
+
+/// Our own certificate, and whom we trust.
+fn store(config: &ClientConfig) -> Arc<RwLock<CertificateStore>> {
+    let (certificate, key) = (Path::new(pki::CERTIFICATE), Path::new(pki::KEY));
+    let folder = &config.pki.folder;
+    let none = None::<X509Data>;
+    let (store, _, _) =
+        CertificateStore::new_with_x509_data(folder, false, Some(certificate), Some(key), none);
+    Arc::new(RwLock::new(store))
+}
+
 /// Looks for the one tenant that we are.
 async fn find(session: &Session) -> Result<Peer, String> {
-    let words = |error: opcua::types::Error| error.to_string();
+    let words = |error: Error| error.to_string();
     let namespaces = session.read_namespace_array().await.map_err(words)?;
     let index = |uri| {
         namespaces
@@ -203,7 +271,7 @@ async fn subscribe(
     session: &Session,
     peer: &Peer,
 ) -> Result<mpsc::UnboundedReceiver<Note>, String> {
-    let words = |error: opcua::types::Error| error.to_string();
+    let words = |error: Error| error.to_string();
     let (sender, notes) = mpsc::unbounded_channel();
     let clock: NodeId = VariableId::Server_ServerStatus_CurrentTime.into();
     let is_clock = clock.clone();

@@ -6,6 +6,7 @@
 
 mod link;
 mod task;
+mod wire;
 
 pub use task::MarketClient;
 

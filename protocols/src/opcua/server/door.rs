@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::pki,
+    super::{lengths::Lengths, pki},
     Pki,
     audit::AuditLog,
     connection::{self, Connection},
@@ -225,13 +225,17 @@ impl Door {
         let (mut in_read, mut in_write) = inside.into_split();
         let answers = self.answers(&mut in_read, &mut out_write, connection);
         tokio::pin!(answers);
-        let gone = tokio::select! {
-            _ = pass(&mut out_read, &mut in_write) => true,
-            _ = &mut answers => false,
+        let passed = tokio::select! {
+            passed = pass(&mut out_read, &mut in_write) => Some(passed),
+            _ = &mut answers => None,
         };
-        if gone {
+        match passed {
+            Some(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                self.audit.refuse(connection, error);
+            }
             // What the library has to say to the last message is told all the same.
-            let _ = timeout(GREETING, answers).await;
+            Some(_) => drop(timeout(GREETING, answers).await),
+            None => {}
         }
     }
 
@@ -288,11 +292,13 @@ async fn pass(
     to: &mut (impl AsyncWrite + Unpin),
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
+    let mut lengths = Lengths::default();
     loop {
         let count = timeout(IDLE, from.read(&mut buffer)).await??;
         if count == 0 {
             return to.shutdown().await;
         }
+        lengths.take(&buffer[..count])?;
         timeout(IDLE, to.write_all(&buffer[..count])).await??;
     }
 }
