@@ -13,7 +13,11 @@ use serde_json::Value;
 
 use crate::run::{say, target};
 
-/// Runs until `stopped`, or for `time` from the first settled interval on.
+/// How long the first interval that rests on an award may take: those whose gates were closed when the programs came up
+/// have none, and each is settled an interval after it begins.
+const FIRST_AWARD: Duration = Duration::from_secs(300);
+
+/// Runs until `stopped`, or for `time` from the first settled interval on that rests on an award.
 #[expect(clippy::print_stdout, reason = "what passes is the demo's output")]
 pub(super) fn run(port: u16, time: Option<Duration>, stopped: &AtomicBool) -> Result<()> {
     let target = target();
@@ -29,12 +33,19 @@ pub(super) fn run(port: u16, time: Option<Duration>, stopped: &AtomicBool) -> Re
     );
     let mut told = Told::default();
     let done = || stopped.load(Ordering::Relaxed);
-    let first = wait(Duration::from_secs(240), || {
-        done() || told.look(&area).unwrap_or(0) > 0
+    println!(
+        "  Waiting for the first exchange that rests on an award, {} s at most.",
+        FIRST_AWARD.as_secs()
+    );
+    // Each interval is printed once it is settled: that is the progress.
+    let first = wait(FIRST_AWARD, || {
+        done() || (told.look(&area).is_ok() && told.by_award > 0)
     });
     ensure!(
         first,
-        "no interval was settled within 240 s; the area says:\n{}",
+        "within {} s {}; the area says:\n{}",
+        FIRST_AWARD.as_secs(),
+        told.so_far(),
         stack.log("area")
     );
     let begun = Instant::now();
@@ -76,10 +87,14 @@ struct Told {
 }
 
 impl Told {
-    /// Prints intervals that are settled since; how many are.
-    fn look(&mut self, area: &Client) -> Result<usize> {
+    /// Looks at the area, and prints intervals that are settled since.
+    fn look(&mut self, area: &Client) -> Result<()> {
         let view = area.json("/api/v1/area")?;
         let above = area.json("/api/v1/market/above")?;
+        self.take(&view, &above)
+    }
+
+    fn take(&mut self, view: &Value, above: &Value) -> Result<()> {
         let all = view["intervals"].as_array().context("no intervals")?;
         for interval in all.iter().rev() {
             let start = interval["start"].as_str().unwrap_or_default().to_owned();
@@ -101,7 +116,18 @@ impl Told {
             self.by_award += deals.iter().filter(|deal| deal["basis"] == "award").count();
             self.intervals.push(interval.clone());
         }
-        Ok(self.settled)
+        Ok(())
+    }
+
+    /// What has come of it, in words.
+    fn so_far(&self) -> String {
+        match (self.settled, self.by_award) {
+            (0, _) => "no interval was settled".to_owned(),
+            (settled, 0) => format!("{settled} intervals were settled, no exchange by an award"),
+            (settled, by_award) => {
+                format!("{settled} intervals were settled, {by_award} exchanges by awards")
+            }
+        }
     }
 
     fn verdict(&self) -> Result<()> {
@@ -193,4 +219,44 @@ fn print(interval: &Value, agreed: Option<&Value>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// An interval that was settled before there were offers for it is progress, and no reason to count the time.
+    #[test]
+    fn intervals_without_an_award_are_waited_through() {
+        let interval = |start: &str, phase: &str, basis: &str| {
+            json!({
+                "start": start, "phase": phase, "exchange_w": -20_000.0, "limits": [],
+                "deals": [{
+                    "tenant": "north", "basis": basis, "closed_w": 0, "limits": [],
+                    "award": { "exchange_w": 20_000, "price_per_mwh": 25.0 },
+                }],
+            })
+        };
+        let above = json!({ "intervals": [] });
+        let mut told = Told::default();
+        assert_eq!(told.so_far(), "no interval was settled");
+        let first = interval("2026-11-23T10:00:00Z", "settled", "zero");
+        let second = interval("2026-11-23T10:00:30Z", "cleared", "award");
+        let view = json!({ "intervals": [second, first] });
+        told.take(&view, &above).unwrap();
+        told.take(&view, &above).unwrap();
+        assert_eq!(
+            (told.by_award, told.so_far().as_str()),
+            (0, "1 intervals were settled, no exchange by an award")
+        );
+        let second = interval("2026-11-23T10:00:30Z", "settled", "award");
+        told.take(&json!({ "intervals": [second, first] }), &above)
+            .unwrap();
+        assert_eq!(
+            (told.by_award, told.so_far().as_str()),
+            (1, "2 intervals were settled, 1 exchanges by awards")
+        );
+    }
 }
