@@ -136,6 +136,11 @@ impl Connection {
         let (reached, spoken) = (state.reached.take(), std::mem::take(&mut state.spoken));
         let reason = match frame.get(..3)? {
             b"ERR" => Some(words(frame)),
+            // Without security no session is asked for, the door sees to that; what was counted is not another's.
+            _ if state.certificate.is_none() => {
+                rejected();
+                None
+            }
             b"OPN" if rejected() => {
                 Some("the secure channel is not opened as asked for".to_owned())
             }
@@ -175,7 +180,9 @@ mod tests {
     use super::*;
 
     fn connection() -> Connection {
-        Connection::new(SocketAddr::from(([192, 0, 2, 7], 4711)))
+        let connection = Connection::new(SocketAddr::from(([192, 0, 2, 7], 4711)));
+        connection.shows(Fingerprint::of_der(b"a certificate"));
+        connection
     }
 
     fn message(length: usize) -> Vec<u8> {
@@ -211,6 +218,15 @@ mod tests {
         assert!(asked(&[Step::Nameless], false).contains("without user"));
         assert!(asked(&[Step::Named, Step::Signed, Step::Asked], false).contains("cannot be read"));
         assert!(asked(&[Step::Password], false).contains("another connection"));
+    }
+
+    #[test]
+    fn a_short_answer_without_security_is_no_refusal() {
+        let connection = Connection::new(SocketAddr::from(([192, 0, 2, 7], 4711)));
+        assert_eq!(connection.answered(&message(56), true, || true), None);
+        let error = b"ERRF\x10\0\0\0\0\0\x13\x80\xff\xff\xff\xff";
+        let told = connection.answered(error, false, || false);
+        assert_eq!(told.as_deref(), Some("BadSecurityChecksFailed: "));
     }
 
     #[test]
