@@ -2,6 +2,7 @@
 
 mod calls;
 mod nested;
+mod voltage;
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use super::{Book, Deal, Interval, Market, Setup, Step};
 use crate::{
     above::{Event, Link},
     clock::{US, rfc3339, rfc3339_s},
-    cycle::view_above,
+    cycle::{view_above, view_pu, view_voltage},
     participants::{Change, Register},
     published::{Published, Upwards},
     site::{Above, AreaSite},
@@ -345,13 +345,14 @@ fn interval(
     }
 }
 
-fn deals(setup: &Setup, of: &Interval) -> Vec<DealView> {
+pub(super) fn deals(setup: &Setup, of: &Interval) -> Vec<DealView> {
     let none = Deal::default();
     let each = setup.tenants.iter().map(|tenant| {
         let deal = of.deals.get(&tenant.name).unwrap_or(&none);
         let taken = of.taken.iter().find(|taken| taken.tenant == tenant.name);
         let stands_in = taken.filter(|taken| taken.offer.is_none());
-        let corners = deal.offer.as_ref().map(|offer| {
+        let offer = deal.offer.as_ref();
+        let corners = offer.map(|offer| {
             let corner = |of: &protocols::opcua::message::Corner| AreaCornerView {
                 exchange_w: of.exchange_w,
                 price_per_mwh: of.price as f64 / 1e6,
@@ -361,10 +362,8 @@ fn deals(setup: &Setup, of: &Interval) -> Vec<DealView> {
         DealView {
             tenant: tenant.name.clone(),
             offer: corners,
-            limits: deal
-                .offer
-                .as_ref()
-                .map_or_else(Vec::new, |offer| offer.state.limits.clone()),
+            voltage: offer.and_then(|of| of.voltage.as_ref()).map(view_voltage),
+            limits: offer.map_or_else(Vec::new, |offer| offer.state.limits.clone()),
             expected_w: stands_in.map(|taken| taken.expected_w),
             called_w: deal.called_w,
             award: deal.award.as_ref().map(|of| TenantAwardView {
@@ -372,6 +371,7 @@ fn deals(setup: &Setup, of: &Interval) -> Vec<DealView> {
                 price_per_mwh: of.price as f64 / 1e6,
                 grid_fee_per_mwh: of.grid_fee as f64 / 1e6,
                 q_var: of.q_var,
+                u_pu: of.u_ppm.map(view_pu),
             }),
             basis: deal.closing.as_ref().map(|of| basis(of.basis).to_owned()),
             closed_w: deal.closing.as_ref().map(|of| of.exchange_w),

@@ -43,4 +43,4 @@ pub use registration::not_yours;
 pub use requests::Decision;
 pub use step::{Cycle, Input, MAX_AGE_US, Output};
 pub use switch::{NotSwitched, Operation, SwitchCommand, SwitchStep};
-pub(crate) use view::above as view_above;
+pub(crate) use view::{above as view_above, pu as view_pu, voltage as view_voltage};

@@ -15,7 +15,7 @@ use solver::{
     network::{Grid, Id},
 };
 
-pub(crate) use above::above;
+pub(crate) use above::{above, pu, voltage};
 pub(super) use market::{interval, order};
 
 use super::{

@@ -228,6 +228,40 @@ fn an_interval_is_closed_by_its_award() {
     assert!(found.iter().any(|of| of.what == "closing"), "{found:?}");
 }
 
+/// The grid above planned at 0.99 and at 1.01 pu: the clearing for good is behind that voltage, and the next curve.
+#[test]
+fn what_the_grid_above_is_planned_at_takes_the_place_of_the_networks_own() {
+    let at = |u_ppm: i64| {
+        let mut tied = Tied::new(Fallback::Zero);
+        tied.until(5);
+        let award = Award {
+            u_ppm: Some(u_ppm),
+            ..tied.award(FIRST, 1)
+        };
+        tied.hear(Event::Down(Down::Award(award)));
+        let output = tied.until(6);
+        let shown = Tied::shown(&output, FIRST);
+        assert_eq!(shown.basis.as_deref(), Some("award"));
+        assert_eq!(shown.awards[0].u_pu, Some(u_ppm as f64 / 1e6));
+        let cleared = tied.records.iter().find_map(|record| match record {
+            Record::Market(LedgerEntry::Cleared {
+                interval: FIRST,
+                clearing,
+                ..
+            }) => Some(clearing.u.clone()),
+            _ => None,
+        });
+        tied.until(15);
+        assert_eq!(tied.replay().differences, []);
+        (cleared.unwrap(), tied.offer(FIRST + 10))
+    };
+    let ((low, after_low), (high, after_high)) = (at(990_000), at(1_010_000));
+    let apart = low.iter().zip(&high).map(|(a, b)| b.norm() - a.norm());
+    let most = apart.fold(0.0, f64::max);
+    assert!((most - 0.02).abs() < 0.002, "{most}");
+    assert_ne!(after_low.curve, after_high.curve);
+}
+
 #[test]
 fn without_an_award_it_is_closed_on_time_by_the_fallback() {
     let mut tied = Tied::new(Fallback::Schedule);

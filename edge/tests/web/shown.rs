@@ -283,6 +283,7 @@ fn above() -> AboveView {
         price_per_mwh: 47.5,
         grid_fee_per_mwh: 2.0,
         q_var: 100,
+        u_pu: Some(1.0125),
         import_max_w: 1_000_000,
         export_max_w: 500_000,
         limits: vec!["rated current of branch 7 at its from side".to_owned()],
@@ -306,6 +307,14 @@ fn above() -> AboveView {
         intervals: vec![AboveIntervalView {
             start: START.to_owned(),
             offer: vec![corner(-50_000, 60.0), corner(10_000, 0.0)],
+            voltage: Some(VoltageView {
+                r_ohm: 0.4,
+                x_ohm: 1.25,
+                corners: vec![VoltageCornerView {
+                    u_pu: 0.98,
+                    cost_per_h: 0.5,
+                }],
+            }),
             forecast_w: Some(0),
             q_min_var: Some(-1_000),
             q_max_var: Some(1_000),

@@ -1,12 +1,14 @@
 //! The market above as the public API shows it.
 
-use protocols::opcua::message::{Award, Basis};
+use protocols::opcua::message::{Award, Basis, Voltage};
 
 use crate::{
     above::{Fallback, Interval, Link, Tenant},
     clock::{rfc3339, rfc3339_s},
     site::Above,
-    web::api::{AboveAwardView, AboveIntervalView, AboveView, CornerView},
+    web::api::{
+        AboveAwardView, AboveIntervalView, AboveView, CornerView, VoltageCornerView, VoltageView,
+    },
 };
 
 pub(crate) fn above(site: &Above, of: &Tenant, link: &Link) -> AboveView {
@@ -51,6 +53,7 @@ fn interval(start: i64, of: &Interval, tenant: &str) -> AboveIntervalView {
                 q_var: corner.q_var,
             })
             .collect(),
+        voltage: offer.and_then(|of| of.voltage.as_ref()).map(voltage),
         forecast_w: offer.map(|of| of.forecast_w),
         q_min_var: offer.map(|of| of.q_min_var),
         q_max_var: offer.map(|of| of.q_max_var),
@@ -76,11 +79,30 @@ fn award((of, unused): &(Award, Option<String>)) -> AboveAwardView {
         price_per_mwh: per_mwh(of.price),
         grid_fee_per_mwh: per_mwh(of.grid_fee),
         q_var: of.q_var,
+        u_pu: of.u_ppm.map(pu),
         import_max_w: of.import_max_w,
         export_max_w: of.export_max_w,
         limits: of.limits.clone(),
         unused: unused.clone(),
     }
+}
+
+/// What a voltage is worth, as the public API shows it.
+pub(crate) fn voltage(of: &Voltage) -> VoltageView {
+    let corner = |&(u_ppm, cost): &(i64, i64)| VoltageCornerView {
+        u_pu: pu(u_ppm),
+        cost_per_h: cost as f64 / 1e6,
+    };
+    VoltageView {
+        r_ohm: of.r_ohm,
+        x_ohm: of.x_ohm,
+        corners: of.corners.iter().map(corner).collect(),
+    }
+}
+
+/// Of millionths.
+pub(crate) fn pu(u_ppm: i64) -> f64 {
+    u_ppm as f64 / 1e6
 }
 
 fn per_mwh(micro: i64) -> f64 {

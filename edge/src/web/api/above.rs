@@ -35,6 +35,8 @@ pub struct AboveIntervalView {
     pub start: String,
     /// What was offered at gate closure: what each exchange is worth, by rising import.
     pub offer: Vec<CornerView>,
+    /// What the voltage behind the connection is worth, where that was offered.
+    pub voltage: Option<VoltageView>,
     /// Exchange that was expected without an award, W.
     pub forecast_w: Option<i64>,
     /// Least reactive exchange that was offered, var.
@@ -77,6 +79,27 @@ pub struct CornerView {
     pub q_var: i64,
 }
 
+/// What a voltage behind a connection costs who is connected there: that of the grid above without what it exchanges
+/// itself, `u + z (s/u)*` of voltage `u`, exchange `s` and impedance `z`.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct VoltageView {
+    /// Resistance of the grid above that it computes with, ohm at the connection's rated voltage.
+    pub r_ohm: f64,
+    /// Reactance, ohm.
+    pub x_ohm: f64,
+    /// By rising voltage, straight between them and as straight beyond.
+    pub corners: Vec<VoltageCornerView>,
+}
+
+/// A corner of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub struct VoltageCornerView {
+    /// Voltage, pu of rated.
+    pub u_pu: f64,
+    /// What it costs, currency units per h.
+    pub cost_per_h: f64,
+}
+
 /// An award.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct AboveAwardView {
@@ -92,6 +115,8 @@ pub struct AboveAwardView {
     pub grid_fee_per_mwh: f64,
     /// Reactive exchange, var.
     pub q_var: i64,
+    /// Voltage behind the connection as it is planned above, pu of rated; `null`: that was not said.
+    pub u_pu: Option<f64>,
     /// Most import that the grid above can carry, W.
     pub import_max_w: i64,
     /// Most export, W.

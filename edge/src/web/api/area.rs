@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ReceiptView;
+use super::{ReceiptView, VoltageView};
 
 /// The area.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -84,6 +84,8 @@ pub struct DealView {
     pub tenant: String,
     /// What each exchange is worth to it, by rising import; none: it has made no offer.
     pub offer: Option<Vec<AreaCornerView>>,
+    /// What the voltage behind its connection is worth to it, where it says so.
+    pub voltage: Option<VoltageView>,
     /// Limits of its own network that bind at what it expects, or that it cannot keep, as it says.
     pub limits: Vec<String>,
     /// What it stands in with, where it has made no offer, W.
@@ -122,6 +124,8 @@ pub struct TenantAwardView {
     pub grid_fee_per_mwh: f64,
     /// Reactive exchange, var, import-positive.
     pub q_var: i64,
+    /// Voltage behind its connection as it is planned, pu of rated; `null`: it has not said what that is worth to it.
+    pub u_pu: Option<f64>,
 }
 
 /// Somebody came, went or was turned away.

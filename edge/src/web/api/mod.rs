@@ -19,7 +19,9 @@ mod network;
 mod operation;
 mod participants;
 
-pub use above::{AboveAwardView, AboveIntervalView, AboveView, CornerView};
+pub use above::{
+    AboveAwardView, AboveIntervalView, AboveView, CornerView, VoltageCornerView, VoltageView,
+};
 pub use account::{Enrolment, Login, NewPassword, NewUser, Role, SessionView, UserAccount};
 pub use area::{
     AreaCornerView, AreaIntervalView, AreaPriceView, AreaView, AuditView, DealView,
