@@ -143,35 +143,20 @@ pub(super) fn by_fallback(
         (Fallback::LastAward | Fallback::Zero, _) => (Basis::Zero, 0),
     };
     let limits = last.map(|last| (last.interface.import_max_w, last.interface.export_max_w));
-    let (import_max_w, export_max_w) = limits.unwrap_or((site.import_max_w, site.export_max_w));
-    let most_w = import_max_w.map_or(POWER_MOST, |w| w as i64);
-    let least_w = export_max_w.map_or(-POWER_MOST, |w| -(w as i64));
-    let mut exchange_w = wanted_w.min(most_w).max(least_w);
-    if let Some((least_w, most_w)) = offer.and_then(range) {
-        exchange_w = exchange_w.min(most_w).max(least_w);
-    }
-    let own = match exchange_w {
-        ..0 => site.export_price,
-        0.. => site.import_price,
-    };
-    // What the exchange costs by the closing, and with the fee, which goes its way; then what is beyond it.
+    let limits = limits.unwrap_or((site.import_max_w, site.export_max_w));
+    let exchange_w = within(wanted_w, limits, offer);
     let (price, scheduled_price, import_price, export_price) = match (basis, last) {
-        (
-            Basis::LastAward,
-            Some(Last {
-                price, interface, ..
-            }),
-        ) => {
-            let (import, export) = (interface.import_price, interface.export_price);
-            let fee = (import.0 - export.0) / 2 - terms.spread.0;
-            let with_fee = price + fee.max(0) * exchange_w.signum();
-            (*price, Price(with_fee), import, export)
-        }
+        (Basis::LastAward, Some(last)) => as_last(last, terms, exchange_w),
         _ => {
+            let own = match exchange_w {
+                ..0 => site.export_price,
+                0.. => site.import_price,
+            };
             let beyond = terms.imbalance;
             (own.0, own, beyond.short_price, beyond.long_price)
         }
     };
+    let (import_max_w, export_max_w) = limits;
     let closing = Closing {
         interval: start,
         sequence: 1,
@@ -194,6 +179,27 @@ pub(super) fn by_fallback(
         u_pu: last.and_then(|last| last.interface.u_pu),
     };
     (closing, interface)
+}
+
+/// What is wanted, as far as most import and most export (W) of the grid above let it, and what was offered.
+fn within(wanted_w: i64, limits: (Option<f64>, Option<f64>), offer: Option<&Offer>) -> i64 {
+    let (import_max_w, export_max_w) = limits;
+    let most_w = import_max_w.map_or(POWER_MOST, |w| w as i64);
+    let least_w = export_max_w.map_or(-POWER_MOST, |w| -(w as i64));
+    let exchange_w = wanted_w.min(most_w).max(least_w);
+    match offer.and_then(range) {
+        Some((least_w, most_w)) => exchange_w.min(most_w).max(least_w),
+        None => exchange_w,
+    }
+}
+
+/// By the last award: what the exchange costs by the closing, and with the fee, which goes its way; then what more
+/// import costs and more export earns.
+fn as_last(last: &Last, terms: &Terms, exchange_w: i64) -> (i64, Price, Price, Price) {
+    let (import, export) = (last.interface.import_price, last.interface.export_price);
+    let fee = (import.0 - export.0) / 2 - terms.spread.0;
+    let with_fee = last.price + fee.max(0) * exchange_w.signum();
+    (last.price, Price(with_fee), import, export)
 }
 
 /// What the schedule says of the time of day that an interval begins at.

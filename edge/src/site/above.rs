@@ -19,15 +19,7 @@ pub(super) fn read(
     gate_s: Option<u32>,
     imbalance: Option<Imbalance>,
 ) -> Option<Above> {
-    let endpoint = table.text("endpoint").filter(|text| {
-        let address = text.strip_prefix("opc.tcp://");
-        let fits = address.is_some_and(|of| !of.is_empty() && !of.contains(char::is_whitespace));
-        if !fits {
-            let text = format!("`{text}` is not an endpoint such as opc.tcp://area.example:4840");
-            table.problem("endpoint", text);
-        }
-        fits
-    });
+    let endpoint = endpoint(table);
     let user = table.name("user");
     let file = |key| table.text(key).map(|text| table.source.beside(text));
     let tenant = match table.has("tenant") {
@@ -44,19 +36,7 @@ pub(super) fn read(
             format!("must be below market.gate_s, which is {gate}: nothing is offered before");
         table.problem("award_s", text);
     }
-    let fallback = table.word(
-        "fallback",
-        &[
-            ("last_award", Fallback::LastAward),
-            ("schedule", Fallback::Schedule),
-            ("zero", Fallback::Zero),
-        ],
-    );
-    let schedule = schedule(table);
-    if fallback == Some(Fallback::Schedule) && schedule.is_empty() {
-        let text = "`schedule` wants [[above.schedule]] tables, the first from 00:00".to_owned();
-        table.problem("fallback", text);
-    }
+    let (fallback, schedule) = fallback(table);
     let spread = table.number("spread_per_mwh", 0.0..=MAX_PRICE);
     let meter = match table.has("meter") {
         true => table.table("meter").map(|table| meter(&table)),
@@ -78,6 +58,36 @@ pub(super) fn read(
         },
         meter: meter??,
     })
+}
+
+fn endpoint<'d>(table: &Table<'_, 'd>) -> Option<&'d str> {
+    table.text("endpoint").filter(|text| {
+        let address = text.strip_prefix("opc.tcp://");
+        let fits = address.is_some_and(|of| !of.is_empty() && !of.contains(char::is_whitespace));
+        if !fits {
+            let text = format!("`{text}` is not an endpoint such as opc.tcp://area.example:4840");
+            table.problem("endpoint", text);
+        }
+        fits
+    })
+}
+
+/// What stands in for an award, and the schedule that it may be.
+fn fallback(table: &Table<'_, '_>) -> (Option<Fallback>, Vec<(u32, i64)>) {
+    let fallback = table.word(
+        "fallback",
+        &[
+            ("last_award", Fallback::LastAward),
+            ("schedule", Fallback::Schedule),
+            ("zero", Fallback::Zero),
+        ],
+    );
+    let schedule = schedule(table);
+    if fallback == Some(Fallback::Schedule) && schedule.is_empty() {
+        let text = "`schedule` wants [[above.schedule]] tables, the first from 00:00".to_owned();
+        table.problem("fallback", text);
+    }
+    (fallback, schedule)
 }
 
 /// Steps over the day, each from a time on.

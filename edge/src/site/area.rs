@@ -92,27 +92,9 @@ pub(super) fn read(root: &Table<'_, '_>, directory: &Path) -> Option<AreaSite> {
     let mut taken = network.as_ref().map(ids).unwrap_or_default();
     let tenants = read_tenants(root, network.as_ref(), &mut taken);
     let participants = read_participants(root, network.as_ref(), &mut taken);
-    let above = match root.has("above") {
-        true => {
-            let gate_s = market.as_ref().map(|market| market.product.gate_lead_s);
-            let imbalance = market.as_ref().map(|market| market.rulebook.imbalance);
-            let above = root.table("above").map(|table| {
-                let above = above::read(&table, gate_s, imbalance);
-                if above.as_ref().is_some_and(|of| of.meter.is_some()) {
-                    let text = "an area reads no meter: its total is made up of its tenants'";
-                    table.problem("meter", text.to_owned());
-                }
-                above
-            });
-            Some(above.flatten())
-        }
-        false => None,
-    };
+    let above = read_above(root, market.as_ref());
     root.finish();
-    let above = match above {
-        Some(above) => Some(above?),
-        None => None,
-    };
+    let above = above?;
     let (access, tenants) = tenants.into_iter().unzip();
     let market = market?;
     Some(AreaSite {
@@ -141,6 +123,22 @@ pub(super) fn read(root: &Table<'_, '_>, directory: &Path) -> Option<AreaSite> {
         },
         above,
     })
+}
+
+/// The market above, if there is one; `None` if it is wrong.
+fn read_above(root: &Table<'_, '_>, market: Option<&Market>) -> Option<Option<Above>> {
+    if !root.has("above") {
+        return Some(None);
+    }
+    let gate_s = market.map(|market| market.product.gate_lead_s);
+    let imbalance = market.map(|market| market.rulebook.imbalance);
+    let table = root.table("above")?;
+    let above = above::read(&table, gate_s, imbalance)?;
+    if above.meter.is_some() {
+        let text = "an area reads no meter: its total is made up of its tenants'";
+        table.problem("meter", text.to_owned());
+    }
+    Some(Some(above))
 }
 
 type Head = (Option<String>, Option<PathBuf>, Option<Network>);
@@ -181,8 +179,8 @@ struct Market {
     patience_s: u32,
 }
 
-fn read_market(table: &Table<'_, '_>, network: Option<&Network>) -> Option<Market> {
-    let currency = read_currency(table);
+/// Length of an interval, and its gate.
+fn read_product(table: &Table<'_, '_>) -> Option<Product> {
     let interval_s = match table.has("interval_s") {
         true => table.integer("interval_s", 5..=3600),
         false => Some(900),
@@ -200,6 +198,19 @@ fn read_market(table: &Table<'_, '_>, network: Option<&Network>) -> Option<Marke
         let text = format!("must be below interval_s, which is {interval}");
         table.problem("gate_s", text);
     }
+    let gate = u32::try_from(gate_s?).ok()?;
+    Some(Product {
+        length_s: u32::try_from(interval_s?).ok()?,
+        gate_lead_s: gate,
+        publish_lead_s: gate / 2,
+        settle_delay_s: 2,
+        horizon: 2,
+    })
+}
+
+fn read_market(table: &Table<'_, '_>, network: Option<&Network>) -> Option<Market> {
+    let currency = read_currency(table);
+    let product = read_product(table);
     let source = table.id("source");
     if let (Some(id), Some(network)) = (source, network)
         && network.source.iter().all(|source| source.id != id)
@@ -231,16 +242,9 @@ fn read_market(table: &Table<'_, '_>, network: Option<&Network>) -> Option<Marke
         false => Some(3600),
     };
     table.finish();
-    let gate = u32::try_from(gate_s?).ok()?;
     Some(Market {
         currency: currency?.to_owned(),
-        product: Product {
-            length_s: u32::try_from(interval_s?).ok()?,
-            gate_lead_s: gate,
-            publish_lead_s: gate / 2,
-            settle_delay_s: 2,
-            horizon: 2,
-        },
+        product: product?,
         source: source?,
         import_price: import_price?,
         export_price: export_price?,

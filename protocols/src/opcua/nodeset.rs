@@ -19,36 +19,7 @@ pub fn nodeset() -> String {
 type Written = std::fmt::Result;
 
 fn document(xml: &mut String) -> Written {
-    writeln!(xml, r#"<?xml version="1.0" encoding="utf-8"?>"#)?;
-    writeln!(
-        xml,
-        r#"<!-- Made from protocols/src/opcua/model.rs: change it there. -->"#
-    )?;
-    writeln!(
-        xml,
-        r#"<UANodeSet xmlns="http://opcfoundation.org/UA/2011/03/UANodeSet.xsd">"#
-    )?;
-    writeln!(xml, "  <NamespaceUris>")?;
-    for uri in [NAMESPACE, TENANT_NAMESPACE] {
-        writeln!(xml, "    <Uri>{uri}</Uri>")?;
-    }
-    writeln!(xml, "  </NamespaceUris>")?;
-    writeln!(xml, "  <Aliases>")?;
-    for (name, id) in [
-        ("Boolean", 1),
-        ("UInt32", 7),
-        ("Int64", 8),
-        ("Double", 11),
-        ("String", 12),
-        ("Organizes", 35),
-        ("HasTypeDefinition", 40),
-        ("HasProperty", 46),
-        ("HasComponent", 47),
-        ("Argument", 296),
-    ] {
-        writeln!(xml, r#"    <Alias Alias="{name}">i={id}</Alias>"#)?;
-    }
-    writeln!(xml, "  </Aliases>")?;
+    head(xml)?;
     let folder = format!("ns=1;s={FOLDER}");
     open(
         xml,
@@ -88,6 +59,40 @@ fn document(xml: &mut String) -> Written {
     objects(xml, &root)?;
     methods(xml, &root)?;
     writeln!(xml, "</UANodeSet>")
+}
+
+/// Namespaces, and names for what is referred to often.
+fn head(xml: &mut String) -> Written {
+    writeln!(xml, r#"<?xml version="1.0" encoding="utf-8"?>"#)?;
+    writeln!(
+        xml,
+        r#"<!-- Made from protocols/src/opcua/model.rs: change it there. -->"#
+    )?;
+    writeln!(
+        xml,
+        r#"<UANodeSet xmlns="http://opcfoundation.org/UA/2011/03/UANodeSet.xsd">"#
+    )?;
+    writeln!(xml, "  <NamespaceUris>")?;
+    for uri in [NAMESPACE, TENANT_NAMESPACE] {
+        writeln!(xml, "    <Uri>{uri}</Uri>")?;
+    }
+    writeln!(xml, "  </NamespaceUris>")?;
+    writeln!(xml, "  <Aliases>")?;
+    for (name, id) in [
+        ("Boolean", 1),
+        ("UInt32", 7),
+        ("Int64", 8),
+        ("Double", 11),
+        ("String", 12),
+        ("Organizes", 35),
+        ("HasTypeDefinition", 40),
+        ("HasProperty", 46),
+        ("HasComponent", 47),
+        ("Argument", 296),
+    ] {
+        writeln!(xml, r#"    <Alias Alias="{name}">i={id}</Alias>"#)?;
+    }
+    writeln!(xml, "  </Aliases>")
 }
 
 fn objects(xml: &mut String, root: &str) -> Written {

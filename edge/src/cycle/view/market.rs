@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use solver::market::{
     CallContract, Contract, Contracts, Direction, Kind, LookedAhead, MeterQuality, PPM, Party,
     Phase, ReactiveContract, Settlement, StatementReason,
-    clearing::{Binding, Limit, Status as ClearingStatus},
+    clearing::{Binding, Clearing, Limit, Status as ClearingStatus},
 };
 
 use super::above::basis;
@@ -227,15 +227,7 @@ fn show_clearing(site: &Site, cleared: &Cleared, view: &mut IntervalView) {
         })
         .collect();
     view.binding = clearing.binding.iter().map(binding).collect();
-    let check = &clearing.ac_check;
-    view.ac_check = Some(AcCheckView {
-        ok: !matches!(clearing.status, ClearingStatus::LeastViolation { .. }),
-        u_min_pu: check.u_min_pu.1,
-        u_max_pu: check.u_max_pu.1,
-        loading_max: check.worst_loading.map_or(0.0, |(_, loading)| loading),
-        gap_w: check.model_gap_w,
-        tightened: u32::try_from(clearing.tightened.len()).unwrap_or(u32::MAX),
-    });
+    view.ac_check = Some(ac_check(clearing));
     view.ahead = cleared.looked.as_deref().map(ahead);
     view.took_us = Some(u64::try_from(*took_us).unwrap_or_default());
     view.awards = clearing
@@ -253,6 +245,18 @@ fn show_clearing(site: &Site, cleared: &Cleared, view: &mut IntervalView) {
             }
         })
         .collect();
+}
+
+fn ac_check(clearing: &Clearing) -> AcCheckView {
+    let check = &clearing.ac_check;
+    AcCheckView {
+        ok: !matches!(clearing.status, ClearingStatus::LeastViolation { .. }),
+        u_min_pu: check.u_min_pu.1,
+        u_max_pu: check.u_max_pu.1,
+        loading_max: check.worst_loading.map_or(0.0, |(_, loading)| loading),
+        gap_w: check.model_gap_w,
+        tightened: u32::try_from(clearing.tightened.len()).unwrap_or(u32::MAX),
+    }
 }
 
 fn binding(binding: &Binding) -> BindingView {
