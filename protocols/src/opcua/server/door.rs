@@ -36,7 +36,7 @@ const OPENING: Duration = Duration::from_secs(5);
 /// How long a connection may say nothing.
 const IDLE: Duration = Duration::from_secs(180);
 /// How long the library may take to answer a hello, one after the other.
-const GREETING: Duration = Duration::from_secs(1);
+const GREETING: Duration = Duration::from_secs(3);
 /// So many questions without security on a connection.
 const MAX_QUESTIONS: usize = 8;
 
