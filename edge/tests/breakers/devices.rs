@@ -249,6 +249,8 @@ async fn iec104(
             select: SelectMode::Required,
         }],
         groups: vec![GroupConfig::default()],
+        // A selection that ends is given back.
+        select_timeout: 2 * PATIENCE,
         ..StationConfig::new(COMMON_ADDRESS)
     };
     let bound = StationServer::bind(any, config, None, system_clock).await;

@@ -3,7 +3,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::{
     sync::{mpsc, watch},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::*;
@@ -123,7 +123,8 @@ async fn a_full_queue_of_the_loop_keeps_nobody_waiting_for_longer() {
     let place = bench.handle.requests.clone().reserve_owned().await.unwrap();
     let [(_, unit), ..] = whats();
     let until = Instant::now() + WAITS;
-    assert_eq!(bench.direct(unit, Some(until)).await, Err(Refused::Late));
+    let done = timeout(2 * WAITS, bench.direct(unit, Some(until))).await;
+    assert_eq!(done, Ok(Err(Refused::Late)));
     drop(place);
     assert!(bench.requests.try_recv().is_err());
 }
@@ -135,7 +136,8 @@ async fn a_power_that_was_set_too_late_is_not_what_a_unit_is_taken_over_at() {
     let set = What::Unit(UNIT, Change::Preset(0, 1000.0));
     assert_eq!(bench.direct(set, until).await, Err(Refused::Late));
     let take_over = What::Unit(UNIT, Change::Held(true));
-    let done = bench.direct(take_over, None).await;
+    let until = Some(Instant::now() + WAITS);
+    let done = bench.direct(take_over, until).await;
     assert_eq!(done, Err(Refused::NothingPreset));
 }
 
