@@ -224,18 +224,14 @@ async fn the_loop_does_nothing_for_those_who_have_gone_and_gives_back_what_they_
     handle.requests.send(select).await.unwrap();
     assert_eq!(timeout(PATIENCE, answered).await.unwrap().unwrap(), Ok(()));
     assert_eq!(all.devices.until(protocol, "select").await, selected);
-    handle
-        .requests
-        .send(step(breaker, SwitchStep::Operate).0)
-        .await
-        .unwrap();
+    let (operate, gone) = step(breaker, SwitchStep::Operate);
+    drop(gone);
+    handle.requests.send(operate).await.unwrap();
     assert_eq!(all.devices.until(protocol, "deselect").await, given_back);
     // Gone before it comes to a direct one: the operator finds the breaker closed, and nobody's.
-    handle
-        .requests
-        .send(step(breaker, SwitchStep::Direct).0)
-        .await
-        .unwrap();
+    let (direct, gone) = step(breaker, SwitchStep::Direct);
+    drop(gone);
+    handle.requests.send(direct).await.unwrap();
     assert_eq!(by_operator(&handle, breaker, false).await, Ok(()));
     assert_eq!(
         all.devices.heard(protocol).await,
