@@ -11,8 +11,10 @@ use std::{fs, path::Path, time::Duration};
 use bench::silent;
 use edge::{
     clock::{now_us, rfc3339_s},
+    cycle::HoldCommand,
     published::{Asker, Handle, OrderAsk, Request},
     run::{Running, start},
+    store::{Holder, Record},
     web::api::{NewOrder, OrderKind, OrderStep, OrderView, Problem},
 };
 use tokio::{sync::oneshot, time::timeout};
@@ -102,6 +104,44 @@ async fn a_flood_of_requests_does_not_hold_up_the_loop() {
     for task in flood {
         task.abort();
     }
+    stop.cancel();
+    running.stopped().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_whose_asker_has_gone_is_not_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, stop) = run(dir.path());
+    let requests = running.handle.requests.clone();
+    // Giving back is taken whether or not the unit's device answers.
+    let give_back = |by: &str, answer| Request::Command {
+        command: HoldCommand {
+            holder: Holder::Scada,
+            by: by.to_owned(),
+            unit: 101,
+            hold: None,
+            lasts: Duration::ZERO,
+        },
+        check: false,
+        answer,
+    };
+    let (answer, gone) = oneshot::channel();
+    drop(gone);
+    requests.send(give_back("gone", answer)).await.unwrap();
+    let (answer, answered) = oneshot::channel();
+    requests.send(give_back("there", answer)).await.unwrap();
+    let answered = timeout(PATIENCE, answered).await.unwrap().unwrap();
+    assert_eq!(answered, Ok(()));
+    let records = running.handle.ledger.recent(i64::from(u16::MAX)).unwrap();
+    let commanded = records
+        .records
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Commanded { by, .. } => Some(by),
+            _ => None,
+        });
+    assert_eq!(commanded.collect::<Vec<_>>(), ["there"]);
+    drop(requests);
     stop.cancel();
     running.stopped().await.unwrap();
 }

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use protocols::point::PointId;
 use solver::network::Id;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     der::{self, Der, Order, Unfit},
@@ -17,6 +20,9 @@ use crate::{
     site::Site,
     store::Holder,
 };
+
+/// Until when somebody waits for an answer (none: until it is there), and whom to ask.
+type Waiting<'h> = (Option<Instant>, &'h Handle);
 
 /// A command, understood.
 pub(super) struct Asked {
@@ -44,12 +50,15 @@ pub(super) enum Change {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     #[error(transparent)]
-    Loop(Refusal),
+    Loop(#[from] Refusal),
     #[error(transparent)]
-    Breaker(NotSwitched),
+    Breaker(#[from] NotSwitched),
     /// To be taken over, and nobody has said at what.
     #[error("no power to hold it at has been set")]
     NothingPreset,
+    /// Whoever commanded it has been told by now that it is not done.
+    #[error("it is too late for an answer")]
+    Late,
     #[error("the appliance is stopping")]
     Stopping,
 }
@@ -118,21 +127,24 @@ impl Commander {
     }
 
     /// Does a step of it. What holds a unit has no steps: a selection only says whether it would be done.
+    /// `until` somebody waits for the answer: what has not begun by then is not done. None: it is to be done whatever
+    /// time it takes.
     pub(super) async fn carry_out(
         &mut self,
         Asked { by, what }: Asked,
         step: SwitchStep,
+        until: Option<Instant>,
         handle: &Handle,
     ) -> Result<(), Refused> {
         match what {
             What::Unit(..) | What::Der(_) if step == SwitchStep::Deselect => Ok(()),
             What::Der(change) => {
                 let check = matches!(step, SwitchStep::Check | SwitchStep::Select);
-                self.der(&by, change, check, handle).await
+                self.der(&by, change, check, (until, handle)).await
             }
             What::Unit(unit, change) => {
                 let check = matches!(step, SwitchStep::Check | SwitchStep::Select);
-                self.hold(by, (unit, change), check, handle).await
+                self.hold(by, (unit, change), check, (until, handle)).await
             }
             What::Breaker(breaker, close) => {
                 let command = SwitchCommand {
@@ -141,16 +153,12 @@ impl Commander {
                     breaker,
                     close,
                 };
-                let (answer, answered) = oneshot::channel();
-                let request = Request::Switch {
+                let request = |answer| Request::Switch {
                     command,
                     step,
                     answer,
                 };
-                let sent = handle.requests.send(request).await;
-                sent.map_err(|_| Refused::Stopping)?;
-                let done = answered.await.map_err(|_| Refused::Stopping)?;
-                done.map_err(Refused::Breaker)
+                ask((until, handle), request).await
             }
         }
     }
@@ -160,7 +168,7 @@ impl Commander {
         by: String,
         (unit, change): (Id, Change),
         check: bool,
-        handle: &Handle,
+        (until, handle): Waiting<'_>,
     ) -> Result<(), Refused> {
         let holds = Arc::clone(&handle.published.borrow().holds);
         let held = holds.get(&(unit, Holder::Scada)).map(|held| &held.at);
@@ -191,7 +199,7 @@ impl Commander {
             hold,
             lasts: self.lasts,
         };
-        ask(command, only_check, handle).await?;
+        ask_hold(command, only_check, (until, handle)).await?;
         if let Change::Preset(part, value) = change
             && !check
         {
@@ -207,7 +215,7 @@ impl Commander {
         master: &str,
         change: der::Change,
         check: bool,
-        handle: &Handle,
+        (until, handle): Waiting<'_>,
     ) -> Result<(), Refused> {
         let holds = Arc::clone(&handle.published.borrow().holds);
         let changed = self.der.changed(change, master, &holds);
@@ -226,7 +234,7 @@ impl Commander {
         let mut there = Vec::new();
         let asked = orders.len();
         for order in orders {
-            match ask(command(order.clone()), true, handle).await {
+            match ask_hold(command(order.clone()), true, (until, handle)).await {
                 Ok(()) => there.push(order),
                 Err(Refused::Loop(Refusal::Offline)) => {}
                 Err(refused) => return Err(refused),
@@ -239,7 +247,8 @@ impl Commander {
             return Ok(());
         }
         for order in there {
-            match ask(command(order), false, handle).await {
+            // Once begun it is done to the end: half a DER would be neither.
+            match ask_hold(command(order), false, (None, handle)).await {
                 // It has gone meanwhile.
                 Ok(()) | Err(Refused::Loop(Refusal::Offline)) => {}
                 Err(refused) => return Err(refused),
@@ -251,15 +260,41 @@ impl Commander {
 }
 
 /// Asks the loop to hold a unit, or whether it would.
-async fn ask(command: HoldCommand, check: bool, handle: &Handle) -> Result<(), Refused> {
-    let (answer, answered) = oneshot::channel();
-    let request = Request::Command {
+async fn ask_hold(command: HoldCommand, check: bool, waiting: Waiting<'_>) -> Result<(), Refused> {
+    let request = |answer| Request::Command {
         command,
         check,
         answer,
     };
-    let sent = handle.requests.send(request).await;
-    sent.map_err(|_| Refused::Stopping)?;
-    let decided = answered.await.map_err(|_| Refused::Stopping)?;
-    decided.map_err(Refused::Loop)
+    ask(waiting, request).await
 }
+
+/// Asks the loop, and waits for its answer as long as somebody waits for ours.
+async fn ask<E: Into<Refused>>(
+    (until, handle): Waiting<'_>,
+    request: impl FnOnce(oneshot::Sender<Result<(), E>>) -> Request,
+) -> Result<(), Refused> {
+    if until.is_some_and(|until| Instant::now() >= until) {
+        return Err(Refused::Late);
+    }
+    let (answer, mut answered) = oneshot::channel();
+    let asked = async {
+        handle.requests.send(request(answer)).await.ok()?;
+        (&mut answered).await.ok()
+    };
+    let done = match until {
+        None => asked.await,
+        Some(until) => match timeout_at(until, asked).await {
+            Ok(done) => done,
+            Err(_) => {
+                // Now the loop sees that nobody waits. What it has said until now counts.
+                answered.close();
+                Some(answered.try_recv().map_err(|_| Refused::Late)?)
+            }
+        },
+    };
+    done.ok_or(Refused::Stopping)?.map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //! command goes to the loop. A master that hangs is its own trouble: nothing here waits for one. Commands are carried
 //! out one after the other; while a device takes its time, everything else is told as ever.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use protocols::{
     dnp3::{
@@ -16,7 +16,7 @@ use protocols::{
     },
     point::{Cause, Value},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -31,6 +31,9 @@ use crate::{
     published::Handle,
     site::{Dnp3, Site},
 };
+
+/// How long commands that want no answer are worth carrying out: as long as others wait for theirs.
+const UNANSWERED: Duration = Duration::from_secs(5);
 
 /// The outstation of a site, listening; [`Station::serve`] runs it.
 pub struct Station {
@@ -167,20 +170,18 @@ impl Obeying<'_> {
                 SwitchStep::Direct
             }
         };
+        let now = Instant::now();
+        let left = match request.operation {
+            ControlOperation::DirectOperateNoResponse => Some(UNANSWERED),
+            _ => self.server.awaits(session, request.id),
+        };
+        let Some(left) = left else {
+            return self.too_late(session, request, handle).await;
+        };
         let mut statuses = Vec::with_capacity(request.commands.len());
-        for (index, command) in &request.commands {
-            let asked = self.asked(session, *index, command);
-            let status = match asked {
-                Ok(asked) => status(self.commands.carry_out(asked, step, handle).await),
-                Err(status) => status,
-            };
-            let done = step != SwitchStep::Select && status == CommandStatus::Success;
-            if let (Outputs::Der, true, OutputCommand::Analog(value)) =
-                (self.outputs, done, command)
-            {
-                self.written(*index, value.value());
-            }
-            statuses.push(status);
+        for command in &request.commands {
+            let until = Some(now + left);
+            statuses.push(self.decide((session, command), step, until, handle).await);
         }
         if request.operation == ControlOperation::DirectOperateNoResponse {
             return;
@@ -192,6 +193,40 @@ impl Obeying<'_> {
             let selected: Vec<_> = selected.map(|(command, _)| *command).collect();
             self.deselect(session, &selected, handle).await;
         }
+    }
+
+    /// Commands that their master takes for failed, or has forgotten, are not done.
+    async fn too_late(&mut self, session: usize, request: &ControlRequest, handle: &Handle) {
+        tracing::warn!(session, "dnp3: nobody waits for commands any more");
+        if request.operation == ControlOperation::Operate {
+            // The selection was for this.
+            self.deselect(session, &request.commands, handle).await;
+        }
+    }
+
+    /// Carries one command out; what its master is told.
+    async fn decide(
+        &mut self,
+        (session, (index, command)): (usize, &(u16, OutputCommand)),
+        step: SwitchStep,
+        until: Option<Instant>,
+        handle: &Handle,
+    ) -> CommandStatus {
+        let asked = match self.asked(session, *index, command) {
+            Ok(asked) => asked,
+            Err(status) => return status,
+        };
+        let done = self.commands.carry_out(asked, step, until, handle).await;
+        if done == Err(Refused::Late) {
+            tracing::warn!(session, index, "dnp3: a command was not done in time");
+        }
+        let status = status(done);
+        let written = step != SwitchStep::Select && status == CommandStatus::Success;
+        if let (Outputs::Der, true, OutputCommand::Analog(value)) = (self.outputs, written, command)
+        {
+            self.written(*index, value.value());
+        }
+        status
     }
 
     /// What was written to the DER stands there for all masters.
@@ -209,7 +244,7 @@ impl Obeying<'_> {
         for (index, command) in of {
             if let Ok(asked) = self.asked(session, *index, command) {
                 let step = SwitchStep::Deselect;
-                if let Err(why) = self.commands.carry_out(asked, step, handle).await {
+                if let Err(why) = self.commands.carry_out(asked, step, None, handle).await {
                     tracing::info!(index, %why, "dnp3: a selection was not given back");
                 }
             }
@@ -252,7 +287,8 @@ fn status(done: Result<(), Refused>) -> CommandStatus {
         Err(Refused::Breaker(NotSwitched::Offline)) => CommandStatus::DownstreamFail,
         Err(Refused::Breaker(NotSwitched::Device(why))) => downstream(why.cause),
         Err(Refused::NothingPreset) => CommandStatus::Blocked,
-        Err(Refused::Stopping) => CommandStatus::HardwareError,
+        // The outstation says the same of those that nobody has decided on in time.
+        Err(Refused::Late | Refused::Stopping) => CommandStatus::HardwareError,
     }
 }
 

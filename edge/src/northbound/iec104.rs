@@ -14,7 +14,7 @@ use protocols::{
         },
     },
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -218,8 +218,15 @@ impl Obeying<'_> {
             ControlOperation::ExecuteSelected => SwitchStep::Operate,
             ControlOperation::Execute => SwitchStep::Direct,
         };
+        let now = Instant::now();
+        let Some(left) = self.server.awaits(request.id) else {
+            return self.too_late(master, request, handle).await;
+        };
         let done = match self.asked(master, request.command) {
-            Some(asked) => self.commands.carry_out(asked, step, handle).await,
+            Some(asked) => {
+                let until = Some(now + left);
+                self.commands.carry_out(asked, step, until, handle).await
+            }
             None => {
                 tracing::warn!(master, "iec104: a command of a master that may only read");
                 self.server.answer(request.id, ControlAnswer::Refused);
@@ -240,13 +247,23 @@ impl Obeying<'_> {
         }
     }
 
+    /// A command that its master takes for refused, or has forgotten, is not done.
+    async fn too_late(&mut self, master: usize, request: &ControlRequest, handle: &Handle) {
+        let ioa = request.command.ioa;
+        tracing::warn!(master, ioa, "iec104: nobody waits for a command any more");
+        if request.operation == ControlOperation::ExecuteSelected {
+            // The selection was for this.
+            self.deselect(master, request.command, handle).await;
+        }
+    }
+
     /// Gives back what was selected.
     async fn deselect(&mut self, master: usize, command: Command, handle: &Handle) {
         let Some(asked) = self.asked(master, command) else {
             return;
         };
         let step = SwitchStep::Deselect;
-        if let Err(why) = self.commands.carry_out(asked, step, handle).await {
+        if let Err(why) = self.commands.carry_out(asked, step, None, handle).await {
             let ioa = command.ioa;
             tracing::info!(master, ioa, %why, "iec104: a selection was not given back");
         }

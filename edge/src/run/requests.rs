@@ -38,6 +38,8 @@ impl Loop {
                 let answered = self.meter_values(values, corrections, &by).await?;
                 self.answered(answer, answered);
             }
+            // Whoever asked has gone, or has been told that it is not done.
+            Request::Command { answer, .. } if answer.is_closed() => {}
             Request::Command {
                 command,
                 check,

@@ -104,13 +104,20 @@ impl Loop {
         answer: Answer,
     ) -> anyhow::Result<()> {
         let snapshot = Arc::clone(&self.published.borrow().snapshot);
+        let ends = matches!(step, SwitchStep::Operate | SwitchStep::Deselect);
+        if answer.is_closed() {
+            // Whoever asked has gone, or has been told that it is not done. What they had selected was for this.
+            if ends && self.switching.use_up(&command) {
+                self.give_back(command, &snapshot);
+            }
+            return Ok(());
+        }
         let link_us = self.link_us(&command.breaker, &snapshot);
         let admitted = self.switching.admit(&command, step, link_us);
         let decided = admitted.and_then(|()| {
             let asked = command.clone();
             self.cycle.decide_switch(asked, step, &snapshot, now_us())
         });
-        let ends = matches!(step, SwitchStep::Operate | SwitchStep::Deselect);
         if ends && self.switching.use_up(&command) && decided.is_err() {
             self.give_back(command.clone(), &snapshot);
         }
@@ -163,6 +170,21 @@ impl Loop {
         Some(snapshot.links.get(&device.id)?.since_us)
     }
 
+    /// Keeps a selection that its device has made for who asked for it, if they have heard of it.
+    fn selected(&mut self, command: SwitchCommand, link_us: Option<i64>, heard: bool) {
+        if !heard {
+            let snapshot = Arc::clone(&self.published.borrow().snapshot);
+            return self.give_back(command, &snapshot);
+        }
+        let selection = Selection {
+            link_us,
+            since: Instant::now(),
+            command,
+        };
+        let breaker = selection.command.breaker.clone();
+        self.switching.selected.insert(breaker, selection);
+    }
+
     /// A command has ended: a step of a breaker's operation is answered, a setpoint is the next step's to judge.
     pub(super) fn ended(&mut self, id: u64, status: CommandStatus) {
         let Some(under_way) = self.switching.under_way.remove(&id) else {
@@ -184,23 +206,11 @@ impl Loop {
             ))),
             CommandStatus::NotSent(why) => Some(format!("not sent: {why}").into()),
         };
-        match (step, &failed) {
-            (SwitchStep::Select, None) => {
-                let selection = Selection {
-                    link_us,
-                    since: Instant::now(),
-                    command,
-                };
-                let breaker = selection.command.breaker.clone();
-                self.switching.selected.insert(breaker, selection);
-            }
-            (SwitchStep::Operate | SwitchStep::Direct, _) => {
-                let why = failed.as_ref().map(|why| why.text.as_str());
-                self.cycle.switched(&command.breaker, why, now_us());
-            }
-            // A refused selection is the answer; one that could not be given back ends by its device's time.
-            (SwitchStep::Select | SwitchStep::Deselect | SwitchStep::Check, _) => {}
+        if matches!(step, SwitchStep::Operate | SwitchStep::Direct) {
+            let why = failed.as_ref().map(|why| why.text.as_str());
+            self.cycle.switched(&command.breaker, why, now_us());
         }
+        let selected = step == SwitchStep::Select && failed.is_none();
         let answered = match failed {
             None => Ok(()),
             // The device knows better.
@@ -209,7 +219,11 @@ impl Loop {
             }
             Some(why) => Err(NotSwitched::Device(why)),
         };
-        // Who asked may have gone.
-        let _ = answer.send(answered);
+        // Who asked may have gone. A refused selection is the answer; one that could not be given back ends by its
+        // device's time.
+        let heard = answer.send(answered).is_ok();
+        if selected {
+            self.selected(command, link_us, heard);
+        }
     }
 }

@@ -25,14 +25,22 @@ pub(crate) struct Dnp3 {
 }
 
 impl Dnp3 {
-    pub(crate) fn start(port: u16) -> Self {
+    /// The master of this address.
+    pub(crate) fn start(port: u16, address: u16) -> Self {
         let config = AssociationConfig {
             response_timeout: PATIENCE,
-            ..AssociationConfig::new(LinkConfig::new(1, 10))
+            ..AssociationConfig::new(LinkConfig::new(address, 10))
         };
         let address = ClientConfig::new(format!("127.0.0.1:{port}"));
         let (client, events) = master::client::MasterClient::start(address, &[config]);
         Self { client, events }
+    }
+
+    /// Waits until the outstation answers.
+    pub(crate) async fn connected(&mut self) {
+        while !matches!(self.request(Request::Release).await, Outcome::Done(_)) {
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub(crate) async fn operate(&mut self, index: u16, close: bool) {

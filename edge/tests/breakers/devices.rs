@@ -26,7 +26,10 @@ use protocols::{
     point::{DoublePoint, Quality, TimeQuality, Timestamp, Value},
 };
 use tokio::{
-    sync::mpsc::{self, error::TryRecvError},
+    sync::{
+        Mutex,
+        mpsc::{self, error::TryRecvError},
+    },
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -66,6 +69,8 @@ pub(crate) struct Devices {
     tell: mpsc::UnboundedSender<Told>,
     told: mpsc::UnboundedReceiver<Told>,
     refuses: Arc<AtomicBool>,
+    /// As long as it is locked, the IEC 104 one does not say that it has done what it heard.
+    pub(crate) busy: Arc<Mutex<()>>,
 }
 
 /// The Modbus one: contacts are discrete inputs 0 and 1, the breaker coil 0.
@@ -111,7 +116,9 @@ impl Devices {
             tell: tell.clone(),
         });
         let refuses = Arc::new(AtomicBool::new(false));
-        let (iec104, task104) = iec104(any, tell.clone(), Arc::clone(&refuses)).await;
+        let busy = Arc::default();
+        let says = (Arc::clone(&refuses), Arc::clone(&busy));
+        let (iec104, task104) = iec104(any, tell.clone(), says).await;
         Self {
             modbus: RegisterServer::bind(any, breaker, Bounds::default())
                 .await
@@ -123,6 +130,7 @@ impl Devices {
             tell,
             told,
             refuses,
+            busy,
         }
     }
 
@@ -157,7 +165,8 @@ impl Devices {
         while std::net::TcpListener::bind(self.iec104).is_err() {
             sleep(Duration::from_millis(20)).await;
         }
-        let again = iec104(self.iec104, self.tell.clone(), Arc::clone(&self.refuses));
+        let says = (Arc::clone(&self.refuses), Arc::clone(&self.busy));
+        let again = iec104(self.iec104, self.tell.clone(), says);
         (_, self.task104) = again.await;
     }
 
@@ -224,7 +233,7 @@ async fn dnp3(any: SocketAddr, tell: mpsc::UnboundedSender<Told>) -> SocketAddr 
 async fn iec104(
     any: SocketAddr,
     tell: mpsc::UnboundedSender<Told>,
-    refuses: Arc<AtomicBool>,
+    (refuses, busy): (Arc<AtomicBool>, Arc<Mutex<()>>),
 ) -> (SocketAddr, JoinHandle<()>) {
     use station::{
         CommandConfig, ControlAnswer, ControlOperation, GroupConfig, PointConfig, SelectMode,
@@ -240,6 +249,8 @@ async fn iec104(
             select: SelectMode::Required,
         }],
         groups: vec![GroupConfig::default()],
+        // A selection that ends is given back.
+        select_timeout: 2 * PATIENCE,
         ..StationConfig::new(COMMON_ADDRESS)
     };
     let bound = StationServer::bind(any, config, None, system_clock).await;
@@ -279,6 +290,7 @@ async fn iec104(
             if what == "operate" {
                 show(&server, close);
             }
+            drop(busy.lock().await);
             server.answer(request.id, ControlAnswer::Done);
         }
     });

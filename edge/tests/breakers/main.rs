@@ -8,6 +8,7 @@
 mod bench;
 mod centre;
 mod devices;
+mod late;
 mod selected;
 
 use std::{net::SocketAddr, time::Duration};
@@ -62,20 +63,27 @@ fn site(dir: &std::path::Path, devices: &Devices, free: &[u16]) -> Site {
         device.timeout = Duration::from_secs(20);
         device.place = Place::Tcp(at);
     }
+    towards_centre(&mut site, free);
+    site
+}
+
+/// Ports for the control centre's masters, two of DNP3 and one of IEC 104.
+fn towards_centre(site: &mut Site, free: &[u16]) {
     let listen = |k: usize| SocketAddr::from(([127, 0, 0, 1], free[k]));
+    let master = |name: &str, address| Dnp3Master {
+        name: name.to_owned(),
+        address,
+        ip: [127, 0, 0, 1].into(),
+        commands: true,
+        certificate: None,
+    };
     site.dnp3 = Some(Dnp3 {
         listen: listen(0),
         address: 10,
         der: None,
         hold: Duration::from_secs(300),
         tls: None,
-        masters: vec![Dnp3Master {
-            name: "dso".to_owned(),
-            address: 1,
-            ip: [127, 0, 0, 1].into(),
-            commands: true,
-            certificate: None,
-        }],
+        masters: vec![master("dso", 1), master("other", 2)],
     });
     site.iec104 = Some(Iec104 {
         listen: listen(1),
@@ -89,7 +97,6 @@ fn site(dir: &std::path::Path, devices: &Devices, free: &[u16]) -> Site {
             commands: true,
         }],
     });
-    site
 }
 
 async fn by_operator(handle: &Handle, breaker: &str, close: bool) -> Result<(), NotSwitched> {
@@ -243,7 +250,7 @@ impl Appliance {
             devices,
             breakers,
             running,
-            dnp3: centre::Dnp3::start(ports[0]),
+            dnp3: centre::Dnp3::start(ports[0], 1),
             iec104: centre::Iec104::start(ports[1]),
             ports,
             stop,

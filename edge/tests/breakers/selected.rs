@@ -115,7 +115,7 @@ async fn a_selection_goes_with_either_connection() {
         stands(&handle, breaker, true).await;
         assert!(select(&mut all, "dnp3", output, false).await);
         hears(&mut all, protocol, "select", false).await;
-        all.dnp3 = centre::Dnp3::start(all.ports[0]);
+        all.dnp3 = centre::Dnp3::start(all.ports[0], 1);
         hears(&mut all, protocol, "deselect", false).await;
         assert!(select(&mut all, "iec104", output, false).await);
         hears(&mut all, protocol, "select", false).await;

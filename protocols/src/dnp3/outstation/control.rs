@@ -164,6 +164,18 @@ impl Outstation {
         false
     }
 
+    /// How long a [`ControlRequest`] still waits for its answer: carried out later it would contradict the error that
+    /// its master has got by then. None: it has timed out, the master has asked for something else or is gone, it is
+    /// answered, or it asked for no answer.
+    #[must_use]
+    pub fn awaits(&self, id: u64, now: Now) -> Option<Duration> {
+        let Solicited::Control(pending) = &self.solicited else {
+            return None;
+        };
+        let left = pending.deadline.checked_sub(now.mono)?;
+        (pending.id == id && !left.is_zero()).then_some(left)
+    }
+
     /// Ends a selection that will not be operated.
     pub(super) fn deselect(&mut self) {
         if let Some(selected) = self.selected.take().filter(|selected| !selected.over) {

@@ -175,6 +175,13 @@ impl OutstationServer {
             shared.with(|session, now| session.control_done(id, statuses, now))
         })
     }
+
+    /// How long commands still wait for their answer, as [`Outstation::awaits`].
+    #[must_use]
+    pub fn awaits(&self, session: usize, id: u64) -> Option<Duration> {
+        let shared = self.sessions.get(session)?;
+        shared.with(|session, now| session.awaits(id, now))
+    }
 }
 
 fn shared(

@@ -199,6 +199,14 @@ impl Station {
         stands
     }
 
+    /// How long a command still waits for an answer: carried out later it would contradict the refusal that its
+    /// master has got by then. None: it has timed out, its connection is gone, or it is answered.
+    #[must_use]
+    pub fn awaits(&self, id: u64, now: Now) -> Option<Duration> {
+        let left = self.pending.get(&id)?.deadline.checked_sub(now.mono)?;
+        (!left.is_zero()).then_some(left)
+    }
+
     /// Commands that were not answered in time are refused, those not ended have failed.
     pub(super) fn control_timeouts(&mut self, connection: u64, now: Now) {
         let late = |(id, pending): (&u64, &Pending)| {

@@ -224,6 +224,12 @@ impl StationServer {
             .with(|station, now| station.answer(id, answer, now))
     }
 
+    /// How long a command still waits for its answer, as [`Station::awaits`].
+    #[must_use]
+    pub fn awaits(&self, id: u64) -> Option<Duration> {
+        self.inner.with(|station, now| station.awaits(id, now))
+    }
+
     /// Whether data transfer of a group is started.
     #[must_use]
     pub fn is_active(&self, group: usize) -> bool {

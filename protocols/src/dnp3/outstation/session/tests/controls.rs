@@ -185,13 +185,43 @@ fn a_command_without_a_decision_is_a_hardware_error_in_time() {
     let mut bench = Bench::quiet();
     bench.send(&request(0xC1, 0x05));
     let id = told(&mut bench, ControlOperation::DirectOperate);
-    bench.pass(5 * SECOND);
+    assert_eq!(bench.outstation.awaits(id, bench.now), Some(5 * SECOND));
+    assert_eq!(bench.outstation.awaits(id + 1, bench.now), None);
+    bench.pass(4 * SECOND);
+    assert_eq!(bench.outstation.awaits(id, bench.now), Some(SECOND));
+    // Its time is over before its timer has run.
+    let mut over = bench.now;
+    over.mono += SECOND;
+    assert_eq!(bench.outstation.awaits(id, over), None);
+    bench.pass(SECOND);
     assert_eq!(bench.received(), [response(0xC1, 0x02, 6)]);
     // Too late.
+    assert_eq!(bench.outstation.awaits(id, bench.now), None);
     bench
         .outstation
         .control_done(id, &[CommandStatus::Success], bench.now);
     assert!(bench.received().is_empty());
+}
+
+#[test]
+fn nobody_awaits_commands_whose_master_is_gone_or_asks_for_something_else_or_for_no_answer() {
+    let mut bench = Bench::quiet();
+    let mut asked = |function, then: fn(&mut Bench)| {
+        bench.send(&request(0xC1, function));
+        let events = bench.events();
+        let [OutstationEvent::Control(request)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        let before = bench.outstation.awaits(request.id, bench.now);
+        then(&mut bench);
+        (before, bench.outstation.awaits(request.id, bench.now))
+    };
+    let waits = Some(5 * SECOND);
+    let reads = asked(0x05, |bench| bench.send(&[0xC2, 0x01, 60, 1, 6]));
+    assert_eq!(reads, (waits, None));
+    let gone = asked(0x05, |bench| bench.outstation.disconnected(bench.now));
+    assert_eq!(gone, (waits, None));
+    assert_eq!(asked(0x06, |_| {}), (None, None));
 }
 
 #[test]

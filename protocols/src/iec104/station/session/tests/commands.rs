@@ -185,7 +185,16 @@ fn a_command_that_nobody_answers_is_refused_in_time() {
     bench.send(1, &sent);
     let request = asked(&mut bench);
     assert_eq!(request.command.value, CommandValue::Float(1.0));
-    bench.pass(1, Duration::from_secs(5));
+    let awaits = |bench: &Bench| bench.station.awaits(request.id, bench.now);
+    assert_eq!(awaits(&bench), Some(Duration::from_secs(5)));
+    bench.pass(1, Duration::from_millis(4_999));
+    assert_eq!(awaits(&bench), Some(Duration::from_millis(1)));
+    // Its time is over before its timer has run.
+    let mut over = bench.now;
+    over.mono += Duration::from_millis(1);
+    assert_eq!(bench.station.awaits(request.id, over), None);
+    bench.pass(1, Duration::from_millis(1));
+    assert_eq!(awaits(&bench), None);
     assert_eq!(bench.received(1), [with_cause(&sent, 0x47)]);
     assert!(answer(&mut bench, request, ControlAnswer::Done).is_empty());
 }
