@@ -12,7 +12,7 @@ use crate::store::{Ledger, LedgerError};
 /// One line of an invoice: what was traded with one counterparty for one reason, in one direction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InvoiceLine {
-    /// `contract`, `grid_fee`, `reactive`, `call`, `short`, `long` or `correction`.
+    /// `contract`, `grid_fee`, `reactive`, `call`, `short`, `long`, `settled_above` or `correction`.
     pub reason: String,
     /// Account of who was on the other side.
     pub counterparty: String,
@@ -200,7 +200,8 @@ fn rank(reason: StatementReason) -> u8 {
         StatementReason::Call => 3,
         StatementReason::Short => 4,
         StatementReason::Long => 5,
-        StatementReason::Correction => 6,
+        StatementReason::SettledAbove => 6,
+        StatementReason::Correction => 7,
     }
 }
 
@@ -212,6 +213,7 @@ fn word(reason: StatementReason) -> &'static str {
         StatementReason::Call => "call",
         StatementReason::Short => "short",
         StatementReason::Long => "long",
+        StatementReason::SettledAbove => "settled_above",
         StatementReason::Correction => "correction",
     }
 }

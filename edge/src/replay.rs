@@ -14,7 +14,6 @@ use solver::{
     market::{
         Auction, AuctionResult, Contracts, LedgerEntry, LookedAhead, Meter, Rulebook,
         clearing::{Award as UnitAward, Clearing},
-        settle,
     },
     network::{Grid, pgm_json},
 };
@@ -199,7 +198,7 @@ impl Replay {
                     return;
                 };
                 self.settlements += 1;
-                let now = settle(interval, &contracts, &meters, &rulebook.imbalance);
+                let now = rulebook.settle(interval, &contracts, &meters);
                 self.compare(number, interval, "settlement", &settlement, &now);
             }
             _ => {}

@@ -175,6 +175,7 @@ async fn what_is_to_be_said_comes_up_once_whatever_is_stopped() {
     let password_file = folder.path().join("password");
     fs::write(&password_file, "north-word\n").unwrap();
     let above = Above {
+        aggregators: Vec::new(),
         endpoint,
         user: "north-user".to_owned(),
         password_file: password_file.clone(),

@@ -35,6 +35,8 @@ pub enum Fallback {
 /// An award that an interval was closed with, for those after it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Last {
+    /// Start of that interval.
+    pub(super) interval: i64,
     pub(super) exchange_w: i64,
     pub(super) price: i64,
     /// It, with what it took to be exchanged beyond it and its limits.

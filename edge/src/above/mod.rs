@@ -14,6 +14,7 @@ mod decide;
 mod entry;
 mod link;
 mod offer;
+pub mod passed;
 mod tenant;
 #[cfg(test)]
 mod tests;

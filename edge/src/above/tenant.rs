@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocols::opcua::{
     Account,
-    message::{Award, Basis, Closing, Down, Offer, Refused, Total, Up},
+    message::{Aggregated, Award, Basis, Closing, Down, Offer, Refused, Total, Up},
 };
-use solver::market::clearing::Interface;
+use solver::market::{Settlement, clearing::Interface};
 
 use super::{
     Document, Entry, Terms,
     decide::{Last, by_award, by_fallback, unusable},
+    passed,
 };
 use crate::{clock::US, store::Hash};
 
@@ -153,10 +154,14 @@ impl Tenant {
                 interval.length_s = *length_s;
                 interval.closing = Some(closing.clone());
                 let first = closing.basis == Basis::LastAward && self.last.is_none();
+                // One that is called to mind again is not the last.
+                let later = self.last.is_none_or(|last| last.interval <= start);
                 if let Some(interface) = interface.first()
                     && (closing.basis == Basis::Award || first)
+                    && later
                 {
                     self.last = Some(Last {
+                        interval: start,
                         exchange_w: closing.exchange_w,
                         price: closing.price,
                         interface: *interface,
@@ -286,9 +291,16 @@ impl Tenant {
     }
 
     /// Puts what was metered of a closed interval on record: import-positive Wh, and whether that is a
-    /// replaced value; none: the closing's energy is the replacement. The same again: nothing.
+    /// replaced value; none: the closing's energy is the replacement. With it goes what those come to that
+    /// are settled above. The same again: nothing.
     #[must_use]
-    pub fn totalled(&self, start: i64, metered: Option<(i64, bool)>, at_us: i64) -> Option<Entry> {
+    pub fn totalled(
+        &self,
+        start: i64,
+        metered: Option<(i64, bool)>,
+        aggregators: Vec<Aggregated>,
+        at_us: i64,
+    ) -> Option<Entry> {
         let interval = self.intervals.get(&start)?;
         let closing = interval.closing.as_ref()?;
         let (wh, replaced) = metered.unwrap_or_else(|| {
@@ -302,12 +314,27 @@ impl Tenant {
             import_wh: wh.max(0),
             export_wh: wh.min(0).saturating_neg(),
             replaced,
+            aggregators,
         };
-        let same = |of: &Total| {
-            let what = |of: &Total| (of.import_wh, of.export_wh, of.replaced);
-            what(of) == what(&total)
-        };
-        (!before.is_some_and(same)).then_some(Entry::Totalled { at_us, total })
+        again(before, total, at_us)
+    }
+
+    /// The total that follows the one on record when a correction changes what passes up; none: there is no total
+    /// yet, or it is the same.
+    #[must_use]
+    pub fn corrected<'s>(
+        &self,
+        start: i64,
+        corrections: impl IntoIterator<Item = &'s Settlement>,
+        at_us: i64,
+    ) -> Option<Entry> {
+        let before = self.intervals.get(&start)?.total.as_ref()?;
+        let mut total = before.clone();
+        total.sequence = before.sequence.saturating_add(1);
+        for correction in corrections {
+            passed::add(&mut total.aggregators, correction);
+        }
+        again(Some(before), total, at_us)
     }
 
     /// Takes the answer to a document; none: it is on record, or there is no such document. With a total
@@ -345,18 +372,29 @@ impl Tenant {
     }
 
     /// What is to be sent, in this order, at most so many: offers first, since a gate above does not wait,
-    /// then the rest from the oldest on.
+    /// then closings, then totals, which may have to wait for the one above; each from the oldest on.
     #[must_use]
     pub fn outbox(&self, most: usize) -> Vec<Up> {
-        let all = || {
+        let of = |document: Document| {
             let unsent = self.unsent.iter().filter_map(|of| self.intervals.get(of));
-            unsent.flat_map(Interval::unanswered)
+            let all = unsent.flat_map(Interval::unanswered);
+            all.filter(move |up| Document::of(up) == document)
         };
-        let is_offer = |up: &Up| matches!(up, Up::Offer(_));
-        let offers = all().filter(is_offer);
-        offers
-            .chain(all().filter(|up| !is_offer(up)))
+        of(Document::Offer)
+            .chain(of(Document::Closing))
+            .chain(of(Document::Total))
             .take(most)
             .collect()
     }
+}
+
+/// A total for the record; none: the one before says the same.
+fn again(before: Option<&Total>, total: Total, at_us: i64) -> Option<Entry> {
+    let same = |of: &Total| {
+        Total {
+            sequence: total.sequence,
+            ..of.clone()
+        } == total
+    };
+    (!before.is_some_and(same)).then_some(Entry::Totalled { at_us, total })
 }

@@ -1,12 +1,22 @@
 //! Whether a document makes sense at all, before anything is done with it. Curves are checked again where
 //! they are cleared.
 
-use protocols::opcua::message::{Award, Basis, Closing, Offer, Total, Voltage};
+use std::collections::BTreeSet;
+
+use protocols::opcua::message::{
+    AGGREGATORS_MOST, Aggregated, Award, Basis, Closing, Offer, Total, Voltage,
+};
+
+use crate::site::is_name;
 
 /// Corners of a curve; a residual has far less.
 const CORNERS_MOST: usize = 256;
-/// Sequence numbers of one interval's documents that are taken: each is kept.
+/// Sequence numbers of one interval's offers and closings that are taken: each is kept.
 const SEQUENCE_MOST: u32 = 100;
+/// The same of totals: each of a tenant's meters may be read anew.
+const TOTALS_MOST: u32 = 1_000;
+/// Most that one interval comes to for somebody, micro-currency.
+const AMOUNT_MOST: u64 = 1_000_000_000_000_000;
 /// Widest power, W or var.
 const POWER_MOST: u64 = 1_000_000_000_000;
 /// Widest price, micro-currency per MWh.
@@ -23,7 +33,7 @@ const ENERGY_MOST: i64 = 1_000_000_000_000;
 const WORDS_MOST: (usize, usize) = (64, 256);
 
 pub(super) fn offer(offer: &Offer, length_s: u32) -> Result<(), String> {
-    sequence(offer.sequence)?;
+    sequence(offer.sequence, SEQUENCE_MOST)?;
     if offer.length_s != length_s {
         return Err(format!(
             "intervals are {length_s} s long, not {}",
@@ -108,7 +118,7 @@ fn voltage(of: &Voltage) -> Result<(), String> {
 
 /// `awards`: those of the interval that the tenant was given.
 pub(super) fn closing(closing: &Closing, award: Option<&Award>) -> Result<(), String> {
-    sequence(closing.sequence)?;
+    sequence(closing.sequence, SEQUENCE_MOST)?;
     power(closing.exchange_w)?;
     if closing.price.unsigned_abs() > PRICE_MOST {
         return Err(format!(
@@ -134,18 +144,46 @@ pub(super) fn closing(closing: &Closing, award: Option<&Award>) -> Result<(), St
 }
 
 pub(super) fn total(total: &Total) -> Result<(), String> {
-    sequence(total.sequence)?;
+    sequence(total.sequence, TOTALS_MOST)?;
     let energies = [total.import_wh, total.export_wh];
     if energies.iter().any(|wh| !(0..=ENERGY_MOST).contains(wh)) {
         return Err(format!("{} and {} Wh", total.import_wh, total.export_wh));
     }
+    aggregators(&total.aggregators)
+}
+
+fn aggregators(of: &[Aggregated]) -> Result<(), String> {
+    if of.len() > AGGREGATORS_MOST {
+        return Err(format!(
+            "{} aggregators; {AGGREGATORS_MOST} at most",
+            of.len()
+        ));
+    }
+    let mut names = BTreeSet::new();
+    for one in of {
+        let name = &one.name;
+        if !is_name(name) {
+            return Err("an aggregator's name is none".to_owned());
+        }
+        if !names.insert(name) {
+            return Err(format!("aggregator {name} is there twice"));
+        }
+        if one.delivered_wh.unsigned_abs() > ENERGY_MOST.unsigned_abs()
+            || one.amount.unsigned_abs() > AMOUNT_MOST
+        {
+            let (wh, amount) = (one.delivered_wh, one.amount);
+            return Err(format!(
+                "aggregator {name}: {wh} Wh, {amount} micro-currency"
+            ));
+        }
+    }
     Ok(())
 }
 
-fn sequence(sequence: u32) -> Result<(), String> {
-    match sequence {
-        1..=SEQUENCE_MOST => Ok(()),
-        _ => Err(format!("sequence {sequence}; 1 to {SEQUENCE_MOST}")),
+fn sequence(sequence: u32, most: u32) -> Result<(), String> {
+    match (1..=most).contains(&sequence) {
+        true => Ok(()),
+        false => Err(format!("sequence {sequence}; 1 to {most}")),
     }
 }
 

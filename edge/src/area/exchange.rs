@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use protocols::opcua::message::Aggregated;
 use solver::{
-    market::{LedgerEntry, Price, energy_wh},
+    market::{LedgerEntry, Price, Settlement, energy_wh},
     network::Id,
 };
 
@@ -31,10 +32,10 @@ impl Market {
             let first = before.is_none();
             let agreed = self.agreed(start);
             let upstream = |wh: i64| settle::upstream(&setup, start, wh, agreed);
-            let own = first.then(|| {
-                let priced = |unit: Id| own_award(interval, unit, &setup);
-                settle::own(&setup, start, priced)
-            });
+            let priced = |unit: Id| own_award(interval, unit, &setup);
+            let own = settle::own(&setup, start, priced);
+            let aggregators = passed_up(&setup, start, interval, &own);
+            let own = first.then_some(own);
             let was = before.map(upstream);
             let above = settle::entry(was.as_ref(), upstream(import_wh), Vec::new());
             let own = own.filter(|of| !of.statements.is_empty());
@@ -50,7 +51,8 @@ impl Market {
             };
             self.put(step, Record::Area(exchanged));
             let above = self.above.as_ref();
-            let total = above.and_then(|of| of.totalled(start, Some((import_wh, true)), now_us));
+            let metered = Some((import_wh, true));
+            let total = above.and_then(|of| of.totalled(start, metered, aggregators, now_us));
             if let Some(entry) = total {
                 self.put(step, Record::Above(entry));
             }
@@ -101,6 +103,20 @@ impl Market {
         let losses = clearing.map_or(0, |of| energy_wh(of.ac_check.losses_w, length_s));
         tenants.saturating_sub(own).saturating_add(losses)
     }
+}
+
+/// What passes up of an interval with the area's own total: of its tenants' aggregators, and of its own participants.
+fn passed_up(setup: &Setup, start: i64, of: &Interval, own: &Settlement) -> Vec<Aggregated> {
+    if setup.rulebook.settled_above.is_empty() {
+        return Vec::new();
+    }
+    let metered = setup.tenants.iter().filter_map(|tenant| {
+        let deal = of.deals.get(&tenant.name)?;
+        let complete = deal.total.is_some();
+        complete.then(|| settle::tenant(setup, start, tenant, deal))
+    });
+    let metered: Vec<Settlement> = metered.collect();
+    above::passed::of(metered.iter().chain([own]))
 }
 
 /// What an own participant's unit was awarded, W generation-positive, and the price at its node.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use protocols::opcua::message::{Award, Offer, State};
+use protocols::opcua::message::{Award, Offer, Refused, State};
 use solver::{
     market::{Auction, LedgerEntry, clearing::Case},
     network::{Grid, NetworkError, pgm_json},
@@ -99,7 +99,13 @@ impl Market {
         let above = self.above.as_ref()?;
         let entry = match event {
             Event::Down(down) => above.received(down, now_us),
-            Event::Answer { up, answer } => above.answered(&up, answer, now_us),
+            Event::Answer { up, answer } => {
+                if let Err(Refused::Unavailable { reason }) = &answer {
+                    let interval = up.interval();
+                    tracing::warn!(interval, reason, "the market above cannot keep it yet");
+                }
+                above.answered(&up, answer, now_us)
+            }
             Event::Linked { .. } | Event::Lost { .. } | Event::Certificate { .. } => None,
         };
         let record = Record::Above(entry?);

@@ -26,5 +26,5 @@ mod view;
 pub use book::{Book, Deal, Interval};
 pub use entry::{Entry, Given, Taken};
 pub use market::{Market, Step};
-pub use setup::{Participant, Setup, Tenant};
+pub use setup::{Aggregator, Participant, Setup, Tenant};
 pub use submit::Uncalled;

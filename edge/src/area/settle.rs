@@ -2,7 +2,7 @@
 //! award's price and with its grid fee; all else is a deviation, at imbalance prices. All money goes through
 //! the network's account, so every settlement sums to exactly nothing.
 
-use protocols::opcua::message::Total;
+use protocols::opcua::message::{Aggregated, Total};
 use solver::{
     market::{
         Contract, Contracts, Imbalance, LedgerEntry, Meter, MeterQuality, Money, Party, Place,
@@ -40,7 +40,31 @@ pub(super) fn tenant(setup: &Setup, start: i64, tenant: &Tenant, deal: &Deal) ->
         fee: Price(award.grid_fee),
     });
     let meters: Vec<Meter> = deal.total.iter().map(|of| meter(&place, of)).collect();
-    settled(start, agreed.as_slice(), &meters, setup.imbalance())
+    let mut settlement = settled(start, agreed.as_slice(), &meters, setup.imbalance());
+    for of in deal.total.iter().flat_map(|of| &of.aggregators) {
+        aggregated(&mut settlement, &place, of);
+    }
+    settlement.pass_up(&setup.rulebook.settled_above);
+    settlement
+}
+
+/// What an aggregator has come to in a tenant's market is the tenant's to pay.
+fn aggregated(settlement: &mut Settlement, tenant: &Place, of: &Aggregated) {
+    let aggregator = Party::Participant(of.name.clone());
+    let line = StatementLine {
+        reason: StatementReason::SettledAbove,
+        counterparty: tenant.party.clone(),
+        unit: tenant.unit,
+        node: tenant.node,
+        energy_wh: of.delivered_wh,
+        reactive_varh: 0,
+        price: Price(0),
+        received: Money(of.amount),
+        quality: None,
+    };
+    let paid = line.other_side(aggregator.clone());
+    settlement.credit(&aggregator, vec![line]);
+    settlement.credit(&tenant.party, vec![paid]);
 }
 
 /// What a total says of a place.
@@ -88,7 +112,9 @@ pub(super) fn own(
     };
     let agreed = setup.participants.iter().filter_map(|p| of(&p.unit));
     let agreed: Vec<Agreed> = agreed.collect();
-    settled(start, &agreed, &[], setup.imbalance())
+    let mut settlement = settled(start, &agreed, &[], setup.imbalance());
+    settlement.pass_up(&setup.rulebook.settled_above);
+    settlement
 }
 
 /// The grid above: what was exchanged, import-positive, against what was agreed with it. With nothing agreed

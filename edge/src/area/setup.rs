@@ -31,6 +31,15 @@ pub struct Participant {
     pub orders: Vec<Order>,
 }
 
+/// Who holds orders in several markets below and is settled here, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aggregator {
+    /// Its name, here and there.
+    pub name: String,
+    /// Names of the tenants where it does.
+    pub tenants: Vec<String>,
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -42,6 +51,8 @@ pub struct Setup {
     pub tenants: Vec<Tenant>,
     /// Those of the area.
     pub participants: Vec<Participant>,
+    /// Those of several tenants.
+    pub aggregators: Vec<Aggregator>,
     /// What its network has to keep to.
     pub limits: LimitSet,
     /// The source that exchanges with the grid above.
@@ -68,6 +79,13 @@ impl Setup {
     #[must_use]
     pub fn tenant(&self, name: &str) -> Option<&Tenant> {
         self.tenants.iter().find(|tenant| tenant.name == name)
+    }
+
+    /// Whether a tenant may say what an aggregator has come to.
+    #[must_use]
+    pub fn aggregates(&self, tenant: &str, name: &str) -> bool {
+        let mut known = self.aggregators.iter().filter(|of| of.name == name);
+        known.any(|of| of.tenants.iter().any(|of| of == tenant))
     }
 
     /// The node that the grid above is at; -1: the network has no such source, which a site file is

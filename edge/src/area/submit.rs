@@ -5,7 +5,7 @@ use std::sync::Arc;
 use protocols::opcua::message::{Closing, Offer, Receipt, Refused, Total, Up};
 
 use super::{
-    Deal, Entry, Market, check,
+    Deal, Entry, Market, Setup, check,
     market::{AHEAD, KEPT},
     settle,
 };
@@ -60,7 +60,7 @@ impl Market {
         let same = match &document {
             Up::Offer(new) => self.offer(deal, new, now_us)?,
             Up::Closing(new) => closing(deal, new)?,
-            Up::Total(new) => total(deal, new, now_us)?,
+            Up::Total(new) => total(&setup, tenant, (deal, new), now_us)?,
         };
         let mut receipt = Receipt {
             interval: start,
@@ -195,7 +195,12 @@ fn closing(deal: &Deal, new: &Closing) -> Result<bool, Refused> {
     Ok(false)
 }
 
-fn total(deal: &Deal, new: &Total, now_us: i64) -> Result<bool, Refused> {
+fn total(
+    setup: &Setup,
+    tenant: &str,
+    (deal, new): (&Deal, &Total),
+    now_us: i64,
+) -> Result<bool, Refused> {
     if is_held(deal.total.as_ref(), new, |of| of.sequence)? {
         return Ok(true);
     }
@@ -206,6 +211,12 @@ fn total(deal: &Deal, new: &Total, now_us: i64) -> Result<bool, Refused> {
     }
     if deal.closing.is_none() {
         let reason = "the interval's closing is not here yet".to_owned();
+        return Err(Refused::Unavailable { reason });
+    }
+    // It is sent again, so that nothing is lost until the site file is put right.
+    let mut names = new.aggregators.iter().map(|of| &of.name);
+    if let Some(name) = names.find(|name| !setup.aggregates(tenant, name)) {
+        let reason = format!("the area's site file has no aggregator {name} with tenant {tenant}");
         return Err(Refused::Unavailable { reason });
     }
     Ok(false)

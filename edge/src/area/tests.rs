@@ -1,5 +1,6 @@
 //! The machine by itself: documents and moments in, records and awards out.
 
+mod aggregators;
 mod calls;
 mod nested;
 mod voltage;
@@ -17,7 +18,7 @@ use solver::{
     network::pgm_json,
 };
 
-use super::{Entry, Market, Participant, Setup, Tenant};
+use super::{Aggregator, Entry, Market, Participant, Setup, Tenant};
 use crate::{clock::US, replay::Replay, store::Record};
 
 const LENGTH: i64 = 900;
@@ -83,6 +84,10 @@ pub(super) fn setup() -> Setup {
         participants: vec![Participant {
             unit,
             orders: vec![order],
+        }],
+        aggregators: vec![Aggregator {
+            name: "flex-co".to_owned(),
+            tenants: vec!["north".to_owned(), "south".to_owned()],
         }],
         limits: LimitSet {
             u_min_pu: 0.9,
@@ -172,6 +177,7 @@ fn total(sequence: u32, import_wh: i64, export_wh: i64) -> Total {
         import_wh,
         export_wh,
         replaced: false,
+        aggregators: Vec::new(),
     }
 }
 

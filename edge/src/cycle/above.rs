@@ -1,7 +1,10 @@
 //! The market above, around the machine of [`crate::above`]: what is offered is computed here, and what comes
 //! of an award.
 
-use protocols::opcua::message::{Basis, Offer, State, Up};
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocols::opcua::message::{Basis, Offer, Refused, State, Up};
+use solver::market::{LedgerEntry, Settlement};
 
 use super::{
     alarms::Severity,
@@ -9,7 +12,7 @@ use super::{
     step::Cycle,
 };
 use crate::{
-    above::{Entry, Event, Link, Tenant, offer},
+    above::{Document, Entry, Event, Link, Tenant, offer},
     clock::rfc3339_s,
     site::Above,
     store::Record,
@@ -68,9 +71,31 @@ impl Cycle {
                 None
             }
             Event::Down(down) => above.tenant.received(down, now_us),
-            Event::Answer { up, answer } => above.tenant.answered(&up, answer, now_us),
+            Event::Answer { up, answer } => {
+                let entry = above.tenant.answered(&up, answer.clone(), now_us);
+                self.judge_answer(&up, answer.err(), now_us);
+                entry
+            }
         };
         entry.map(Record::Above)
+    }
+
+    /// Whether a document has to wait until somebody above has put something right.
+    fn judge_answer(&mut self, up: &Up, refused: Option<Refused>, now_us: i64) {
+        const CODE: &str = "document_waits";
+        let document = Document::of(up);
+        match refused {
+            Some(Refused::Unavailable { reason }) => {
+                let interval = rfc3339_s(up.interval());
+                let text = format!(
+                    "the market above cannot keep our {document} for {interval} yet: {reason}"
+                );
+                let alarms = &mut self.alarms;
+                alarms.raise(Severity::Warning, CODE, SOURCE, text, now_us);
+            }
+            _ if document == Document::Total => self.alarms.clear(CODE, SOURCE, now_us),
+            _ => {}
+        }
     }
 
     /// Whether both ends mean the same tenant, and the same time.
@@ -302,14 +327,57 @@ impl Cycle {
         for (start, end) in due {
             let over = (product.start_us(start), product.start_us(end));
             let metered = self.meters.exchanged(over);
-            let entry = self
-                .above
-                .as_ref()
-                .and_then(|above| above.tenant.totalled(start, metered, now_us));
+            let Some(aggregators) = self.book.passed_up(start) else {
+                continue;
+            };
+            let above = self.above.as_ref();
+            let entry =
+                above.and_then(|above| above.tenant.totalled(start, metered, aggregators, now_us));
             if let Some(entry) = entry {
                 self.record_above(entry, records);
             }
         }
+    }
+
+    /// Intervals among these corrections of which something passes up, but what passed between the markets is not
+    /// in mind any more: it is to be read of the record, for [`Cycle::remember_above`].
+    #[must_use]
+    pub fn forgotten_above(&self, corrections: &[LedgerEntry]) -> BTreeSet<i64> {
+        let Some(above) = &self.above else {
+            return BTreeSet::new();
+        };
+        let starts = passing_up(corrections).map(|of| of.interval);
+        starts
+            .filter(|start| above.tenant.interval(*start).is_none())
+            .collect()
+    }
+
+    /// Calls an interval to mind again.
+    pub fn remember_above(&mut self, records: &[Record]) {
+        let Some(above) = &mut self.above else { return };
+        for record in records {
+            if let Record::Above(entry) = record {
+                above.tenant.apply(entry);
+            }
+        }
+    }
+
+    /// The totals that go up with corrections: what they change for those that are settled above.
+    #[must_use]
+    pub fn corrected_totals(&self, corrections: &[LedgerEntry], now_us: i64) -> Vec<Record> {
+        let Some(above) = &self.above else {
+            return Vec::new();
+        };
+        let mut by_interval: BTreeMap<i64, Vec<&Settlement>> = BTreeMap::new();
+        for correction in passing_up(corrections) {
+            let of = by_interval.entry(correction.interval).or_default();
+            of.push(correction);
+        }
+        let totals = by_interval.into_iter().filter_map(|(start, of)| {
+            let entry = above.tenant.corrected(start, of, now_us)?;
+            Some(Record::Above(entry))
+        });
+        totals.collect()
     }
 
     /// As long as intervals are shown.
@@ -326,4 +394,13 @@ impl Cycle {
         let above = self.above.as_ref();
         above.map_or_else(Vec::new, |above| above.tenant.outbox(OUTBOX))
     }
+}
+
+/// Corrections of which something passes up.
+fn passing_up(corrections: &[LedgerEntry]) -> impl Iterator<Item = &Settlement> {
+    let corrections = corrections.iter().filter_map(|entry| match entry {
+        LedgerEntry::Resettled { correction, .. } => Some(correction),
+        _ => None,
+    });
+    corrections.filter(|of| !of.passed_up().is_empty())
 }

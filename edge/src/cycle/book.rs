@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use protocols::opcua::message::{Basis, Closing};
+use protocols::opcua::message::{Aggregated, Basis, Closing};
 use solver::{
     market::{
         Auction, Call, Contracts, Direction, Kind, LedgerEntry, LookedAhead, Meter, Order, OrderId,
@@ -14,7 +14,11 @@ use solver::{
     network::Id,
 };
 
-use crate::{above::Entry, store::Record, web::api::IntervalView};
+use crate::{
+    above::{Entry, passed},
+    store::Record,
+    web::api::IntervalView,
+};
 
 /// How many intervals that have ended are kept to be looked at.
 pub(crate) const RECENT: i64 = 90;
@@ -244,6 +248,18 @@ impl Book {
             (Outcome::Cleared(cleared), Delivery::Begun) => Some(Arc::clone(cleared)),
             _ => None,
         }
+    }
+
+    /// What passes up of an interval for those that are settled above; none: it is still to be settled.
+    pub(super) fn passed_up(&self, start: i64) -> Option<Vec<Aggregated>> {
+        let Some(of) = self.intervals.get(&start) else {
+            return Some(Vec::new());
+        };
+        let rulebook = of.owed().and_then(|owed| owed.gate.rulebook.as_ref());
+        if rulebook.is_some_and(|of| !of.settled_above.is_empty()) {
+            return None;
+        }
+        Some(passed::of(of.settlement.iter().chain(&of.corrections)))
     }
 
     /// What an interval that is not cleared yet was closed with.

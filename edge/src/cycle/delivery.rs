@@ -81,9 +81,10 @@ impl Cycle {
             else {
                 continue;
             };
-            let rulebook = cleared.gate.rulebook.as_deref();
-            let imbalance = rulebook.map_or(self.site.market.imbalance, |of| of.imbalance);
-            let settlement = settle(start, contracts, meters, &imbalance);
+            let settlement = match cleared.gate.rulebook.as_deref() {
+                Some(rulebook) => rulebook.settle(start, contracts, meters),
+                None => settle(start, contracts, meters, &self.site.market.imbalance),
+            };
             self.record(LedgerEntry::Settled(settlement), records);
             self.book.settled += 1;
         }

@@ -227,6 +227,10 @@ impl Cycle {
             },
             pricing: self.site.market.pricing,
             grid_fee: self.site.market.grid_fee,
+            settled_above: match &self.site.above {
+                Some(above) => above.aggregators.clone(),
+                None => Vec::new(),
+            },
         }
     }
 }

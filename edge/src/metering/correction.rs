@@ -1,7 +1,7 @@
 //! What a meter's value changes in the intervals that it is of.
 
 use solver::{
-    market::{Contracts, Imbalance, LedgerEntry, Meter, MeterQuality, correct as corrected},
+    market::{Contracts, LedgerEntry, Meter, MeterQuality, Rulebook},
     network::Id,
 };
 
@@ -15,7 +15,7 @@ pub struct Standing {
     pub interval: i64,
     duration_s: u32,
     contracts: Contracts,
-    imbalance: Imbalance,
+    rulebook: Rulebook,
     /// What the appliance metered.
     own: Vec<Meter>,
     /// What meters say now.
@@ -36,19 +36,19 @@ impl Standing {
             };
             match entry {
                 LedgerEntry::GateClosed { case, rulebook, .. } => {
-                    gate = Some((case.duration_s, rulebook.as_ref()?.imbalance));
+                    gate = Some((case.duration_s, rulebook.as_ref()?));
                 }
                 LedgerEntry::Contracted { contracts, .. } => contracted = Some(contracts),
                 LedgerEntry::Metered { meters, .. } => match &mut standing {
                     // What was given before the settlement.
                     Some(of) => of.now.clone_from(meters),
                     None => {
-                        let (duration_s, imbalance) = gate?;
+                        let (duration_s, rulebook) = gate?;
                         standing = Some(Self {
                             interval,
                             duration_s,
                             contracts: contracted?.clone(),
-                            imbalance,
+                            rulebook: Rulebook::clone(rulebook),
                             own: meters.clone(),
                             now: meters.clone(),
                             is_settled: false,
@@ -107,7 +107,7 @@ impl Standing {
     pub fn resettled(&self, meters: Vec<Meter>) -> LedgerEntry {
         let after = overlaid(&self.now, &meters);
         let of = (&*self.now, &*after);
-        let correction = corrected(self.interval, &self.contracts, of, &self.imbalance);
+        let correction = self.rulebook.correct(self.interval, &self.contracts, of);
         LedgerEntry::Resettled { meters, correction }
     }
 }

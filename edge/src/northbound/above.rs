@@ -2,7 +2,11 @@
 //! loop what comes down and what was answered. What it holds can be lost at any time: the record has it.
 
 use std::{
-    collections::BTreeSet, fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc,
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,7 +16,7 @@ use protocols::opcua::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +29,8 @@ use crate::{
 
 /// Before what could not be sent is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Before a total is, that the one above cannot keep until somebody there has put something right.
+const TOTAL_AGAIN: Duration = Duration::from_secs(10);
 /// Events of the link that may wait.
 const EVENTS: usize = 64;
 
@@ -98,6 +104,8 @@ async fn tell(handle: &Handle, event: Event) -> bool {
 async fn send(client: MarketClient, mut handle: Handle, stop: CancellationToken) {
     // Answered, but the published list may not know yet.
     let mut done: BTreeSet<Key> = BTreeSet::new();
+    // Cannot be kept above before then; what comes after it does not wait for it.
+    let mut put_off: BTreeMap<Key, Instant> = BTreeMap::new();
     loop {
         let outbox: Arc<Vec<Up>> = {
             let published = handle.published.borrow_and_update();
@@ -106,39 +114,51 @@ async fn send(client: MarketClient, mut handle: Handle, stop: CancellationToken)
         };
         let key = |up: &Up| (up.interval(), Document::of(up), up.sequence());
         done.retain(|of| outbox.iter().any(|up| key(up) == *of));
-        let next = outbox.iter().find(|up| !done.contains(&key(up)));
-        let Some(up) = next else {
+        let now = Instant::now();
+        put_off.retain(|_, until| *until > now);
+        let waits = |up: &Up| done.contains(&key(up)) || put_off.contains_key(&key(up));
+        let Some(up) = outbox.iter().find(|up| !waits(up)) else {
+            let until = put_off.values().min().copied();
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = handle.published.changed() => if changed.is_err() { return },
+                () = sleep_until(until.unwrap_or(now)), if until.is_some() => {}
             }
             continue;
         };
-        match answer(client.submit(up).await) {
-            Some(answer) => {
-                done.insert(key(up));
-                let up = up.clone();
-                if !tell(&handle, Event::Answer { up, answer }).await {
-                    return;
-                }
-            }
-            None => tokio::select! {
+        let Some(answer) = answer(client.submit(up).await) else {
+            tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(AGAIN) => {}
-            },
+            }
+            continue;
+        };
+        match &answer {
+            Err(Refused::Unavailable { .. }) => {
+                let again = match up {
+                    Up::Total(_) => TOTAL_AGAIN,
+                    Up::Offer(_) | Up::Closing(_) => AGAIN,
+                };
+                put_off.insert(key(up), now + again);
+            }
+            _ => drop(done.insert(key(up))),
+        }
+        let up = up.clone();
+        if !tell(&handle, Event::Answer { up, answer }).await {
+            return;
         }
     }
 }
 
-/// What an attempt to send comes to; none: it is to be tried again.
+/// What an attempt to send comes to; none: there is no link.
 fn answer(submitted: Result<Receipt, SubmitError>) -> Option<Result<Option<Hash>, Refused>> {
     match submitted {
         Ok(receipt) => {
             let hash = receipt.account.as_deref().map(Hash::parse);
             Some(Ok(hash.flatten()))
         }
-        Err(SubmitError::Refused(Refused::Unavailable { .. }) | SubmitError::Link(_)) => None,
         Err(SubmitError::Refused(refused)) => Some(Err(refused)),
+        Err(SubmitError::Link(_)) => None,
     }
 }
 

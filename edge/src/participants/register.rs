@@ -119,8 +119,8 @@ impl Register {
         register
     }
 
-    /// What the site file of an area says: its tenants, each with what it is at its connection, and who takes
-    /// part directly.
+    /// What the site file of an area says: its tenants, each with what it is at its connection, who takes
+    /// part directly, and aggregators, which hold no unit here.
     #[must_use]
     pub fn of_area(setup: &Setup) -> Self {
         let mut register = Self {
@@ -135,6 +135,14 @@ impl Register {
             let unit = &participant.unit;
             let powers = (unit.capability.p_min_w, unit.capability.p_max_w);
             register.member_of_area(&unit.participant, unit.id, unit.node, powers);
+        }
+        for aggregator in &setup.aggregators {
+            let participant = Participant {
+                role: ParticipantRole::Aggregator,
+                of_site: true,
+            };
+            let name = aggregator.name.clone();
+            register.participants.insert(name, participant);
         }
         register
     }

@@ -179,13 +179,21 @@ impl Loop {
         if let Err(problem) = self.cycle.may_correct(&values, &corrections) {
             return Ok(Err(problem));
         }
+        for start in self.cycle.forgotten_above(&corrections) {
+            let ledger = Arc::clone(&self.ledger);
+            let passed = spawn_blocking(move || ledger.above(start)).await??;
+            self.cycle.remember_above(&passed);
+        }
+        let at_us = now_us();
+        let totals = self.cycle.corrected_totals(&corrections, at_us);
         let given = Record::MeterValues {
-            at_us: now_us(),
+            at_us,
             by: by.to_string(),
             values,
         };
         let corrections = corrections.into_iter().map(Record::Market);
-        let records: Vec<Record> = std::iter::once(given).chain(corrections).collect();
+        let all = std::iter::once(given).chain(corrections).chain(totals);
+        let records: Vec<Record> = all.collect();
         let receipt = self.append(records.clone()).await?;
         for record in &records {
             self.cycle.restore(record);

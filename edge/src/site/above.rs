@@ -1,6 +1,11 @@
 //! `[above]`: the market above, of which the site is a tenant.
 
-use protocols::{opcua::Pki, point::PointId};
+use std::collections::BTreeSet;
+
+use protocols::{
+    opcua::{Pki, message::AGGREGATORS_MOST},
+    point::PointId,
+};
 use solver::market::{Imbalance, Price};
 
 use super::{
@@ -38,6 +43,7 @@ pub(super) fn read(
     }
     let (fallback, schedule) = fallback(table);
     let spread = table.number("spread_per_mwh", 0.0..=MAX_PRICE);
+    let aggregators = aggregators(table);
     let meter = match table.has("meter") {
         true => table.table("meter").map(|table| meter(&table)),
         false => Some(Some(None)),
@@ -57,6 +63,7 @@ pub(super) fn read(
             imbalance: imbalance?,
         },
         meter: meter??,
+        aggregators,
     })
 }
 
@@ -88,6 +95,22 @@ fn fallback(table: &Table<'_, '_>) -> (Option<Fallback>, Vec<(u32, i64)>) {
         table.problem("fallback", text);
     }
     (fallback, schedule)
+}
+
+/// Names of participants, each once.
+fn aggregators(table: &Table<'_, '_>) -> Vec<String> {
+    const KEY: &str = "aggregators";
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for name in table.names(KEY) {
+        if !names.insert(name.to_owned()) {
+            table.problem(KEY, format!("`{name}` is there twice"));
+        }
+    }
+    if names.len() > AGGREGATORS_MOST {
+        let text = format!("{} of them; {AGGREGATORS_MOST} at most", names.len());
+        table.problem(KEY, text);
+    }
+    names.into_iter().collect()
 }
 
 /// Steps over the day, each from a time on.

@@ -1,6 +1,8 @@
 //! The site file of an area (`role = "area"`): its grid, the markets below as its tenants, who takes part in
 //! it directly, and what it exchanges with the grid above. It has no field: no devices, units or loads.
 
+mod aggregators;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -25,7 +27,7 @@ use super::{
     read::Table,
     tables::{MAX_POWER, price},
 };
-use crate::area::{Participant, Setup, Tenant};
+use crate::area::{Aggregator, Participant, Setup, Tenant};
 
 /// A tenant's exchange stays within this, W: far beyond any connection.
 const EXCHANGE_MOST: i64 = 10_000_000_000;
@@ -91,12 +93,16 @@ pub(super) fn read(root: &Table<'_, '_>, directory: &Path) -> Option<AreaSite> {
     let serve = root.table("serve").and_then(|table| read_serve(&table));
     let mut taken = network.as_ref().map(ids).unwrap_or_default();
     let tenants = read_tenants(root, network.as_ref(), &mut taken);
+    let (access, tenants): (Vec<Access>, Vec<Tenant>) = tenants.into_iter().unzip();
     let participants = read_participants(root, network.as_ref(), &mut taken);
-    let above = read_above(root, market.as_ref());
+    let aggregators = aggregators::read(root, &tenants, &participants);
+    let above = read_above(root, market.as_ref(), (&aggregators, &participants));
     root.finish();
     let above = above?;
-    let (access, tenants) = tenants.into_iter().unzip();
-    let market = market?;
+    let mut market = market?;
+    if let Some(above) = &above {
+        market.rulebook.settled_above.clone_from(&above.aggregators);
+    }
     Some(AreaSite {
         name: name?,
         state_dir: state_dir?,
@@ -109,6 +115,7 @@ pub(super) fn read(root: &Table<'_, '_>, directory: &Path) -> Option<AreaSite> {
             product: market.product,
             tenants,
             participants,
+            aggregators,
             limits: limits?,
             source: market.source,
             import_price: market.import_price,
@@ -126,7 +133,11 @@ pub(super) fn read(root: &Table<'_, '_>, directory: &Path) -> Option<AreaSite> {
 }
 
 /// The market above, if there is one; `None` if it is wrong.
-fn read_above(root: &Table<'_, '_>, market: Option<&Market>) -> Option<Option<Above>> {
+fn read_above(
+    root: &Table<'_, '_>,
+    market: Option<&Market>,
+    (aggregators, participants): (&[Aggregator], &[Participant]),
+) -> Option<Option<Above>> {
     if !root.has("above") {
         return Some(None);
     }
@@ -138,6 +149,7 @@ fn read_above(root: &Table<'_, '_>, market: Option<&Market>) -> Option<Option<Ab
         let text = "an area reads no meter: its total is made up of its tenants'";
         table.problem("meter", text.to_owned());
     }
+    aggregators::check_above(&table, &above.aggregators, aggregators, participants);
     Some(Some(above))
 }
 

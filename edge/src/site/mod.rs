@@ -31,3 +31,4 @@ pub use model::{
 };
 pub use parse::{Loaded, load, load_any, parse, parse_area};
 pub use read::Problem;
+pub(crate) use read::is_name;

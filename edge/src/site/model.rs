@@ -98,6 +98,8 @@ pub struct Above {
     pub terms: Terms,
     /// The meter of the connection; none: its energy is estimated.
     pub meter: Option<ConnectionMeter>,
+    /// Participants that are settled there, where they have the same name; sorted.
+    pub aggregators: Vec<String>,
 }
 
 /// Counters of the energy at the connection, Wh.

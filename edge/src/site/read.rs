@@ -239,18 +239,22 @@ impl<'s, 'd> Table<'s, 'd> {
     /// A name fit for point ids and file names.
     pub(super) fn name(&self, key: &'static str) -> Option<&'d str> {
         let text = self.text(key)?;
-        let fit = text.len() <= 64
-            && text
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-        if !fit {
-            self.problem(
-                key,
-                format!("`{text}` must be at most 64 letters, digits, `-` and `_`"),
-            );
-            return None;
+        self.is_name(key, text).then_some(text)
+    }
+
+    /// An array of such names; empty when the key is absent.
+    pub(super) fn names(&self, key: &'static str) -> Vec<&'d str> {
+        let texts = self.texts(key).into_iter();
+        texts.filter(|text| self.is_name(key, text)).collect()
+    }
+
+    fn is_name(&self, key: &'static str, text: &str) -> bool {
+        let is = is_name(text);
+        if !is {
+            let text = format!("`{text}` must be 1 to 64 letters, digits, `-` and `_`");
+            self.problem(key, text);
         }
-        Some(text)
+        is
     }
 
     /// `true` or `false`.
@@ -420,6 +424,12 @@ impl<'s, 'd> Table<'s, 'd> {
             format!("{}.{key}", self.path)
         }
     }
+}
+
+/// 1 to 64 letters, digits, `-` and `_`.
+pub(crate) fn is_name(text: &str) -> bool {
+    let fit = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    (1..=64).contains(&text.len()) && text.chars().all(fit)
 }
 
 fn parse_integer(digits: &str, radix: u32) -> Option<i64> {

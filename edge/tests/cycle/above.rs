@@ -14,9 +14,9 @@ use super::*;
 
 /// The first interval whose gate closes while the bench runs: its gate closes at 5 s, and an award is
 /// waited for until 8 s.
-const FIRST: i64 = START + 10;
+pub(super) const FIRST: i64 = START + 10;
 
-fn site_above(fallback: Fallback) -> Site {
+pub(super) fn site_above(fallback: Fallback) -> Site {
     let mut site = site::load(&bench::example()).unwrap();
     site.market.gate_s = 5;
     site.above = Some(Above {
@@ -35,26 +35,31 @@ fn site_above(fallback: Fallback) -> Site {
             imbalance: site.market.imbalance,
         },
         meter: None,
+        aggregators: Vec::new(),
     });
     site
 }
 
 /// A bench and all that went on record.
-struct Tied {
-    bench: Bench,
-    records: Vec<Record>,
+pub(super) struct Tied {
+    pub(super) bench: Bench,
+    pub(super) records: Vec<Record>,
 }
 
 impl Tied {
     fn new(fallback: Fallback) -> Self {
+        Self::of(site_above(fallback))
+    }
+
+    pub(super) fn of(site: Site) -> Self {
         Self {
-            bench: Bench::of(site_above(fallback), START * US),
+            bench: Bench::of(site, START * US),
             records: Vec::new(),
         }
     }
 
     /// Until the second `s` is done; the last output.
-    fn until(&mut self, s: i64) -> edge::cycle::Output {
+    pub(super) fn until(&mut self, s: i64) -> edge::cycle::Output {
         loop {
             let output = self.bench.tick();
             self.records.extend(output.records.iter().cloned());
@@ -64,7 +69,7 @@ impl Tied {
         }
     }
 
-    fn hear(&mut self, event: Event) {
+    pub(super) fn hear(&mut self, event: Event) {
         let now_us = self.bench.now_us;
         if let Some(record) = self.bench.cycle.hear(event, now_us) {
             self.bench.cycle.restore(&record);
@@ -112,14 +117,14 @@ impl Tied {
         }
     }
 
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         // As it is read back from disk.
         let json = serde_json::to_string(&self.records).unwrap();
         self.records = serde_json::from_str(&json).unwrap();
         self.bench.restart(&self.records);
     }
 
-    fn replay(&self) -> Replay {
+    pub(super) fn replay(&self) -> Replay {
         let mut replay = Replay::new(i64::MIN, i64::MAX);
         for (number, record) in (0..).zip(&self.records) {
             let json = serde_json::to_string(record).unwrap();

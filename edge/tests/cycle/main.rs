@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails here has failed")]
 
 mod above;
+mod aggregators;
 mod ahead;
 #[path = "../bench/mod.rs"]
 mod bench;

@@ -42,6 +42,7 @@ fn setup() -> Setup {
         },
         tenants: vec![tenant("north", 2), tenant("south", 3), tenant("west", 4)],
         participants: Vec::new(),
+        aggregators: Vec::new(),
         limits: LimitSet {
             u_min_pu: 0.9,
             u_max_pu: 1.1,

@@ -145,7 +145,7 @@ impl Substation {
                     chance.random_bool(0.1),
                 )
             });
-            let entry = self.tenant.totalled(start, metered, now_us);
+            let entry = self.tenant.totalled(start, metered, Vec::new(), now_us);
             self.keep(entry);
         }
         self.tenant.forget_before(next - 20 * length);

@@ -44,7 +44,7 @@ impl Account<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::opcua::message::Basis;
+    use crate::opcua::message::{Aggregated, Basis};
 
     /// The reference is of Python: `hashlib.sha256(json.dumps(account, separators=(",", ":")).encode())`.
     #[test]
@@ -77,6 +77,7 @@ mod tests {
             import_wh: 0,
             export_wh: 1250,
             replaced: false,
+            aggregators: Vec::new(),
         };
         let account = Account {
             tenant: "north",
@@ -91,7 +92,7 @@ mod tests {
         );
         let other = Total {
             export_wh: 1251,
-            ..total
+            ..total.clone()
         };
         assert_ne!(
             Account {
@@ -100,6 +101,23 @@ mod tests {
             }
             .sha256(),
             account.sha256()
+        );
+        let flex = Aggregated {
+            name: "flex-co".to_owned(),
+            delivered_wh: 300,
+            amount: -12_600,
+        };
+        let with = Total {
+            aggregators: vec![flex],
+            ..total.clone()
+        };
+        let with = Account {
+            total: &with,
+            ..account
+        };
+        assert_eq!(
+            with.sha256_text(),
+            "c5161290e3550726a787108fdf214f76a6228071ecca20bf025a8e7a6bae3e3e"
         );
     }
 }

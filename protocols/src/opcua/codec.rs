@@ -3,7 +3,7 @@
 use opcua::types::{Array, Variant, VariantScalarTypeId};
 
 use super::message::{
-    Award, Basis, Closing, Corner, Offer, Receipt, Refused, State, Total, Up, Voltage,
+    Aggregated, Award, Basis, Closing, Corner, Offer, Receipt, Refused, State, Total, Up, Voltage,
 };
 
 /// Arguments, taken from the front one by one.
@@ -101,9 +101,9 @@ pub(super) fn u32s(values: impl Iterator<Item = u32>) -> Variant {
     array(VariantScalarTypeId::UInt32, values.map(Variant::UInt32))
 }
 
-pub(super) fn strings(values: &[String]) -> Variant {
+pub(super) fn strings<'t>(values: impl IntoIterator<Item = &'t String>) -> Variant {
     let values = values
-        .iter()
+        .into_iter()
         .map(|text| Variant::String(text.as_str().into()));
     array(VariantScalarTypeId::String, values)
 }
@@ -238,7 +238,25 @@ fn total_out(total: &Total) -> Vec<Variant> {
         total.import_wh.into(),
         total.export_wh.into(),
         total.replaced.into(),
+        strings(total.aggregators.iter().map(|of| &of.name)),
+        i64s(total.aggregators.iter().map(|of| of.delivered_wh)),
+        i64s(total.aggregators.iter().map(|of| of.amount)),
     ]
+}
+
+fn aggregators_in(from: &mut Arguments<'_>) -> Taken<Vec<Aggregated>> {
+    let names = from.array(text)?;
+    let (delivered_wh, amount) = (from.array(i64_of)?, from.array(i64_of)?);
+    if names.len() != delivered_wh.len() || names.len() != amount.len() {
+        return Err("the arrays of the aggregators differ in length".to_owned());
+    }
+    let each = names.into_iter().zip(delivered_wh).zip(amount);
+    let each = each.map(|((name, delivered_wh), amount)| Aggregated {
+        name,
+        delivered_wh,
+        amount,
+    });
+    Ok(each.collect())
 }
 
 fn total_in(from: &mut Arguments<'_>) -> Taken<Total> {
@@ -248,6 +266,7 @@ fn total_in(from: &mut Arguments<'_>) -> Taken<Total> {
         import_wh: from.i64()?,
         export_wh: from.i64()?,
         replaced: from.bool()?,
+        aggregators: aggregators_in(from)?,
     })
 }
 
@@ -368,4 +387,37 @@ pub(super) fn answer_in(document: &Up, of: &[Variant]) -> Taken<Result<Receipt, 
         4 => Err(Refused::Unavailable { reason: words }),
         other => return Err(format!("no such reason: {other}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aggregators_come_as_three_arrays_of_one_length() {
+        let of = |name: &str, delivered_wh, amount| Aggregated {
+            name: name.to_owned(),
+            delivered_wh,
+            amount,
+        };
+        let total = Up::Total(Total {
+            interval: 900,
+            sequence: 1,
+            import_wh: 0,
+            export_wh: 7,
+            replaced: false,
+            aggregators: vec![of("flex-co", -5, 6), of("sun", i64::MAX, i64::MIN)],
+        });
+        let (method, written) = call_of(&total);
+        assert_eq!((method, written.len()), ("SubmitTotal", 8));
+        assert_eq!(document(method, &written), Some(Ok(total)));
+        for at in 5..8 {
+            let mut short = written.clone();
+            short[at] = Variant::Empty;
+            let differ = "the arrays of the aggregators differ in length".to_owned();
+            assert_eq!(document(method, &short), Some(Err(differ)), "{at}");
+        }
+        let missing = Err("an argument is missing".to_owned());
+        assert_eq!(document(method, &written[..5]), Some(missing));
+    }
 }

@@ -154,6 +154,24 @@ pub struct Total {
     pub export_wh: i64,
     /// Whether any of it is a replaced value.
     pub replaced: bool,
+    /// What those come to that are settled above, by name; each that took part in the interval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aggregators: Vec<Aggregated>,
+}
+
+/// Most of them in a total.
+pub const AGGREGATORS_MOST: usize = 256;
+
+/// What an interval comes to for a participant of the tenant's that is settled above.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aggregated {
+    /// Who: of the same name above.
+    pub name: String,
+    /// What it delivered, Wh; negative where it took.
+    pub delivered_wh: i64,
+    /// What it is owed, micro-currency; negative where it owes. The tenant pays it.
+    pub amount: i64,
 }
 
 /// What goes up.

@@ -303,6 +303,21 @@ pub const METHODS: &[Method] = &[
                 Kind::Boolean,
                 "whether any of it is a replaced value",
             ),
+            many(
+                "aggregator.name",
+                Kind::String,
+                "participants below that are settled above, by name",
+            ),
+            many(
+                "aggregator.quantity",
+                Kind::Int64,
+                "energy that each delivered, Wh; negative where it took",
+            ),
+            many(
+                "aggregator.amount",
+                Kind::Int64,
+                "what each is owed, 1e-6 currency units; negative where it owes",
+            ),
         ],
         outputs: ACKNOWLEDGEMENT,
     },

@@ -5,7 +5,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 use protocols::opcua::{
     Pki,
     client::{ClientConfig, Event, MarketClient},
-    message::{Award, Basis, Closing, Corner, Offer, Receipt, State, Total, Up, Voltage},
+    message::{
+        Aggregated, Award, Basis, Closing, Corner, Offer, Receipt, State, Total, Up, Voltage,
+    },
     pki::{Certificate, Subject},
     server::{Audit, MarketServer, Request, ServerConfig, Tenant},
 };
@@ -258,7 +260,19 @@ pub(crate) fn total() -> Up {
         import_wh: 12,
         export_wh: 104_300,
         replaced: true,
+        aggregators: vec![
+            aggregated("flex-co", 4_200, -1_300_000),
+            aggregated("sun_2", -700, 55),
+        ],
     })
+}
+
+fn aggregated(name: &str, delivered_wh: i64, amount: i64) -> Aggregated {
+    Aggregated {
+        name: name.to_owned(),
+        delivered_wh,
+        amount,
+    }
 }
 
 pub(crate) fn award(interval: i64, sequence: u32) -> Award {

@@ -315,6 +315,7 @@ mod tests {
                 import_wh,
                 export_wh: 0,
                 replaced: false,
+                aggregators: Vec::new(),
             })
         };
         assert!(give(total(1, 1)).is_err(), "before its closing");

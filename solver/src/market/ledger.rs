@@ -21,6 +21,9 @@ pub struct Rulebook {
     pub pricing: Pricing,
     /// What the use of the network costs.
     pub grid_fee: GridFee,
+    /// Participants that are settled in the market above: what they come to here passes up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settled_above: Vec<String>,
 }
 
 /// One entry of the record.

@@ -17,6 +17,7 @@ pub mod layers;
 mod ledger;
 mod matching;
 mod order;
+mod pass_up;
 mod pricing;
 pub mod rules;
 mod settlement;

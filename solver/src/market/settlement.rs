@@ -71,6 +71,9 @@ pub enum StatementReason {
     Short,
     /// More delivered, or less taken, than contracted.
     Long,
+    /// What all the lines before come to, where that is settled in the market above: it passes up, energy
+    /// and money. In the market above, what has come up.
+    SettledAbove,
     /// A deviation taken back, or put in its place, since its meter says something else now.
     Correction,
 }
@@ -110,7 +113,7 @@ fn is_none(varh: &i64) -> bool {
 pub struct Statement {
     /// Whose.
     pub party: Party,
-    /// Lines: contracts, each with its fee, reactive power, calls, then deviations.
+    /// Lines: contracts, each with its fee, reactive power, calls, then deviations, then what passes up.
     pub lines: Vec<StatementLine>,
     /// Their sum.
     pub balance: Money,

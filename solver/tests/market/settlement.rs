@@ -1,8 +1,8 @@
 //! Contracts and settlement of a clearing, and the record of it.
 
 use solver::market::{
-    Imbalance, LedgerEntry, Meter, MeterQuality, Money, Party, Price, Rulebook, Settlement,
-    StatementReason,
+    Contract, Contracts, Imbalance, LedgerEntry, Meter, MeterQuality, Money, Party, Place, Price,
+    Rulebook, Settlement, StatementReason,
     clearing::{Options, clear},
     contracts, correct, settle,
 };
@@ -181,4 +181,95 @@ fn the_record_reads_back_bit_for_bit() {
             assert_eq!(clear(&grid, &case, &Options::default()).unwrap(), clearing);
         }
     }
+}
+
+/// By hand: 1,000 Wh sold at 50, 100 Wh less delivered at 80, of which nothing is left here; then 40 Wh more than that.
+#[test]
+fn what_is_settled_above_passes_up() {
+    let rules = Rulebook {
+        imbalance: IMBALANCE,
+        settled_above: vec!["wka-7".to_owned(), "nobody".to_owned()],
+        ..Rulebook::default()
+    };
+    let place = |party: Party, unit, node| Place { party, unit, node };
+    let price = Price(50_000_000);
+    let sold = Contract {
+        seller: place(wind(), Some(101), 7),
+        buyer: place(Party::Participant("works".to_owned()), Some(5), 9),
+        energy_wh: 1_000,
+        seller_price: price,
+        buyer_price: price,
+        received: Money(50_000),
+        paid: Money(50_000),
+        fee: Money(0),
+        fee_per_mwh: Price(0),
+        distance_pu: None,
+        bilateral: false,
+    };
+    let made = Contracts {
+        contracts: vec![sold],
+        ..Contracts::default()
+    };
+    let meter = |delivered_wh| Meter {
+        party: wind(),
+        unit: Some(101),
+        node: 7,
+        delivered_wh,
+        quality: MeterQuality::Metered,
+    };
+    let (before, after) = ([meter(900)], [meter(940)]);
+    let balances = |of: &Settlement| -> Vec<(Party, i64)> {
+        let each = of.statements.iter();
+        each.map(|of| (of.party.clone(), of.balance.0)).collect()
+    };
+    let works = Party::Participant("works".to_owned());
+    let settled = rules.settle(900, &made, &before);
+    assert_eq!(
+        settled.passed_up(),
+        [("wka-7", (900, Money(42_000)))].into()
+    );
+    assert_eq!(
+        balances(&settled),
+        [
+            (wind(), 0),
+            (works.clone(), -50_000),
+            // Owed by the grid above, which pays it.
+            (Party::Upstream, 42_000),
+            (Party::Network, 8_000),
+        ]
+    );
+    let up = &settled.statements[2].lines[0];
+    assert_eq!(
+        (up.reason, up.energy_wh),
+        (StatementReason::SettledAbove, 900)
+    );
+    assert_eq!((&up.counterparty, up.received), (&wind(), Money(42_000)));
+    let correction = rules.correct(900, &made, (&before, &after));
+    // 100 Wh at 80 taken back, 60 Wh at 80 put in.
+    assert_eq!(
+        correction.passed_up(),
+        [("wka-7", (40, Money(3_200)))].into()
+    );
+    assert_eq!(
+        balances(&correction),
+        [
+            (wind(), 0),
+            (Party::Upstream, 3_200),
+            (Party::Network, -3_200)
+        ]
+    );
+    let without = Rulebook {
+        settled_above: Vec::new(),
+        ..rules
+    };
+    assert_eq!(
+        without.settle(900, &made, &before),
+        settle(900, &made, &before, &IMBALANCE)
+    );
+    // Old records stay as they were.
+    assert!(
+        !serde_json::to_string(&without)
+            .unwrap()
+            .contains("settled_above")
+    );
 }

@@ -229,6 +229,7 @@ fn words(market: &Market, start: i64, tenant: &str, random: &mut StdRng) -> (Clo
         import_wh: wh.max(0),
         export_wh: (-wh).max(0),
         replaced: false,
+        aggregators: Vec::new(),
     };
     (closing, total)
 }
@@ -272,6 +273,7 @@ fn setup(tenants: usize) -> Result<Setup> {
         },
         tenants: below,
         participants: Vec::new(),
+        aggregators: Vec::new(),
         limits: LimitSet {
             u_min_pu: 0.95,
             u_max_pu: 1.05,

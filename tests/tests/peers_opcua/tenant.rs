@@ -185,7 +185,16 @@ async fn submits(north: &mut Peer, area: &mut crate::ends::Served) -> Result<()>
             "call",
             "north",
             "SubmitTotal",
-            [1_700_000_100, 2, 12, 104_300, true]
+            [
+                1_700_000_100,
+                2,
+                12,
+                104_300,
+                true,
+                ["flex-co", "sun_2"],
+                [4_200, -700],
+                [-1_300_000, 55],
+            ]
         ]))
         .await?;
     let (_, document) = area

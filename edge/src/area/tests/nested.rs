@@ -1,6 +1,6 @@
 //! An area that is a tenant of a wider one.
 
-use protocols::opcua::message::{Down, Up};
+use protocols::opcua::message::{Aggregated, Down, Up};
 use solver::market::Price;
 
 use super::*;
@@ -140,6 +140,79 @@ fn two_levels_clear_together() {
     again.resume(after);
     assert!(again.above().unwrap().outbox(64).is_empty());
     assert!(again.step(after + US).records.is_empty());
+}
+
+/// An aggregator of two substations and a participant of the inner area are settled in the outer one: in the inner
+/// area their accounts are nothing, and a substation's correction comes through.
+#[test]
+fn who_is_settled_further_up_has_nothing_here() {
+    let mut setup = Setup::clone(inner().setup());
+    setup.rulebook.settled_above = vec!["flex-co".to_owned(), "works".to_owned()];
+    let mut inner = Market::new(Arc::new(setup)).unwrap();
+    let mut wide = Setup::clone(outer().setup());
+    wide.aggregators = ["flex-co", "works"]
+        .map(|name| Aggregator {
+            name: name.to_owned(),
+            tenants: vec!["riverside".to_owned()],
+        })
+        .to_vec();
+    let mut outer = Market::new(Arc::new(wide)).unwrap();
+    let (mut all, mut theirs) = (Vec::new(), Vec::new());
+    for (tenant, document) in offers() {
+        all.extend(inner.submit(tenant, document, OPEN).unwrap().0);
+    }
+    all.extend(inner.step(GATE).records);
+    let cleared = inner.step((START - 120) * US);
+    assert!(cleared.awarded);
+    all.extend(cleared.records);
+    let mut flex = |inner: &mut Market, tenant: &str, of: (u32, i64, i64), now_us| {
+        let (sequence, delivered_wh, amount) = of;
+        let total = Total {
+            aggregators: vec![Aggregated {
+                name: "flex-co".to_owned(),
+                delivered_wh,
+                amount,
+            }],
+            ..total(sequence, 0, 0)
+        };
+        all.extend(inner.submit(tenant, Up::Total(total), now_us).unwrap().0);
+        all.extend(inner.step(now_us).records);
+        for up in inner.above().unwrap().outbox(64) {
+            let answer = outer.submit("riverside", up.clone(), now_us);
+            let answer = answer.map(|(records, receipt)| {
+                theirs.extend(records);
+                receipt.account.and_then(|text| Hash::parse(&text))
+            });
+            all.extend(inner.hear(Event::Answer { up, answer }, now_us));
+        }
+        (accounts(&all), accounts(&theirs))
+    };
+    let after = (START + LENGTH + 60) * US;
+    for tenant in ["north", "south", "west"] {
+        let word = closing(&inner, tenant, Basis::Zero);
+        inner.submit(tenant, Up::Closing(word), after).unwrap();
+    }
+    inner
+        .submit("west", Up::Total(total(1, 0, 0)), after)
+        .unwrap();
+    flex(&mut inner, "north", (1, -8_000, -400_000), after);
+    let (here, there) = flex(&mut inner, "south", (1, 30_000, 1_250_000), after);
+    for name in ["flex-co", "works"] {
+        assert_eq!(here[&party(name)], 0, "{name}");
+    }
+    assert_eq!(there[&party("flex-co")], 850_000);
+    // 50 kWh at its node's price, of a clearing at the fallback.
+    let works = there[&party("works")];
+    assert!((-4_500_000..-1_000_000).contains(&works), "{works}");
+    assert_eq!(there.values().sum::<i64>(), 0);
+
+    let (here, there) = flex(&mut inner, "south", (2, 29_000, 1_210_000), after + US);
+    assert_eq!(here[&party("flex-co")], 0);
+    assert_eq!(there[&party("flex-co")], 810_000);
+    assert_eq!(there[&party("works")], works);
+    let of = inner.above().unwrap().interval(START).unwrap();
+    assert_eq!(of.differs("riverside"), Some(false));
+    assert_eq!(of.total.as_ref().unwrap().sequence, 2);
 }
 
 /// Nothing comes down: it clears by its fallback in time, and says so.

@@ -351,8 +351,8 @@ fn settlement(settlement: &Settlement) -> Vec<SettlementView> {
                 });
             row.reactive_varh += line.reactive_varh;
             row.amount_micro += line.received.0;
-            // What a call changed is among what was contracted.
-            if line.reason != StatementReason::Call {
+            // What a call changed is among what was contracted; what passes up was metered by the lines before.
+            if ![StatementReason::Call, StatementReason::SettledAbove].contains(&line.reason) {
                 row.metered_wh += line.energy_wh;
             }
             if line.reason == StatementReason::Contract {

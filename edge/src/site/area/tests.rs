@@ -102,3 +102,94 @@ fn everything_that_is_wrong_is_named() {
         assert!(text.contains(wanted), "{wanted}\n{text}");
     }
 }
+
+const AGGREGATOR: &str = "\n[[aggregator]]\nname = \"flex-co\"\ntenants = [\"north\", \"south\"]\n";
+const ABOVE: &str = "\n[above]\nendpoint = \"opc.tcp://wide.example:4840\"\nuser = \"riverside\"\n\
+    password_file = \"secrets/above\"\npki = \"pki\"\naward_s = 100\nfallback = \"zero\"\nspread_per_mwh = 5.0\n";
+
+#[test]
+fn aggregators_are_read() {
+    let passed = "aggregators = [\"works\", \"flex-co\"]\n";
+    let site = area(|text| text + AGGREGATOR + ABOVE + passed).unwrap();
+    let setup = &site.setup;
+    assert_eq!(setup.aggregators.len(), 1);
+    assert!(setup.aggregates("south", "flex-co") && setup.aggregates("north", "flex-co"));
+    assert!(!setup.aggregates("west", "flex-co") && !setup.aggregates("south", "sun-co"));
+    assert_eq!(setup.rulebook.settled_above, ["flex-co", "works"]);
+    let none = area(|text| text + ABOVE).unwrap();
+    assert!(none.setup.rulebook.settled_above.is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_an_aggregator_is_named() {
+    let wrong = |name: &str, tenants: &str| {
+        let table = format!("\n[[aggregator]]\nname = \"{name}\"\n{tenants}\n");
+        let text = area(|text| text + AGGREGATOR + &table).unwrap_err();
+        text.join("\n")
+    };
+    let both = "tenants = [\"north\", \"west\"]";
+    for (name, tenants, wanted) in [
+        (
+            "flex-co",
+            both,
+            "aggregator[1].name: there is an aggregator `flex-co` already",
+        ),
+        (
+            "south",
+            both,
+            "aggregator[1].name: there is a tenant `south` already",
+        ),
+        (
+            "works",
+            both,
+            "aggregator[1].name: there is a participant `works` already",
+        ),
+        (
+            "sun co",
+            both,
+            "aggregator[1].name: `sun co` must be 1 to 64 letters, digits, `-` and `_`",
+        ),
+        (
+            "sun-co",
+            "tenants = []",
+            "aggregator[1].tenants: names no tenant that it holds orders in",
+        ),
+        ("sun-co", "", "aggregator[1].tenants: missing"),
+        (
+            "sun-co",
+            "tenants = [\"east\"]",
+            "aggregator[1].tenants: there is no tenant `east`",
+        ),
+        (
+            "sun-co",
+            "tenants = [\"west\", \"west\"]",
+            "aggregator[1].tenants: `west` is there twice",
+        ),
+        (
+            "sun-co",
+            "tenants = [\"west\"]\nnode = 3",
+            "aggregator[1].node: unknown key",
+        ),
+    ] {
+        let text = wrong(name, tenants);
+        assert!(text.contains(wanted), "{wanted}\n{text}");
+    }
+    for (passed, wanted) in [
+        (
+            "[\"sun-co\"]",
+            "above.aggregators: there is neither [[aggregator]] nor [[participant]] `sun-co`",
+        ),
+        (
+            "[\"works\", \"works\"]",
+            "above.aggregators: `works` is there twice",
+        ),
+        (
+            "[\"wor ks\"]",
+            "above.aggregators: `wor ks` must be 1 to 64 letters",
+        ),
+    ] {
+        let problems = area(|text| format!("{text}{ABOVE}aggregators = {passed}\n"));
+        let text = problems.unwrap_err().join("\n");
+        assert!(text.contains(wanted), "{wanted}\n{text}");
+    }
+}

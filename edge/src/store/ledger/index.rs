@@ -5,7 +5,7 @@
 //! without the index has appended are taken up when the ledger is opened.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::{Mutex, PoisonError},
 };
@@ -30,7 +30,9 @@ use crate::{
 const REGISTER: TableDefinition<'_, u64, ()> = TableDefinition::new("register");
 /// What an interval was settled from and how: its start and the record's number.
 const INTERVALS: TableDefinition<'_, (i64, u64), u8> = TableDefinition::new("intervals");
-/// Of intervals whose total the market above has not answered: its start and the record's number.
+/// What passed between the market and the one above: the interval's start and the record's number.
+const ABOVE: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("above");
+/// The same of intervals whose total the market above has not answered.
 const UNSENT: TableDefinition<'_, (i64, u64), ()> = TableDefinition::new("unsent");
 /// The record of a hold that was not given back: of which unit, by whom.
 const HOLDS: TableDefinition<'_, (i32, u8), u64> = TableDefinition::new("holds");
@@ -53,6 +55,7 @@ pub(super) struct Index<'t> {
     meta: Table<'t, &'static str, u64>,
     register: Table<'t, u64, ()>,
     intervals: Table<'t, (i64, u64), u8>,
+    above: Table<'t, (i64, u64), ()>,
     unsent: Table<'t, (i64, u64), ()>,
     holds: Table<'t, (i32, u8), u64>,
     accounts: Table<'t, &'static str, i128>,
@@ -66,6 +69,7 @@ impl<'t> Index<'t> {
             meta: transaction.open_table(META)?,
             register: transaction.open_table(REGISTER)?,
             intervals: transaction.open_table(INTERVALS)?,
+            above: transaction.open_table(ABOVE)?,
             unsent: transaction.open_table(UNSENT)?,
             holds: transaction.open_table(HOLDS)?,
             accounts: transaction.open_table(ACCOUNTS)?,
@@ -130,6 +134,7 @@ impl<'t> Index<'t> {
                 document: Document::Total,
                 ..
             } => {
+                self.above.insert((start, number), ())?;
                 let all = (start, 0)..=(start, u64::MAX);
                 self.unsent.retain_in(all, |_, ()| false)?;
             }
@@ -138,6 +143,7 @@ impl<'t> Index<'t> {
                 unused: Some(_), ..
             } => {}
             _ => {
+                self.above.insert((start, number), ())?;
                 self.unsent.insert((start, number), ())?;
             }
         }
@@ -255,7 +261,41 @@ impl Ledger {
     /// # Errors
     /// They cannot be read.
     pub fn unsent(&self) -> Result<Vec<Record>, LedgerError> {
-        self.listed(UNSENT, |(_, number), ()| number)
+        let starts = {
+            let read = self.db.begin_read().map_err(|e| self.storage(&e))?;
+            let table = read.open_table(UNSENT).map_err(|e| self.storage(&e))?;
+            let mut starts = BTreeSet::new();
+            for entry in table.iter().map_err(|e| self.storage(&e))? {
+                starts.insert(entry.map_err(|e| self.storage(&e))?.0.value().0);
+            }
+            starts
+        };
+        let mut records = Vec::new();
+        for start in starts {
+            records.extend(self.above(start)?);
+        }
+        Ok(records)
+    }
+
+    /// What passed between the market and the one above on an interval, oldest first; of what came late, nothing.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn above(&self, start: i64) -> Result<Vec<Record>, LedgerError> {
+        let mut numbers = BTreeSet::new();
+        {
+            let read = self.db.begin_read().map_err(|e| self.storage(&e))?;
+            // A build before this one has noted what is not answered only.
+            for table in [ABOVE, UNSENT] {
+                let table = read.open_table(table).map_err(|e| self.storage(&e))?;
+                let entries = table.range((start, 0)..=(start, u64::MAX));
+                for entry in entries.map_err(|e| self.storage(&e))? {
+                    numbers.insert(entry.map_err(|e| self.storage(&e))?.0.value().1);
+                }
+            }
+        }
+        let each = numbers.into_iter();
+        each.map(|number| self.record(&self.row(number)?)).collect()
     }
 
     /// The records that a table of the index names, in its order.
@@ -433,6 +473,7 @@ impl Ledger {
         write.delete_table(INTERVALS).unwrap();
         write.delete_table(ACCOUNTS).unwrap();
         write.delete_table(VALUES).unwrap();
+        write.delete_table(ABOVE).unwrap();
         write.delete_table(UNSENT).unwrap();
         write.delete_table(HOLDS).unwrap();
         write.delete_table(USES).unwrap();

@@ -2,11 +2,13 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
+use protocols::opcua::message::{Basis, Closing, Total};
 use solver::market::{
     Direction, LedgerEntry, Money, Order, OrderId, Party, Price, Settlement, Statement, Step, Terms,
 };
 
 use super::{file::FORMAT, *};
+use crate::above::{Document, Entry};
 
 fn order(id: u64) -> Record {
     Record::Market(LedgerEntry::OrderAccepted {
@@ -527,4 +529,66 @@ fn a_hold_on_record_of_an_early_build_is_the_control_centres() {
         panic!("{json}");
     };
     assert_eq!(holder, Holder::Scada);
+}
+
+/// An interval whose corrected total is not answered comes back whole: with its closing, which was answered long ago.
+#[test]
+fn an_interval_with_something_to_send_comes_back_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let closed = |interval| {
+        Record::Above(Entry::Closed {
+            at_us: 0,
+            closing: Closing {
+                interval,
+                sequence: 1,
+                basis: Basis::Zero,
+                award: None,
+                exchange_w: 0,
+                price: 0,
+            },
+            length_s: 900,
+            interface: Vec::new(),
+        })
+    };
+    let totalled = |interval, sequence| {
+        Record::Above(Entry::Totalled {
+            at_us: 0,
+            total: Total {
+                interval,
+                sequence,
+                import_wh: 5,
+                export_wh: 0,
+                replaced: false,
+                aggregators: Vec::new(),
+            },
+        })
+    };
+    let answered = |interval, sequence| {
+        Record::Above(Entry::Answered {
+            at_us: 0,
+            interval,
+            document: Document::Total,
+            sequence,
+            refused: None,
+            hash: None,
+        })
+    };
+    for start in [0, 900] {
+        let all = [closed(start), totalled(start, 1), answered(start, 1)];
+        ledger.append(&all, 0, false).unwrap();
+    }
+    assert_eq!(ledger.unsent().unwrap(), []);
+    ledger.append(&[totalled(0, 2)], 0, false).unwrap();
+    let whole = [closed(0), totalled(0, 1), answered(0, 1), totalled(0, 2)];
+    assert_eq!(ledger.unsent().unwrap(), whole);
+    let other = [closed(900), totalled(900, 1), answered(900, 1)];
+    assert_eq!(ledger.above(900).unwrap(), other);
+    // As found again where an index was lost.
+    drop(ledger);
+    let ledger = Ledger::open(dir.path()).unwrap();
+    ledger.without_index();
+    drop(ledger);
+    let ledger = Ledger::open(dir.path()).unwrap();
+    assert_eq!(ledger.unsent().unwrap(), whole);
 }
