@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::{
     http::Client,
@@ -23,6 +24,10 @@ const SUBSTATIONS: [(&str, f64, f64); 3] = [
     ("south", 0.02, 1.0),
     ("west", 0.04, 0.25),
 ];
+/// Who holds the batteries of two of them, and is settled in the area.
+pub const AGGREGATOR: &str = "flex-co";
+/// Where it does.
+const AGGREGATED: [&str; 2] = ["north", "south"];
 /// Length of an interval, s.
 pub const INTERVAL_S: u32 = 30;
 /// Before the start: gates of substation and area, then by when an award has to be there; s.
@@ -168,6 +173,43 @@ impl AreaStack {
         Ok(())
     }
 
+    /// Of the ledgers of a stopped stack: that the aggregator's account of the intervals that start in a range is
+    /// nothing in each substation, and in the area the sum of what passed up there. Its invoice of the area.
+    ///
+    /// # Errors
+    /// Which account is another.
+    pub fn aggregated(&self, from: &str, to: &str) -> Result<String> {
+        let invoice = |level: &str, form: &[&str]| {
+            let state = self.dir.join(level).join("state").display().to_string();
+            let of = ["invoice", "--state", &state, "--participant", AGGREGATOR];
+            let range = ["--from", from, "--to", to];
+            self.busbar(&[&of[..], &range, form].concat(), None)
+        };
+        let read = |level: &str| -> Result<(i64, Vec<Value>)> {
+            let all: Value = serde_json::from_str(&invoice(level, &["--json"])?)?;
+            let balance = all[0]["balance_micro"].as_i64();
+            let lines = all[0]["lines"].as_array().cloned();
+            Ok((balance.context("no balance")?, lines.unwrap_or_default()))
+        };
+        let mut passed = 0;
+        for name in AGGREGATED {
+            let (balance, lines) = read(name)?;
+            ensure!(
+                balance == 0,
+                "{AGGREGATOR} is left with {balance} in {name}"
+            );
+            let up = lines.iter().filter(|of| of["reason"] == "settled_above");
+            passed -= up.filter_map(|of| of["amount_micro"].as_i64()).sum::<i64>();
+        }
+        let (balance, lines) = read("area")?;
+        ensure!(
+            balance == passed,
+            "{AGGREGATOR} has {balance} in the area, the substations passed up {passed}"
+        );
+        ensure!(!lines.is_empty(), "{AGGREGATOR} had no part in the market");
+        invoice("area", &[])
+    }
+
     /// A program of a level, to its end; what it printed.
     ///
     /// # Errors
@@ -284,6 +326,9 @@ impl AreaStack {
             let example = format!("{:064}", k + 1);
             change(&example, self.fingerprint(&format!("{name}/pki"))?)?;
         }
+        site.push_str(&format!(
+            "\n[[aggregator]]\nname = \"{AGGREGATOR}\"\ntenants = {AGGREGATED:?}\n"
+        ));
         site.push_str(&self.above("riverside", "pki-above", "secrets/above", 2, award_s));
         Ok(fs::write(dir.join("site.toml"), site)?)
     }
@@ -377,6 +422,11 @@ impl AreaStack {
             "export_price_per_mwh = 15.0".to_owned(),
         )?;
         site.push_str(&self.above(name, "pki", "password", 1, award_s));
+        if AGGREGATED.contains(&name) {
+            let own = format!("participant = \"{AGGREGATOR}\"");
+            site = site.replace("participant = \"storage\"", &own);
+            site.push_str(&format!("aggregators = [\"{AGGREGATOR}\"]\n"));
+        }
         fs::write(stack.site(), site)?;
         stack.start_edge()?;
         Ok(stack)

@@ -79,6 +79,15 @@ fn three_levels_clear_together_and_survive_apart() {
     assert!(compared >= 6, "{compared}");
     stack.all_run().unwrap();
     stack.stop().unwrap();
+    let moments = |key: &str| {
+        let all = intervals.iter().filter_map(|of| of[key].as_str());
+        all.map(str::to_owned)
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let (from, to) = (moments("start"), moments("end"));
+    // Killed in between or not, the aggregator is settled once.
+    let invoice = stack.aggregated(from.first().unwrap(), to.last().unwrap());
+    println!("{}", invoice.unwrap());
     for level in ["area", "north", "south", "west"] {
         let state = stack.dir.join(level).join("state");
         let state = state.to_str().unwrap();

@@ -51,6 +51,7 @@ fn table(invoice: &Invoice) -> String {
             ("call", _) => "calls, with",
             ("short", _) => "shortfall, from",
             ("long", _) => "surplus, to",
+            ("settled_above", _) => "settled above, with",
             (other, _) => other,
         };
         let energy = match &*line.reason {

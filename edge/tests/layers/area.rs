@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use edge::{
-    area::{Entry, Market, Setup, Tenant},
+    area::{Aggregator, Entry, Market, Setup, Tenant},
     store::{Hash, Record},
 };
 use protocols::opcua::message::{Award, Refused, Up};
@@ -12,7 +12,10 @@ use solver::{
     network::pgm_json,
 };
 
-use super::{Message, substation::LENGTH_S};
+use super::{
+    Message,
+    substation::{AGGREGATED, AGGREGATOR, LENGTH_S},
+};
 
 /// 20 kV: the grid above at node 1, a tenant behind each line of 100 A.
 const NETWORK: &str = r#"{"version":"1.0","type":"input","is_batch":false,"attributes":{},"data":{
@@ -42,7 +45,10 @@ fn setup() -> Setup {
         },
         tenants: vec![tenant("north", 2), tenant("south", 3), tenant("west", 4)],
         participants: Vec::new(),
-        aggregators: Vec::new(),
+        aggregators: vec![Aggregator {
+            name: AGGREGATOR.to_owned(),
+            tenants: AGGREGATED.map(str::to_owned).to_vec(),
+        }],
         limits: LimitSet {
             u_min_pu: 0.9,
             u_max_pu: 1.1,
@@ -121,6 +127,28 @@ impl AreaSide {
             Err(refused) => Err(refused),
         };
         Some(Message::Answer(up, answer))
+    }
+
+    /// What the aggregator has delivered and received by all settlements and corrections, Wh and micro-currency.
+    pub(crate) fn aggregated(&self) -> (i64, i64) {
+        let mut sums = (0, 0);
+        for record in &self.records {
+            let Record::Market(
+                LedgerEntry::Settled(of) | LedgerEntry::Resettled { correction: of, .. },
+            ) = record
+            else {
+                continue;
+            };
+            assert_eq!(of.sum().0, 0);
+            for statement in &of.statements {
+                if statement.party == Party::Participant(AGGREGATOR.to_owned()) {
+                    let lines = statement.lines.iter();
+                    sums.0 += lines.map(|line| line.energy_wh).sum::<i64>();
+                    sums.1 += statement.balance.0;
+                }
+            }
+        }
+        sums
     }
 
     pub(crate) fn accounts(&self) -> BTreeMap<(i64, String), Theirs> {

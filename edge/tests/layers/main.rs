@@ -11,7 +11,7 @@ mod wire;
 use std::collections::BTreeMap;
 
 use edge::{above::Entry, clock::US, store::Hash};
-use protocols::opcua::message::{Basis, Up};
+use protocols::opcua::message::{Basis, Total, Up};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use substation::{AWARD_S, GATE_S, LENGTH_S, Substation};
 
@@ -118,15 +118,16 @@ fn tally(world: &World, intervals: i64) -> Tally {
         for entry in &substation.records {
             tenant.apply(entry);
         }
-        let mut written: BTreeMap<(i64, &str), usize> = BTreeMap::new();
+        let mut written: BTreeMap<(i64, &str, u32), usize> = BTreeMap::new();
         for entry in &substation.records {
-            let what = match entry {
-                Entry::Offered { .. } => "offered",
-                Entry::Closed { .. } => "closed",
-                Entry::Totalled { .. } => "totalled",
+            let (what, sequence) = match entry {
+                Entry::Offered { offer, .. } => ("offered", offer.sequence),
+                Entry::Closed { closing, .. } => ("closed", closing.sequence),
+                Entry::Totalled { total, .. } => ("totalled", total.sequence),
                 _ => continue,
             };
-            *written.entry((entry.interval(), what)).or_default() += 1;
+            let key = (entry.interval(), what, sequence);
+            *written.entry(key).or_default() += 1;
         }
         tally.doubled += written.values().filter(|&&times| times > 1).count();
         for k in 1..=intervals {
@@ -163,6 +164,30 @@ fn tally(world: &World, intervals: i64) -> Tally {
         }
     }
     tally
+}
+
+/// What the aggregator has come to in the substations by what each said last: energy, Wh, and money, micro-currency; and
+/// how many intervals were corrected.
+fn aggregated(world: &World) -> (i64, i64, usize) {
+    let (mut wh, mut amount, mut corrected) = (0, 0, 0);
+    for (substation, _) in &world.substations {
+        let mut last: BTreeMap<i64, &Total> = BTreeMap::new();
+        for entry in &substation.records {
+            if let Entry::Totalled { total, .. } = entry {
+                last.insert(total.interval, total);
+            }
+        }
+        for total in last.values() {
+            wh += total
+                .aggregators
+                .iter()
+                .map(|of| of.delivered_wh)
+                .sum::<i64>();
+            amount += total.aggregators.iter().map(|of| of.amount).sum::<i64>();
+            corrected += usize::from(total.sequence > 1);
+        }
+    }
+    (wh, amount, corrected)
 }
 
 fn run(seed: u64, intervals: i64, chances: Chances) -> (World, Tally) {
@@ -213,6 +238,11 @@ fn a_thousand_intervals_with_cuts_and_restarts_lose_and_double_nothing() {
     );
     assert!(tally.late_awards > 10, "{tally:?}");
     assert!(world.restarts > 100 && world.cuts > 100);
+    // The aggregator is settled once: the area's account is what the substations say, corrections included.
+    let (wh, amount, corrected) = aggregated(&world);
+    println!("aggregator: {wh} Wh, {amount} micro-currency, {corrected} intervals corrected");
+    assert!(wh != 0 && amount != 0 && corrected > 300);
+    assert_eq!(world.area.aggregated(), (wh, amount));
     assert!(i64::from(AWARD_S) < GATE_S);
 }
 

@@ -5,19 +5,24 @@
 use std::collections::BTreeMap;
 
 use edge::{
-    above::{Entry, Event, Fallback, Tenant, Terms},
+    above::{Entry, Event, Fallback, Tenant, Terms, passed},
     clock::US,
 };
-use protocols::opcua::message::{Offer, State, Up};
+use protocols::opcua::message::{Offer, State, Total, Up};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use solver::{
     market::{
-        Capability, Direction, Imbalance, Order, OrderId, Price, Step, Terms as OrderTerms, Unit,
+        Capability, Direction, Imbalance, Money, Order, OrderId, Party, Price, Settlement,
+        StatementLine, StatementReason, Step, Terms as OrderTerms, Unit,
         clearing::{Case, Controls, Interface, LimitSet, NodePower, Options, Status, clear},
     },
     network::{Grid, Id, pgm_json},
 };
 
+/// Who holds orders in two of them.
+pub(crate) const AGGREGATOR: &str = "flex-co";
+/// Where it does.
+pub(crate) const AGGREGATED: [&str; 2] = ["north", "south"];
 /// Length of an interval, s.
 pub(crate) const LENGTH_S: u32 = 900;
 /// Its gate closes so long before its start, s; later than that the area's.
@@ -145,10 +150,53 @@ impl Substation {
                     chance.random_bool(0.1),
                 )
             });
-            let entry = self.tenant.totalled(start, metered, Vec::new(), now_us);
+            let aggregators = passed::of(&self.settled(start, 2));
+            let entry = self.tenant.totalled(start, metered, aggregators, now_us);
             self.keep(entry);
         }
+        self.correct(now_us);
         self.tenant.forget_before(next - 20 * length);
+    }
+
+    /// A meter is read anew an interval later, of one in five intervals: once.
+    fn correct(&mut self, now_us: i64) {
+        let length = i64::from(LENGTH_S);
+        let over = |start: i64| now_us >= (start + 2 * length + SETTLE_S) * US;
+        let first = |total: &Total| total.sequence == 1;
+        let known = self.tenant.intervals();
+        let due = known.filter(|(start, of)| over(*start) && of.total.as_ref().is_some_and(first));
+        let due: Vec<i64> = due.map(|(start, _)| start).collect();
+        for start in due {
+            if self.chance(start, 4).random_bool(0.2) {
+                let correction = self.settled(start, 3);
+                let entry = self.tenant.corrected(start, &correction, now_us);
+                self.keep(entry);
+            }
+        }
+    }
+
+    /// What the aggregator comes to here, by a draw; in west it has nothing.
+    fn settled(&self, start: i64, draw: u64) -> Option<Settlement> {
+        let mut chance = self.chance(start, draw);
+        let party = Party::Participant(AGGREGATOR.to_owned());
+        let line = StatementLine {
+            reason: StatementReason::Long,
+            counterparty: Party::Network,
+            unit: Some(STORE),
+            node: 2,
+            energy_wh: chance.random_range(-9_000..=9_000),
+            reactive_varh: 0,
+            price: Price(0),
+            received: Money(chance.random_range(-500_000..=500_000)),
+            quality: None,
+        };
+        let mut settlement = Settlement {
+            interval: start,
+            statements: Vec::new(),
+        };
+        settlement.credit(&party, vec![line]);
+        settlement.pass_up(&[AGGREGATOR.to_owned()]);
+        AGGREGATED.contains(&&*self.name).then_some(settlement)
     }
 
     fn close(&mut self, start: i64, now_us: i64, true_us: i64) {

@@ -8,7 +8,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use busbar_tests::{area::AreaStack, http::Client, stack::wait};
+use busbar_tests::{
+    area::{AGGREGATOR, AreaStack},
+    http::Client,
+    stack::wait,
+};
 use serde_json::Value;
 
 use crate::run::{say, target};
@@ -70,6 +74,12 @@ pub(super) fn run(port: u16, time: Option<Duration>, stopped: &AtomicBool) -> Re
     }
     println!("  {hashes} accounts have the same hash in both ledgers");
     verdict?;
+    let (from, to) = told.range().context("no interval was settled")?;
+    let invoice = stack.aggregated(&from, &to)?;
+    println!("  {AGGREGATOR} has nothing in the substations, and one account in the area:");
+    for line in invoice.lines() {
+        println!("    {line}");
+    }
     ensure!(hashes > 0, "no account was compared");
     say("all went well");
     Ok(())
@@ -128,6 +138,15 @@ impl Told {
                 format!("{settled} intervals were settled, {by_award} exchanges by awards")
             }
         }
+    }
+
+    /// From the first of them to the end of the last.
+    fn range(&self) -> Option<(String, String)> {
+        let moments = |key: &str| {
+            let all = self.intervals.iter().filter_map(|of| of[key].as_str());
+            all.map(str::to_owned).collect::<BTreeSet<String>>()
+        };
+        Some((moments("start").pop_first()?, moments("end").pop_last()?))
     }
 
     fn verdict(&self) -> Result<()> {
