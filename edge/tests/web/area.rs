@@ -6,11 +6,14 @@ use edge::{
     area::run,
     clock::{US, now_us, rfc3339_s},
     site::{self, AreaSite, Loaded},
-    store::users::UserStore,
+    store::{Record, users::UserStore},
     web,
 };
 use protocols::opcua::{Pki, pki::Subject};
 use serde_json::{Value, json};
+use solver::market::{
+    LedgerEntry, Money, Party, Price, Settlement, StatementLine, StatementReason,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -31,7 +34,8 @@ fn area(folder: &Path, serve: SocketAddr) -> AreaSite {
     let listen = "listen = \"127.0.0.1:4840\"";
     assert!(text.contains(listen));
     let text = text.replace(listen, &format!("listen = \"{serve}\""));
-    fs::write(folder.join("site.toml"), text).unwrap();
+    let aggregator = "\n[[aggregator]]\nname = \"flex-co\"\ntenants = [\"north\", \"south\"]\n";
+    fs::write(folder.join("site.toml"), text + aggregator).unwrap();
     fs::create_dir(folder.join("secrets")).unwrap();
     for tenant in ["north", "south", "west"] {
         // Of nobody's password: nobody logs in here.
@@ -49,6 +53,34 @@ fn area(folder: &Path, serve: SocketAddr) -> AreaSite {
         Ok(Loaded::Substation(_)) => panic!("a substation"),
         Err(problems) => panic!("{problems:?}"),
     }
+}
+
+fn party(name: &str) -> Party {
+    Party::Participant(name.to_owned())
+}
+
+/// An interval in which north pays the aggregator 0.42 for 300 Wh.
+fn settled() -> Record {
+    let (north, flex) = (party("north"), party("flex-co"));
+    let line = StatementLine {
+        reason: StatementReason::SettledAbove,
+        counterparty: north.clone(),
+        unit: None,
+        node: 2,
+        energy_wh: 300,
+        reactive_varh: 0,
+        price: Price(0),
+        received: Money(420_000),
+        quality: None,
+    };
+    let mut settlement = Settlement {
+        interval: 0,
+        statements: Vec::new(),
+    };
+    let paid = line.other_side(flex.clone());
+    settlement.credit(&flex, vec![line]);
+    settlement.credit(&north, vec![paid]);
+    Record::Market(LedgerEntry::Settled(settlement))
 }
 
 /// Asks until the answer is so.
@@ -226,6 +258,41 @@ async fn an_area_shows_each_its_own_and_takes_calls() {
         (names(&seen), deals(&seen).len()),
         (vec!["south".to_owned()], 0)
     );
+    // An aggregator's sees its own invoice and what is public.
+    let ledger = std::sync::Arc::clone(&running.handle.ledger);
+    ledger.append(&[settled()], now_us(), false).unwrap();
+    let issued = ada
+        .post(
+            "/api/v1/market/participants/flex-co/tokens",
+            &json!({ "label": "robot" }),
+        )
+        .await;
+    let token = format!("Bearer {}", issued.json()["token"].as_str().unwrap());
+    let headers = [("authorization", &*token)];
+    let get = async |path: &str| program.send("GET", path, &headers, "").await;
+    let seen = get("/api/v1/area").await.json();
+    assert_eq!((names(&seen), deals(&seen).len()), (Vec::new(), 0));
+    assert!(!seen["intervals"].as_array().unwrap().is_empty());
+    assert_eq!(seen["audit"], json!([]));
+    let invoices = get("/api/v1/market/invoices").await.json();
+    assert_eq!(invoices.as_array().unwrap().len(), 1);
+    let line = &invoices[0]["lines"][0];
+    assert_eq!(
+        (&invoices[0]["account"], &invoices[0]["balance_micro"]),
+        (&json!("flex-co"), &json!(420_000))
+    );
+    assert_eq!(
+        (&line["reason"], &line["counterparty"]),
+        (&json!("settled_above"), &json!("north"))
+    );
+    let accounts = get("/api/v1/market/accounts").await.json();
+    assert_eq!(
+        accounts,
+        json!([{ "account": "flex-co", "balance_micro": 420_000 }])
+    );
+    get("/api/v1/market/invoices?participant=north")
+        .await
+        .refused(403, "not_yours");
     // What a substation has and an area has not is refused, not made up.
     let order = super::appliance::order();
     ada.post("/api/v1/market/orders", &order)
