@@ -51,7 +51,8 @@ fn table(invoice: &Invoice) -> String {
             ("call", _) => "calls, with",
             ("short", _) => "shortfall, from",
             ("long", _) => "surplus, to",
-            ("settled_above", _) => "settled above, with",
+            ("settled_above", true) => "settled above, delivered, with",
+            ("settled_above", false) => "settled above, taken, with",
             (other, _) => other,
         };
         let energy = match &*line.reason {
