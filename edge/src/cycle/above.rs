@@ -93,9 +93,17 @@ impl Cycle {
                 let alarms = &mut self.alarms;
                 alarms.raise(Severity::Warning, CODE, SOURCE, text, now_us);
             }
-            _ if document == Document::Total => self.alarms.clear(CODE, SOURCE, now_us),
+            _ if document == Document::Total && !self.older_total_waits(up.interval()) => {
+                self.alarms.clear(CODE, SOURCE, now_us);
+            }
             _ => {}
         }
+    }
+
+    fn older_total_waits(&self, start: i64) -> bool {
+        let outbox = self.outbox();
+        let mut totals = outbox.iter().filter(|up| matches!(up, Up::Total(_)));
+        totals.any(|up| up.interval() < start)
     }
 
     /// Whether both ends mean the same tenant, and the same time.

@@ -242,10 +242,19 @@ fn a_total_that_has_to_wait_is_alarmed() {
     );
     let outbox = &output.published.above.as_ref().unwrap().outbox;
     assert!(outbox.contains(&total), "it is still to be sent");
+    // That a later one is kept does not mean that this one is.
+    let later = outbox.iter().rfind(|up| kind(up) == 2).unwrap().clone();
+    assert!(later.interval() > total.interval());
+    tied.hear(Event::Answer {
+        up: later,
+        answer: Ok(None),
+    });
+    let output = tied.until(36);
+    assert!(alarm(&output, "document_waits").is_some());
     tied.hear(Event::Answer {
         up: total,
         answer: Ok(None),
     });
-    let output = tied.until(36);
+    let output = tied.until(37);
     assert_eq!(alarm(&output, "document_waits"), None);
 }
