@@ -155,7 +155,7 @@ fn repeated_tracking_allocates_nothing() {
         let grid = Grid::new(&network.expect("a network")).expect("a possible network");
         let mut output = SymOutput::default();
         let counts = of_tracking(&grid, Estimator::new(&grid), |tracker: &Tracker| {
-            tracker.tracked().put_out(&grid, &mut output);
+            tracker.put_out(&grid, &mut output);
         });
         assert_eq!(counts, [0; 8], "{name}");
     }
@@ -169,9 +169,7 @@ fn repeated_tracking_by_phase_allocates_nothing() {
         let mut output = AsymOutput::default();
         let estimator = AsymEstimator::new(&grid).expect("zero-sequence data");
         let counts = of_tracking(&grid, estimator, |tracker: &AsymTracker| {
-            tracker
-                .tracked()
-                .put_out(&grid, tracker.phases(), &mut output);
+            tracker.put_out(&grid, &mut output);
         });
         assert_eq!(counts, [0; 8], "{name}");
     }

@@ -13,7 +13,7 @@ use super::fast::Fast;
 use super::problem::{self, Observation, Scale};
 use super::statistics::chi_square_quantile;
 use super::wls::Wls;
-use super::{Asym, EstimationError, EstimatorOf, Form, Measurement, Options, Sym};
+use super::{Asym, EstimationError, EstimatorOf, Form, Kind, Measurement, Options, Sym};
 use crate::network::{Grid, PhaseGrid, Revision};
 
 /// Where a run begins.
@@ -69,8 +69,6 @@ pub struct Tracked<const P: usize> {
     pub u: Vec<[Complex64; P]>,
     /// What sources and appliances inject at each node.
     pub nodes: Vec<[Complex64; P]>,
-    /// Both ends of each branch: from, to.
-    pub branches: Vec<[TrackedEnd<P>; 2]>,
     /// Loads and generators.
     pub appliances: Vec<[Complex64; P]>,
     /// Sources.
@@ -113,12 +111,10 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         let fast = Fast::new(model, &constraints, &observations);
         let flat = flat(model, &constraints, &observations);
         let none = [Complex64::ZERO; P];
-        let end = TrackedEnd { s: none, i: none };
         let nodes = grid.node_id.len();
         let tracked = Tracked {
             u: vec![none; nodes],
             nodes: vec![none; nodes],
-            branches: vec![[end; 2]; grid.branches.len()],
             appliances: vec![none; grid.appliances.len()],
             sources: vec![none; grid.sources.len()],
             chi_square_threshold: 0.0,
@@ -196,7 +192,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         let expected = self.constraints.expected.iter().map(|o| (o, o.value));
         now.chain(expected)
             .map(|(o, value)| {
-                let residual = o.residual_of(value, self.tracked.value(model, o));
+                let residual = o.residual_of(value, self.value(model, o));
                 (residual / o.sigma).powi(2)
             })
             .sum()
@@ -208,10 +204,18 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         &self.tracked
     }
 
+    /// What enters a branch of the grid at its ends, from and to, by the last run.
+    #[must_use]
+    #[inline]
+    pub fn branch(&self, k: usize) -> [TrackedEnd<P>; 2] {
+        let ends = self.fast.augmented.branch(k);
+        ends.map(|(s, i)| TrackedEnd { s, i })
+    }
+
     /// Switches, taps, or more of the measurements than their values are not as in the last run.
     fn changed(&self, grid: &Grid, measurements: &[Measurement]) -> bool {
         let alike = |a: &Measurement, b: &Measurement| {
-            a.kind == b.kind
+            is_kind(&a.kind, &b.kind)
                 && a.phase == b.phase
                 && a.sigma == b.sigma
                 && a.answers(a.value) == b.answers(b.value)
@@ -334,24 +338,16 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
                 }
             }
         }
-        for (k, into) in tracked.branches.iter_mut().enumerate() {
-            *into = self
-                .fast
-                .augmented
-                .branch(k)
-                .map(|(s, i)| TrackedEnd { s, i });
-        }
     }
-}
 
-impl<const P: usize> Tracked<P> {
     /// What an observation should be.
     fn value(&self, model: Model<'_>, o: &Observation) -> f64 {
         use super::AngleFrame::{Global, Local};
         use super::equation::What;
         let p = o.target.phase;
+        let tracked = &self.tracked;
         let end = |branch: usize, side| {
-            let [from, to] = &self.branches[branch];
+            let [from, to] = self.branch(branch);
             if side == crate::network::Side::From {
                 from
             } else {
@@ -359,10 +355,10 @@ impl<const P: usize> Tracked<P> {
             }
         };
         match o.target.what {
-            What::Magnitude(node) => self.u[node][p].norm(),
-            What::Angle(node) => self.u[node][p].arg(),
+            What::Magnitude(node) => tracked.u[node][p].norm(),
+            What::Angle(node) => tracked.u[node][p].arg(),
             What::VoltageAlong(node, direction) => {
-                (self.u[node][p] * Complex64::cis(-direction)).re
+                (tracked.u[node][p] * Complex64::cis(-direction)).re
             }
             What::Branch(branch, side, part) => part.of(end(branch, side).s[p]),
             What::Current(branch, side) => end(branch, side).i[p].norm(),
@@ -377,24 +373,35 @@ impl<const P: usize> Tracked<P> {
                     b.to
                 };
                 let turned = end(branch, side).s[p] * Complex64::cis(-direction);
-                turned.re / self.u[node][p].norm()
+                turned.re / tracked.u[node][p].norm()
             }
-            What::Appliance(a, part) => match a.checked_sub(self.appliances.len()) {
-                None => part.of(self.appliances[a][p]),
-                Some(shared) => part.of(self.sources[model.layout.shared[shared]][p]),
+            What::Appliance(a, part) => match a.checked_sub(tracked.appliances.len()) {
+                None => part.of(tracked.appliances[a][p]),
+                Some(shared) => part.of(tracked.sources[model.layout.shared[shared]][p]),
             },
             What::Shunt(shunt, part) => {
                 let node = model
                     .grid
                     .known_node(model.grid.network().shunt[shunt].node);
                 let y = &model.admittances.shunt(shunt)[P * p..][..P];
-                let i: Complex64 = y.iter().zip(&self.u[node]).map(|(y, u)| y * u).sum();
-                part.of(self.u[node][p] * i.conj())
+                let i: Complex64 = y.iter().zip(&tracked.u[node]).map(|(y, u)| y * u).sum();
+                part.of(tracked.u[node][p] * i.conj())
             }
-            What::Injection(node, part) => part.of(self.nodes[node][p]),
+            What::Injection(node, part) => part.of(tracked.nodes[node][p]),
             What::Infeed(node, part) => (model.layout.first_source[node])
-                .map_or(0.0, |first| part.of(self.sources[first][p])),
+                .map_or(0.0, |first| part.of(tracked.sources[first][p])),
         }
+    }
+}
+
+/// Whether two are the same, told at once for those that a network has thousands of.
+#[inline(always)]
+fn is_kind(a: &Kind, b: &Kind) -> bool {
+    match (a, b) {
+        (Kind::ApplianceP { appliance: a }, Kind::ApplianceP { appliance: b })
+        | (Kind::ApplianceQ { appliance: a }, Kind::ApplianceQ { appliance: b })
+        | (Kind::Voltage { node: a }, Kind::Voltage { node: b }) => a == b,
+        _ => a == b,
     }
 }
 

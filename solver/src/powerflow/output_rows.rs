@@ -197,12 +197,22 @@ impl<V> Output<V> {
         let mut arms = ThreeArms::default();
         for (k, b) in rows.grid.branches.iter().enumerate() {
             let ends = rows.solved.ends(k);
-            for (node, end) in [b.from, b.to].into_iter().zip(&ends) {
+            let mut take = |node: usize, end: &End<Q>| {
                 // The inner node of three windings has no row.
                 if let Some(row) = self.node.get_mut(node) {
                     end.s.add(Rows::<Q, S>::S_BASE, &mut row.p, &mut row.q);
                 }
+            };
+            take(b.from, &ends[0]);
+            take(b.to, &ends[1]);
+            if b.kind == BranchKind::ThreeWinding {
+                if let Some(all) = arms.with(k, ends[0]) {
+                    self.three_winding_transformer
+                        .push(rows.three_winding(&all));
+                }
+                continue;
             }
+            let row = rows.branch(k, &ends);
             let table = match b.kind {
                 BranchKind::Line => &mut self.line,
                 BranchKind::AsymLine => &mut self.asym_line,
@@ -212,20 +222,16 @@ impl<V> Output<V> {
                 BranchKind::StepVoltageRegulator => {
                     let at = self.step_voltage_regulator.len();
                     let tap_pos = rows.grid.network().step_voltage_regulator[at].tap_pos;
-                    let branch = rows.branch(k, &ends);
-                    self.step_voltage_regulator
-                        .push(StepRegulatorOutput { branch, tap_pos });
+                    self.step_voltage_regulator.push(StepRegulatorOutput {
+                        branch: row,
+                        tap_pos,
+                    });
                     continue;
                 }
-                BranchKind::ThreeWinding => {
-                    if let Some(all) = arms.with(k, ends[0]) {
-                        self.three_winding_transformer
-                            .push(rows.three_winding(&all));
-                    }
-                    continue;
-                }
+                // Above.
+                BranchKind::ThreeWinding => continue,
             };
-            table.push(rows.branch(k, &ends));
+            table.push(row);
         }
     }
 
@@ -322,6 +328,7 @@ impl<Q: Quantity, S: Solved<Q>> Rows<'_, Q, S> {
         end.s.fold(0.0, |sum, s| sum + magnitude(s)) / Q::PHASES
     }
 
+    #[inline(always)]
     fn branch(&self, k: usize, [from, to]: &[End<Q>; 2]) -> BranchOutput<Q::Real> {
         let grid = self.grid;
         let b = &grid.branches[k];

@@ -336,12 +336,11 @@ impl Solver {
             }
             (Self::SymmetricTracker(tracking), Answer::Symmetric(output)) => {
                 tracking.run(grid)?;
-                tracking.tracker.tracked().put_out(grid, output);
+                tracking.tracker.put_out(grid, output);
             }
             (Self::TrackerByPhase(tracking), Answer::ByPhase(output)) => {
                 tracking.run(grid)?;
-                let tracker = &tracking.tracker;
-                tracker.tracked().put_out(grid, tracker.phases(), output);
+                tracking.tracker.put_out(grid, output);
             }
             _ => unreachable!("a solver's answers are of its own kind"),
         }

@@ -2,7 +2,7 @@
 
 use num_complex::Complex64;
 
-use super::course::{Course, GRADIENT_TOLERANCE, Made, Next};
+use super::course::{Course, GRADIENT_TOLERANCE, Made, NONLINEARITY, Next};
 use super::flat::Flat;
 use super::network::Folded;
 use super::origin::Origin;
@@ -58,6 +58,8 @@ pub(in crate::estimation) struct Augmented<const P: usize, const B: usize> {
     rough: bool,
     /// There is a factor, made so far from the present state.
     moved: Option<f64>,
+    /// How much the last fit's first step left of itself, by its length.
+    leaves: f64,
     origin: Origin<P, B>,
 }
 
@@ -69,15 +71,20 @@ struct Measure {
 }
 
 impl Measure {
-    /// Takes in a node.
+    /// Of all nodes.
     #[inline(always)]
-    fn add<const B: usize>(&mut self, step: &[f64; B], rhs: &[f64; B]) {
-        for i in 0..B / 2 {
-            // What is not a number shows in the decrement.
-            self.size = self.size.max(step[i].abs());
-            // With K the matrix, (dz, -dλ)ᵀ K (dz, dλ) = dzᵀ G dz + dλᵀ R dλ.
-            self.squared += step[i] * rhs[i] - step[B / 2 + i] * rhs[B / 2 + i];
+    fn of<T: Copy + Into<f64>, const B: usize>(steps: &[[T; B]], rhs: &[[f64; B]]) -> Self {
+        let mut measure = Self::default();
+        for (step, rhs) in steps.iter().zip(rhs) {
+            let step: [f64; B] = step.map(Into::into);
+            for i in 0..B / 2 {
+                // What is not a number shows in the decrement.
+                measure.size = measure.size.max(step[i].abs());
+                // With K the matrix, (dz, -dλ)ᵀ K (dz, dλ) = dzᵀ G dz + dλᵀ R dλ.
+                measure.squared += step[i] * rhs[i] - step[B / 2 + i] * rhs[B / 2 + i];
+            }
         }
+        measure
     }
 }
 
@@ -110,6 +117,7 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             rough_step: vec![[0.0; B]; n],
             rough: true,
             moved: None,
+            leaves: NONLINEARITY,
             origin: Origin::new(n),
         }
     }
@@ -126,6 +134,7 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             self.u[place] = u;
         }
         self.origin.move_to(&self.u);
+        self.leaves = NONLINEARITY;
         self.restart();
     }
 
@@ -170,7 +179,7 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             factors: 0,
             gradient_norm: f64::INFINITY,
         };
-        let mut course = Course::new(tolerance);
+        let mut course = Course::new(tolerance, self.leaves);
         let mut new = self.moved.is_none();
         self.evaluate();
         while outcome.iterations < max_iterations {
@@ -196,6 +205,7 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             self.moved = Some(moved);
             let rough = self.rough;
             let next = course.after(size, decrement, Made { new, moved, rough });
+            self.leaves = course.leaves();
             if let Next::Stop(left) = next {
                 outcome.gradient_norm = left;
                 self.currents();
@@ -227,24 +237,17 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
     /// Solves for the step; its largest change of a voltage, and its Newton decrement. None when
     /// the factor is of no use.
     fn step(&mut self) -> Option<(f64, f64)> {
-        let mut measure = Measure::default();
-        if self.rough {
+        let measure = if self.rough {
             for (rough, rhs) in self.rough_step.iter_mut().zip(&self.rhs) {
                 *rough = rhs.map(|x| x as f32);
             }
             self.ldl.solve_roughly(&mut self.rough_step);
-            let all = self.step.iter_mut().zip(&self.rough_step);
-            for ((step, rough), rhs) in all.zip(&self.rhs) {
-                *step = rough.map(f64::from);
-                measure.add(step, rhs);
-            }
+            Measure::of(&self.rough_step, &self.rhs)
         } else {
             self.step.copy_from_slice(&self.rhs);
             self.ldl.solve(&mut self.step);
-            for (step, rhs) in self.step.iter().zip(&self.rhs) {
-                measure.add(step, rhs);
-            }
-        }
+            Measure::of(&self.step, &self.rhs)
+        };
         let Measure { size, squared } = measure;
         // Below zero by more than rounding, the factor has lost what the measurements say: very
         // exact flows in very short lines leave nothing of the rest in their squares.
@@ -256,25 +259,40 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
     /// Goes a part of the step.
     fn advance(&mut self, length: f64) {
         self.origin.left();
-        for (k, step) in self.step.iter().enumerate() {
-            for p in 0..P {
-                let fixed = self.flat.fixed[k][p];
-                let part = |keep: bool, by: f64| if keep { 0.0 } else { length * by };
-                let z = Complex64::new(
-                    part(fixed.magnitude, step[2 * p]),
-                    part(fixed.angle, step[2 * p + 1]),
-                );
-                // The exponential up to its cube; exactly a turn or a stretch is not needed.
-                let growth = z * (Complex64::ONE + z * (0.5 + z * (1.0 / 6.0)));
-                let u = &mut self.u[k][p];
-                *u += *u * growth;
-                let [of_p, of_q] = self.flat.injections[k][p];
-                let known = |g: super::Gauss| g.variance < f64::INFINITY;
-                self.lambda[k][p] += Complex64::new(
-                    part(!known(of_p), step[2 * P + 2 * p]),
-                    part(!known(of_q), step[2 * P + 2 * p + 1]),
-                );
-            }
+        let state = (&mut self.u[..], &mut self.lambda[..]);
+        if self.rough {
+            go(&self.flat, &self.rough_step, length, state);
+        } else {
+            go(&self.flat, &self.step, length, state);
+        }
+    }
+}
+
+/// Moves voltages and multipliers by a part of these steps.
+fn go<T: Copy + Into<f64>, const P: usize, const B: usize>(
+    flat: &Flat<P>,
+    steps: &[[T; B]],
+    length: f64,
+    (u, lambda): (&mut [[Complex64; P]], &mut [[Complex64; P]]),
+) {
+    let nodes = steps.iter().zip(&flat.fixed).zip(&flat.injections);
+    for (((step, fixed), known), (u, lambda)) in nodes.zip(u.iter_mut().zip(lambda)) {
+        let step: [f64; B] = step.map(Into::into);
+        for p in 0..P {
+            let part = |keep: bool, by: f64| if keep { 0.0 } else { length * by };
+            let z = Complex64::new(
+                part(fixed[p].magnitude, step[2 * p]),
+                part(fixed[p].angle, step[2 * p + 1]),
+            );
+            // The exponential up to its cube; exactly a turn or a stretch is not needed.
+            let growth = z * (Complex64::ONE + z * (0.5 + z * (1.0 / 6.0)));
+            u[p] += u[p] * growth;
+            let [of_p, of_q] = known[p];
+            let known = |g: super::Gauss| g.variance < f64::INFINITY;
+            lambda[p] += Complex64::new(
+                part(!known(of_p), step[2 * P + 2 * p]),
+                part(!known(of_q), step[2 * P + 2 * p + 1]),
+            );
         }
     }
 }

@@ -11,8 +11,8 @@ const SLOW: f64 = 0.5;
 const UNSTEADY: f64 = 0.3;
 /// Steps that do not shrink are rounding when they are this far below the tolerance.
 const ROUNDING: f64 = 0.01;
-/// How much a step of this length leaves of itself, at least; by experience.
-const NONLINEARITY: f64 = 4.0;
+/// How much a step of this length leaves of itself, at most; by experience.
+pub(super) const NONLINEARITY: f64 = 4.0;
 /// What a step leaves grows by no more than this with the distance from its factor; the rest is of
 /// Gauss and Newton's method itself, which leaves the residuals' curvature out.
 const STEEPEST: f64 = 100.0;
@@ -33,6 +33,8 @@ const EARLY: usize = 2;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
     tolerance: f64,
+    /// How much the first step leaves of itself, by its length: what it left last time.
+    leaves: f64,
     /// Length and Newton decrement of the last step.
     last: Option<(f64, f64)>,
     /// Steps after the first.
@@ -67,13 +69,19 @@ pub(super) struct Made {
 }
 
 impl Course {
-    pub(super) fn new(tolerance: f64) -> Self {
+    pub(super) fn new(tolerance: f64, leaves: f64) -> Self {
         Self {
             tolerance,
+            leaves,
             last: None,
             compared: 0,
             crawled: 0,
         }
+    }
+
+    /// How much the first step left of itself, by its length; unless there was a second one, as before.
+    pub(super) fn leaves(&self) -> f64 {
+        self.leaves
     }
 
     /// Length of the last step; infinite before the first.
@@ -88,10 +96,13 @@ impl Course {
                 return Next::Stop(decrement);
             }
             // Of the first one it is only known that a long one leaves much.
-            return self.pays(size, NONLINEARITY * size, made.moved);
+            return self.pays(size, self.leaves * size, made.moved);
         };
         self.compared += 1;
         let (ratio, eases) = (size / last, decrement / before);
+        if self.compared == 1 {
+            self.leaves = (ratio / last).min(NONLINEARITY);
+        }
         // What is left when the steps go on shrinking like this.
         let left = if ratio > SLOW {
             size / ROUNDING
@@ -162,14 +173,14 @@ mod tests {
     /// still be many standard deviations.
     #[test]
     fn goes_on_while_the_gradient_shrinks() {
-        let mut course = Course::new(1e-8);
+        let mut course = Course::new(1e-8, NONLINEARITY);
         course.after(1e-8, 50.0, made(1e-3));
         let next = course.after(1e-10, 0.5, made(1e-3));
         assert!(!matches!(next, Next::Stop(_)), "{next:?}");
         // Below its tolerance, or where it does not shrink any more, it is the end.
         let next = course.after(1e-11, 1e-5, made(1e-3));
         assert!(matches!(next, Next::Stop(_)), "{next:?}");
-        let mut course = Course::new(1e-8);
+        let mut course = Course::new(1e-8, NONLINEARITY);
         course.after(1e-8, 50.0, made(1e-3));
         let next = course.after(1e-10, 40.0, made(1e-3));
         assert!(matches!(next, Next::Stop(_)), "{next:?}");
@@ -178,10 +189,10 @@ mod tests {
     /// Near the end some more steps are cheaper than a new factor; far from it they are not.
     #[test]
     fn a_new_factor_pays_far_from_the_end() {
-        let mut course = Course::new(1e-8);
+        let mut course = Course::new(1e-8, NONLINEARITY);
         course.after(5e-2, 10.0, made(5e-2));
         assert_eq!(course.after(1.3e-2, 1.1, made(6.3e-2)), Next::Factor);
-        let mut course = Course::new(1e-8);
+        let mut course = Course::new(1e-8, NONLINEARITY);
         for (size, decrement) in [(5e-2, 1e4), (1.7e-2, 450.0), (1.6e-3, 23.0)] {
             assert_eq!(course.after(size, decrement, made(6.6e-2)), Next::Step);
         }
