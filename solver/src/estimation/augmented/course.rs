@@ -198,4 +198,19 @@ mod tests {
         }
         assert_eq!(course.after(1.8e-4, 2.7, made(6.6e-2)), Next::Step);
     }
+
+    /// After a first step it is only known what one left last time.
+    #[test]
+    fn what_the_last_fit_left_tells_what_a_long_step_leaves() {
+        let mut course = Course::new(1e-8, NONLINEARITY);
+        assert_eq!(course.after(1.3e-2, 106.0, made(0.23)), Next::Factor);
+        course.after(8e-5, 0.4, made(0.23));
+        let left = course.leaves();
+        assert!((left - 8e-5 / 1.3e-2 / 1.3e-2).abs() < 1e-12, "{left}");
+        let mut next = Course::new(1e-8, left);
+        assert_eq!(next.after(1.3e-2, 106.0, made(0.23)), Next::Step);
+        // It is never taken for more than experience says.
+        next.after(1.2e-2, 90.0, made(0.23));
+        assert_eq!(next.leaves(), NONLINEARITY);
+    }
 }
