@@ -145,20 +145,14 @@ async fn a_selection_goes_with_either_connection() {
             .iter()
             .any(|(id, link)| id.as_str() == "rtu10" && !link.online())
     });
-    tokio::time::timeout(super::PATIENCE, down)
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(super::PATIENCE, down).await.unwrap().unwrap();
     let up = published.wait_for(|now| {
         let links = &now.snapshot.links;
         links
             .iter()
             .any(|(id, link)| id.as_str() == "rtu10" && link.online())
     });
-    tokio::time::timeout(super::PATIENCE, up)
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(super::PATIENCE, up).await.unwrap().unwrap();
     assert!(!operate(&mut all, "iec104", output, false).await);
     all.devices.quiet();
     drop((handle, published));
