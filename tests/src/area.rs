@@ -422,15 +422,20 @@ impl AreaStack {
             "export_price_per_mwh = 15.0".to_owned(),
         )?;
         site.push_str(&self.above(name, "pki", "password", 1, award_s));
-        if AGGREGATED.contains(&name) {
-            let own = format!("participant = \"{AGGREGATOR}\"");
-            site = site.replace("participant = \"storage\"", &own);
-            site.push_str(&format!("aggregators = [\"{AGGREGATOR}\"]\n"));
-        }
-        fs::write(stack.site(), site)?;
+        fs::write(stack.site(), with_aggregator(site, name))?;
         stack.start_edge()?;
         Ok(stack)
     }
+}
+
+/// The site of a substation with the aggregator's batteries, if it is one of those that have them; ends in `[above]`.
+fn with_aggregator(mut site: String, name: &str) -> String {
+    if AGGREGATED.contains(&name) {
+        let own = format!("participant = \"{AGGREGATOR}\"");
+        site = site.replace("participant = \"storage\"", &own);
+        site.push_str(&format!("aggregators = [\"{AGGREGATOR}\"]\n"));
+    }
+    site
 }
 
 impl Drop for AreaStack {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use protocols::opcua::message::{Closing, Offer, Receipt, Refused, Total, Up};
 
 use super::{
-    Deal, Entry, Market, Setup, check,
+    Deal, Entry, Market, Setup, Tenant, check,
     market::{AHEAD, KEPT},
     settle,
 };
@@ -82,21 +82,9 @@ impl Market {
         })];
         self.apply(&records[0]);
         if is_total && let Some(after) = self.book.deal(start, tenant) {
-            let settled = |deal: &Deal| settle::tenant(&setup, start, of, deal);
-            let was = before.total.is_some().then(|| settled(&before));
-            let meters = after.total.iter().flat_map(|new| settle::meters(of, new));
-            let entry = settle::entry(was.as_ref(), settled(after), meters.collect());
-            records.extend(entry.map(Record::Market));
-            if let (Some(account), Some(new)) = (after.account(tenant), &after.total) {
-                let hash = Hash(account.sha256());
-                receipt.account = Some(hash.to_string());
-                records.push(Record::Area(Entry::Accounted {
-                    interval: start,
-                    tenant: tenant.to_owned(),
-                    sequence: new.sequence,
-                    hash,
-                }));
-            }
+            let (settled, hash) = accounted(&setup, (start, of), &before, after);
+            receipt.account = hash.map(|hash| hash.to_string());
+            records.extend(settled);
         }
         for record in &records[1..] {
             self.apply(record);
@@ -178,6 +166,33 @@ impl Market {
         check::offer(new, self.setup.product.length_s).map_err(|what| Refused::Invalid { what })?;
         Ok(false)
     }
+}
+
+/// What goes on record with a total: what a tenant's interval is settled as, or what changes of that, and the hash of its
+/// account.
+fn accounted(
+    setup: &Setup,
+    (start, of): (i64, &Tenant),
+    before: &Deal,
+    after: &Deal,
+) -> (Vec<Record>, Option<Hash>) {
+    let settled = |deal: &Deal| settle::tenant(setup, start, of, deal);
+    let was = before.total.is_some().then(|| settled(before));
+    let meters = after.total.iter().flat_map(|new| settle::meters(of, new));
+    let entry = settle::entry(was.as_ref(), settled(after), meters.collect());
+    let mut records: Vec<Record> = entry.map(Record::Market).into_iter().collect();
+    let account = after.account(&of.name).zip(after.total.as_ref());
+    let hash = account.map(|(account, new)| {
+        let hash = Hash(account.sha256());
+        records.push(Record::Area(Entry::Accounted {
+            interval: start,
+            tenant: of.name.clone(),
+            sequence: new.sequence,
+            hash,
+        }));
+        hash
+    });
+    (records, hash)
 }
 
 fn closing(deal: &Deal, new: &Closing) -> Result<bool, Refused> {

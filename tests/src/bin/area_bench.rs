@@ -12,13 +12,13 @@ use edge::{
     area::{Market, Setup, Tenant},
     store::{Ledger, Record},
 };
-use protocols::opcua::message::{Basis, Closing, Corner, Offer, State, Total, Up};
+use protocols::opcua::message::{Basis, Closing, Corner, Offer, State, Total, Up, Voltage};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use solver::{
     market::{Imbalance, Price, Product, Rulebook, clearing::LimitSet},
-    network::pgm_json,
+    network::{Network, pgm_json},
 };
 
 /// Intervals of each size; the median of all is what is said.
@@ -182,7 +182,7 @@ fn keep(ledger: &Ledger, records: &[Record], now_us: i64) -> Result<usize> {
     Ok(sizes?.iter().sum())
 }
 
-/// A concave curve across nothing: up to 1 MW either way.
+/// A concave curve across nothing: up to 1 MW either way; and what its voltage is worth.
 fn offer(start: i64, random: &mut StdRng) -> Offer {
     let mut price: i64 = random.random_range(80_000_000..160_000_000);
     let mut exchange_w: i64 = -random.random_range(0..800_000);
@@ -205,7 +205,19 @@ fn offer(start: i64, random: &mut StdRng) -> Offer {
         q_max_var: 50_000,
         forecast_w: 0,
         state: State::default(),
-        voltage: None,
+        voltage: Some(voltage(random)),
+    }
+}
+
+/// Free up to a voltage, then dearer and dearer.
+fn voltage(random: &mut StdRng) -> Voltage {
+    let free: i64 = random.random_range(990_000..1_030_000);
+    let costs = [0, 0, 0, 8_000_000, 30_000_000];
+    let corner = |(k, cost): (i64, i64)| (free + 20_000 * (k - 2), cost);
+    Voltage {
+        r_ohm: 1.0,
+        x_ohm: 0.7,
+        corners: (0..).zip(costs).map(corner).collect(),
     }
 }
 
@@ -236,34 +248,9 @@ fn words(market: &Market, start: i64, tenant: &str, random: &mut StdRng) -> (Clo
 
 /// Lines of 20 kV out of one primary substation, each with ten substations on it.
 fn setup(tenants: usize) -> Result<Setup> {
-    let node_of = |k: usize| i32::try_from(2 + k).context("too many");
-    let mut nodes = vec![json!({"id": 1, "u_rated": 20000})];
-    let mut lines = Vec::new();
-    let mut below = Vec::new();
-    for k in 0..tenants {
-        let node = node_of(k)?;
-        nodes.push(json!({"id": node, "u_rated": 20000}));
-        let from = match k % ON_A_LINE {
-            0 => 1,
-            _ => node - 1,
-        };
-        lines.push(json!({
-            "id": 100_000 + node, "from_node": from, "to_node": node, "from_status": 1,
-            "to_status": 1, "r1": 0.16, "x1": 0.12, "c1": 2.5e-7, "tan1": 0, "i_n": 150,
-        }));
-        below.push(Tenant {
-            name: format!("substation-{k}"),
-            unit: 200_000 + node,
-            node,
-            import_max_w: 2_000_000,
-            export_max_w: 2_000_000,
-        });
-    }
-    let network = json!({"version": "1.0", "type": "input", "is_batch": false, "attributes": {},
-        "data": {"node": nodes, "line": lines,
-                 "source": [{"id": 300_000, "node": 1, "status": 1, "u_ref": 1.02}]}});
+    let (network, below) = network(tenants)?;
     Ok(Setup {
-        network: pgm_json::read(&network.to_string())?,
+        network,
         product: Product {
             length_s: LENGTH as u32,
             gate_lead_s: GATE as u32,
@@ -295,4 +282,35 @@ fn setup(tenants: usize) -> Result<Setup> {
         patience_s: 3600,
         above: None,
     })
+}
+
+/// Lines of ten substations each.
+fn network(tenants: usize) -> Result<(Network, Vec<Tenant>)> {
+    let node_of = |k: usize| i32::try_from(2 + k).context("too many");
+    let mut nodes = vec![json!({"id": 1, "u_rated": 20000})];
+    let mut lines = Vec::new();
+    let mut below = Vec::new();
+    for k in 0..tenants {
+        let node = node_of(k)?;
+        nodes.push(json!({"id": node, "u_rated": 20000}));
+        let from = match k % ON_A_LINE {
+            0 => 1,
+            _ => node - 1,
+        };
+        lines.push(json!({
+            "id": 100_000 + node, "from_node": from, "to_node": node, "from_status": 1,
+            "to_status": 1, "r1": 0.16, "x1": 0.12, "c1": 2.5e-7, "tan1": 0, "i_n": 150,
+        }));
+        below.push(Tenant {
+            name: format!("substation-{k}"),
+            unit: 200_000 + node,
+            node,
+            import_max_w: 2_000_000,
+            export_max_w: 2_000_000,
+        });
+    }
+    let network = json!({"version": "1.0", "type": "input", "is_batch": false, "attributes": {},
+        "data": {"node": nodes, "line": lines,
+                 "source": [{"id": 300_000, "node": 1, "status": 1, "u_ref": 1.02}]}});
+    Ok((pgm_json::read(&network.to_string())?, below))
 }

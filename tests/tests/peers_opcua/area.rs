@@ -12,6 +12,7 @@ use crate::{
     ends::{BITS, Site, award, closing, link, offer, receipt, subject, total},
     peer::Peer,
     tenant::done,
+    total_arguments,
 };
 
 async fn area(site: &Site, port: u16) -> Result<Peer> {
@@ -73,19 +74,7 @@ async fn our_client_serves_asyncua_as_the_area_and_survives_its_restart() -> Res
             "SubmitClosing",
             [1_700_000_100, 1, 2, [], -415_000, 81_250_000]
         ]),
-        json!([
-            "SubmitTotal",
-            [
-                1_700_000_100,
-                2,
-                12,
-                104_300,
-                true,
-                ["flex-co", "sun_2"],
-                [4_200, -700],
-                [-1_300_000, 55],
-            ]
-        ]),
+        json!(["SubmitTotal", total_arguments()]),
     ];
     for (document, called) in [offer(), closing(Some(7)), closing(None), total()]
         .iter()

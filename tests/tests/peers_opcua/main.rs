@@ -12,3 +12,17 @@ mod ends;
 mod peer;
 mod refused;
 mod tenant;
+
+/// The arguments of `SubmitTotal` for [`ends::total`].
+fn total_arguments() -> serde_json::Value {
+    serde_json::json!([
+        1_700_000_100,
+        2,
+        12,
+        104_300,
+        true,
+        ["flex-co", "sun_2"],
+        [4_200, -700],
+        [-1_300_000, 55],
+    ])
+}

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     ends::{Site, award, offer, receipt, serve, total},
     peer::Peer,
+    total_arguments,
 };
 
 /// asyncua with a tenant's certificate, or whoever's.
@@ -181,21 +182,7 @@ async fn submits(north: &mut Peer, area: &mut crate::ends::Served) -> Result<()>
 
     let account = "0f".repeat(32);
     north
-        .tell(json!([
-            "call",
-            "north",
-            "SubmitTotal",
-            [
-                1_700_000_100,
-                2,
-                12,
-                104_300,
-                true,
-                ["flex-co", "sun_2"],
-                [4_200, -700],
-                [-1_300_000, 55],
-            ]
-        ]))
+        .tell(json!(["call", "north", "SubmitTotal", total_arguments()]))
         .await?;
     let (_, document) = area
         .take(|document| Ok(receipt(document, Some(&account))))
