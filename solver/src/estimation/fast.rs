@@ -87,6 +87,11 @@ impl<const P: usize, const B: usize> Fast<P, B> {
         self.augmented.restart();
     }
 
+    /// Begins where it is likely to end after those before it.
+    pub(super) fn follow(&mut self) {
+        self.augmented.follow();
+    }
+
     /// Evaluates at the present state.
     pub(super) fn evaluate(&mut self) {
         self.augmented.evaluate();

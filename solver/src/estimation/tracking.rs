@@ -1,6 +1,6 @@
 //! The once-a-second case: the same meters, new values.
 //!
-//! Order, equations and factor are kept from run to run, and each begins where the last one
+//! Order, equations and factor are kept from run to run, and each begins where the last ones
 //! ended; a run allocates nothing unless switches, taps or the meters that answer change. What a
 //! tracker says is the optimum, by the same criterion as the [`Estimator`](super::Estimator)'s, but
 //! it looks neither for bad data nor at observability: the chi-square test tells when to ask that.
@@ -21,7 +21,7 @@ use crate::network::{Grid, PhaseGrid, Revision};
 pub enum Start {
     /// At no load.
     Flat,
-    /// Where the last run ended.
+    /// Where the last runs ended.
     Last,
 }
 
@@ -166,6 +166,8 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
                     self.fast.start(&self.flat);
                 }
                 self.fast.restart();
+            } else {
+                self.fast.follow();
             }
         }
         self.fast.values(self.values.iter().copied());

@@ -4,8 +4,10 @@ use num_complex::Complex64;
 
 use super::course::{Course, GRADIENT_TOLERANCE, Made, NONLINEARITY, Next};
 use super::flat::Flat;
+use super::forecast::Forecast;
 use super::network::Folded;
 use super::origin::Origin;
+use super::wear::Wear;
 use crate::sparse::{BlockLdl, Singular};
 
 const ZERO: Complex64 = Complex64::new(0.0, 0.0);
@@ -61,6 +63,10 @@ pub(in crate::estimation) struct Augmented<const P: usize, const B: usize> {
     /// How much the last fit's first step left of itself, by its length.
     leaves: f64,
     origin: Origin<P, B>,
+    /// The fit follows the last one.
+    follows: bool,
+    forecast: Forecast<P>,
+    wear: Wear,
 }
 
 /// The largest change of a voltage in a step, and the square of its Newton decrement.
@@ -119,6 +125,9 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             moved: None,
             leaves: NONLINEARITY,
             origin: Origin::new(n),
+            follows: false,
+            forecast: Forecast::new(n),
+            wear: Wear::new(),
         }
     }
 
@@ -141,8 +150,19 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
     /// Begins anew where it began last time, with the factor of there.
     pub(in crate::estimation) fn restart(&mut self) {
         self.lambda.fill([ZERO; P]);
+        self.follows = false;
+        self.forecast.forget();
         let known = self.origin.take_out(&mut self.u, &mut self.ldl);
         self.moved = known.then_some(0.0);
+    }
+
+    /// Follows on from where the last fit ended.
+    pub(in crate::estimation) fn follow(&mut self) {
+        self.follows = true;
+        self.forecast.expect(&mut self.u);
+        if self.wear.is_due() {
+            self.moved = None;
+        }
     }
 
     /// Voltages of a node.
@@ -208,6 +228,10 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
             self.leaves = course.leaves();
             if let Next::Stop(left) = next {
                 outcome.gradient_norm = left;
+                if self.follows {
+                    self.forecast.found(&self.u, course.first_decrement());
+                    self.wear.found(outcome.iterations, outcome.factors > 0);
+                }
                 self.currents();
                 return Ok(outcome);
             }

@@ -35,6 +35,8 @@ pub(super) struct Course {
     tolerance: f64,
     /// How much the first step leaves of itself, by its length: what it left last time.
     leaves: f64,
+    /// Newton decrement of the first step.
+    first: f64,
     /// Length and Newton decrement of the last step.
     last: Option<(f64, f64)>,
     /// Steps after the first.
@@ -73,6 +75,7 @@ impl Course {
         Self {
             tolerance,
             leaves,
+            first: f64::INFINITY,
             last: None,
             compared: 0,
             crawled: 0,
@@ -84,6 +87,11 @@ impl Course {
         self.leaves
     }
 
+    /// Newton decrement of the first step; infinite before it.
+    pub(super) fn first_decrement(&self) -> f64 {
+        self.first
+    }
+
     /// Length of the last step; infinite before the first.
     pub(super) fn last_step(&self) -> f64 {
         self.last.map_or(f64::INFINITY, |(size, _)| size)
@@ -92,6 +100,7 @@ impl Course {
     /// What to do after a step of this length and Newton decrement.
     pub(super) fn after(&mut self, size: f64, decrement: f64, made: Made) -> Next {
         let Some((last, before)) = self.last.replace((size, decrement)) else {
+            self.first = decrement;
             if size < self.tolerance && decrement < GRADIENT_TOLERANCE {
                 return Next::Stop(decrement);
             }

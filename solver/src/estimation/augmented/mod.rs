@@ -24,8 +24,10 @@ mod chord;
 mod course;
 mod evaluate;
 mod flat;
+mod forecast;
 mod network;
 mod origin;
+mod wear;
 #[cfg(test)]
 mod tests;
 
