@@ -183,9 +183,8 @@ fn fit<F: Form, const P: usize, const B: usize>(
     estimator: EstimatorOf<F>,
 ) {
     let readings = Readings::new::<F>(grid.network());
-    let measured = &readings.measurements;
     let options = FitOptions::default();
-    let tracker = TrackerOf::<F, P, B>::new(estimator, grid, measured, &options);
+    let tracker = TrackerOf::<F, P, B>::new(estimator, grid, &readings, &options);
     let mut tracker = tracker.expect("everything is measured");
     for (start, name) in [
         (Start::Flat, format!("fit, {name}, flat")),
@@ -193,7 +192,7 @@ fn fit<F: Form, const P: usize, const B: usize>(
     ] {
         c.bench_function(&name, |b| {
             b.iter(|| {
-                let fitted = tracker.run(grid, measured, start).is_ok();
+                let fitted = tracker.run(grid, &readings, start).is_ok();
                 assert!(fitted);
             });
         });

@@ -220,17 +220,17 @@ fn solve(grid: &Grid, reached: &mut Reached) {
         assert!(solution.u.iter().flatten().all(|u| u.is_finite()));
     }
     let options = estimation::Options::default();
-    let measured = Readings::new::<estimation::Sym>(grid.network()).measurements;
-    if measured.is_empty() {
+    let measured = Readings::new::<estimation::Sym>(grid.network());
+    if measured.measurements().is_empty() {
         return;
     }
-    if let Ok(estimate) = Estimator::new(grid).run(grid, &measured, None, &options) {
+    if let Ok(estimate) = Estimator::new(grid).run(grid, &measured.measurements(), None, &options) {
         assert!(estimate.u.iter().all(|u| u.is_finite()));
         reached.estimated = true;
     }
     if let Ok(mut estimator) = AsymEstimator::new(grid) {
-        let measured = Readings::new::<estimation::Asym>(grid.network()).measurements;
-        if let Ok(estimate) = estimator.run(grid, &measured, None, &options) {
+        let measured = Readings::new::<estimation::Asym>(grid.network());
+        if let Ok(estimate) = estimator.run(grid, &measured.measurements(), None, &options) {
             assert!(estimate.u.iter().flatten().all(|u| u.is_finite()));
         }
     }

@@ -123,8 +123,9 @@ fn of_tracking<F: Form, const P: usize, const B: usize>(
     estimator: EstimatorOf<F>,
     mut put_out: impl FnMut(&TrackerOf<F, P, B>),
 ) -> Vec<u64> {
-    let mut measured = Readings::new::<F>(grid.network()).measurements;
-    let mut tracker = TrackerOf::new(estimator, grid, &measured, &FitOptions::default())
+    let mut readings = Readings::new::<F>(grid.network());
+    let mut measured = readings.measurements();
+    let mut tracker = TrackerOf::new(estimator, grid, &readings, &FitOptions::default())
         .expect("an observable network");
     let starts = [Start::Last, Start::Flat];
     let runs = starts.into_iter().cycle().take(10).enumerate();
@@ -134,7 +135,8 @@ fn of_tracking<F: Form, const P: usize, const B: usize>(
             m.value += off * m.sigma;
         }
         let run = allocation_counter::measure(|| {
-            let tracked = tracker.run(grid, &measured, start).expect("it converges");
+            readings.take(&measured);
+            let tracked = tracker.run(grid, &readings, start).expect("it converges");
             assert!(!tracked.orthogonal, "the slow way");
             put_out(&tracker);
         });

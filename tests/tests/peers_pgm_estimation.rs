@@ -104,14 +104,17 @@ impl Question {
             grid.exchange(&mut scenario)?;
             let output = if self.by_phase {
                 let mut estimator = AsymEstimator::new(&grid)?;
-                let measured = Readings::new::<Asym>(grid.network()).measurements;
-                estimator.run(&grid, &measured, None, &options).map(|e| {
-                    let phases = estimator.phases();
-                    serde_json::to_value(AsymEstimateOutput::new(&grid, phases, &e))
-                })
+                let measured = Readings::new::<Asym>(grid.network());
+                estimator
+                    .run(&grid, &measured.measurements(), None, &options)
+                    .map(|e| {
+                        let phases = estimator.phases();
+                        serde_json::to_value(AsymEstimateOutput::new(&grid, phases, &e))
+                    })
             } else {
-                let measured = Readings::new::<Sym>(grid.network()).measurements;
-                let estimate = Estimator::new(&grid).run(&grid, &measured, None, &options);
+                let measured = Readings::new::<Sym>(grid.network());
+                let estimate =
+                    Estimator::new(&grid).run(&grid, &measured.measurements(), None, &options);
                 estimate.map(|e| serde_json::to_value(SymEstimateOutput::new(&grid, &e)))
             };
             outputs.push(match output {

@@ -142,7 +142,7 @@ fn run<F: Form>(
     batch.each(|grid, k| {
         let readings = Readings::new::<F>(grid.network());
         let places = Places::new(&tables, &readings);
-        match estimator.run(grid, &readings.measurements, None, options) {
+        match estimator.run(grid, &readings.measurements(), None, options) {
             Ok(estimate) => {
                 let data = output(grid, &estimator, &estimate)
                     .expect("a data set holds plain numbers, which always serialise");

@@ -48,12 +48,14 @@ impl<const P: usize, const B: usize> Fast<P, B> {
         let mut injections = Injections::new(model);
         let mut flat = network(model);
         fix(model, constraints, &mut flat);
-        let slots = slots(model, observations, &mut flat, &mut injections);
+        let mut slots = slots(model, observations, &mut flat, &mut injections);
         for o in &constraints.expected {
             slot(o, &mut flat, &mut injections);
         }
+        let mut augmented = Augmented::new(flat);
+        in_order(&mut augmented.problem().1.magnitudes, &mut slots);
         Self {
-            augmented: Augmented::new(flat),
+            augmented,
             injections,
             slots,
         }
@@ -151,6 +153,23 @@ fn network<const P: usize>(model: Model<'_>) -> Flat<P> {
         phasors: Vec::new(),
         flows: Vec::new(),
         measured_shunts: Vec::new(),
+    }
+}
+
+/// Puts magnitudes in the order of the nodes, as each step goes over them.
+fn in_order(magnitudes: &mut [Voltage], slots: &mut [Slot]) {
+    let mut order: Vec<usize> = (0..magnitudes.len()).collect();
+    order.sort_by_key(|&k| (magnitudes[k].node, magnitudes[k].phase));
+    let mut moved = vec![0; order.len()];
+    let old = magnitudes.to_vec();
+    for (at, (&k, into)) in (0..).zip(order.iter().zip(magnitudes)) {
+        *into = old[k];
+        moved[k] = at;
+    }
+    for slot in slots {
+        if let Slot::Magnitude(k) = slot {
+            *k = moved[*k as usize];
+        }
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Injections<const P: usize> {
     unmeasured: Vec<Powers<P, u32>>,
     /// Node of each appliance.
     node: Vec<usize>,
+    /// Nodes where sources' or sensors' values come in: few.
+    beyond: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -120,6 +122,7 @@ impl<const P: usize> Injections<P> {
             node: (0..layout.appliances)
                 .map(|a| layout.node_of(grid, a))
                 .collect(),
+            beyond: Vec::new(),
         }
     }
 
@@ -127,11 +130,16 @@ impl<const P: usize> Injections<P> {
     pub(super) fn announce(&mut self, c: &Contribution, weight: f64) {
         let variance = self.variances.at(c);
         *variance = 1.0 / (weight + variance.recip());
+        if let Of::Infeed | Of::Sensor = c.of {
+            self.beyond.push(c.at as usize / (2 * P));
+        }
     }
 
     /// Counts what is not measured and weighs it, all being announced; what is known of each node's
     /// injection, but for the value, goes `into` its place.
     pub(super) fn weigh(&mut self, into: &mut [[[Gauss; 2]; P]]) {
+        self.beyond.sort_unstable();
+        self.beyond.dedup();
         self.sum_variances.copy_from_slice(&self.variances.infeeds);
         let own = self
             .variances
@@ -187,13 +195,10 @@ impl<const P: usize> Injections<P> {
 
     /// Forgets all values.
     pub(super) fn clear(&mut self) {
-        let Known {
-            appliances,
-            infeeds,
-            sensors,
-        } = &mut self.values;
-        for table in [appliances, infeeds, sensors] {
-            table.fill([[0.0; 2]; P]);
+        self.values.appliances.fill([[0.0; 2]; P]);
+        for &node in &self.beyond {
+            self.values.infeeds[node] = [[0.0; 2]; P];
+            self.values.sensors[node] = [[0.0; 2]; P];
         }
     }
 
@@ -205,21 +210,30 @@ impl<const P: usize> Injections<P> {
 
     /// The values of each node's injection, to its place in `into`.
     pub(super) fn combine(&mut self, place: &[usize], into: &mut [[[Gauss; 2]; P]]) {
-        self.sums.copy_from_slice(&self.values.infeeds);
-        for (own, &node) in self.values.appliances.iter().zip(&self.node) {
+        self.sums.fill([[0.0; 2]; P]);
+        let appliances = self.values.appliances.iter().zip(&self.node);
+        let infeeds = self
+            .beyond
+            .iter()
+            .map(|node| (&self.values.infeeds[*node], node));
+        for (own, &node) in appliances.chain(infeeds) {
             let sum = self.sums[node].as_flattened_mut();
             for (sum, own) in sum.iter_mut().zip(own.as_flattened()) {
                 *sum += own;
             }
         }
-        let sensors = self.values.sensors.iter().zip(&self.of_sensor);
-        for ((sum, (sensor, of_sensor)), &place) in self.sums.iter().zip(sensors).zip(place) {
-            let known = sensor.as_flattened().iter().zip(of_sensor.as_flattened());
-            let all = sum.as_flattened().iter().zip(known);
-            for (into, (sum, (sensor, of_sensor))) in
-                into[place].as_flattened_mut().iter_mut().zip(all)
-            {
-                into.value = sum + of_sensor * (sensor - sum);
+        for (sum, &place) in self.sums.iter().zip(place) {
+            let into = into[place].as_flattened_mut();
+            for (into, sum) in into.iter_mut().zip(sum.as_flattened()) {
+                into.value = *sum;
+            }
+        }
+        for &node in &self.beyond {
+            let sensors = self.values.sensors[node].as_flattened();
+            let known = sensors.iter().zip(self.of_sensor[node].as_flattened());
+            let into = into[place[node]].as_flattened_mut();
+            for (into, (sensor, of_sensor)) in into.iter_mut().zip(known) {
+                into.value += of_sensor * (sensor - into.value);
             }
         }
     }

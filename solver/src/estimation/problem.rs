@@ -44,9 +44,9 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// The observation's value.
-    pub(super) fn of(&self, measurements: &[Measurement]) -> f64 {
-        measurements[self.index].value * self.factor + self.zero
+    /// The observation's value, from those of all measurements.
+    pub(super) fn of(&self, values: &[f64]) -> f64 {
+        values[self.index] * self.factor + self.zero
     }
 }
 
@@ -203,6 +203,27 @@ impl Measurement {
     pub(super) fn answers(&self, value: f64) -> bool {
         let current = matches!(self.kind, Kind::BranchCurrent { .. });
         value.is_finite() && !(current && value <= CURRENT_NOISE * self.sigma)
+    }
+
+    /// With this value, nothing but it is other than in `other`, and both take part or neither does.
+    #[inline]
+    pub(super) fn is_alike(&self, value: f64, other: &Self) -> bool {
+        is_kind(&self.kind, &other.kind)
+            && self.phase == other.phase
+            && self.sigma == other.sigma
+            && self.origin == other.origin
+            && self.answers(value) == other.answers(other.value)
+    }
+}
+
+/// Whether two are the same, told at once for those that a network has thousands of.
+#[inline(always)]
+fn is_kind(a: &Kind, b: &Kind) -> bool {
+    match (a, b) {
+        (Kind::ApplianceP { appliance: a }, Kind::ApplianceP { appliance: b })
+        | (Kind::ApplianceQ { appliance: a }, Kind::ApplianceQ { appliance: b })
+        | (Kind::Voltage { node: a }, Kind::Voltage { node: b }) => a == b,
+        _ => a == b,
     }
 }
 

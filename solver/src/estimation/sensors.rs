@@ -1,4 +1,4 @@
-//! From the sensors of a network's JSON to measurements, as power-grid-model takes them
+//! From the sensors of a network's JSON to measurements, and what of these has changed; as power-grid-model takes them
 //! (documentation, "Components", sensors):
 //!
 //! - `power_sigma` is shared evenly by active and reactive power unless both have their own;
@@ -20,17 +20,21 @@ use num_complex::Complex64;
 
 use super::{AngleFrame, Form, Kind, Measurement, Origin, Phase, Winding};
 use crate::network::{
-    AsymCurrentSensor, AsymPowerSensor, AsymVoltageSensor, Id, Network, Side, SymCurrentSensor,
-    SymPowerSensor, SymVoltageSensor,
+    AsymCurrentSensor, AsymPowerSensor, AsymVoltageSensor, Id, Network, Revision, Side,
+    SymCurrentSensor, SymPowerSensor, SymVoltageSensor,
 };
 
-/// What the sensors of a network measure.
+/// What meters say, again and again: it is known when anything but values has changed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Readings {
-    /// The measurements.
-    pub measurements: Vec<Measurement>,
-    /// The sensor of each.
-    pub sensor: Vec<Id>,
+    /// With the values they had when anything else of them changed last.
+    measurements: Vec<Measurement>,
+    /// Values of now: all that a tracker reads every second.
+    values: Vec<f64>,
+    sensor: Vec<Id>,
+    /// How many are of now, while they are being taken.
+    taken: usize,
+    revision: Revision,
 }
 
 /// A value with its standard deviation, for all phases or each.
@@ -48,10 +52,60 @@ impl Readings {
         readings
     }
 
+    /// These measurements, of no sensor in particular.
+    #[must_use]
+    pub fn of(measurements: &[Measurement]) -> Self {
+        let mut readings = Self::default();
+        readings.take(measurements);
+        readings
+    }
+
+    /// The measurements.
+    #[must_use]
+    pub fn measurements(&self) -> Vec<Measurement> {
+        let now = self.measurements.iter().zip(&self.values);
+        now.map(|(m, &value)| Measurement { value, ..m.clone() })
+            .collect()
+    }
+
+    /// What a measurement is of.
+    ///
+    /// # Panics
+    /// There is none of this index.
+    #[must_use]
+    pub fn kind(&self, index: usize) -> Kind {
+        self.measurements[index].kind
+    }
+
+    /// The value of each measurement.
+    pub(super) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The sensor of each measurement, where they are of a network's.
+    #[must_use]
+    pub fn sensors(&self) -> &[Id] {
+        &self.sensor
+    }
+
+    /// The same as long as nothing but values change, and all that take part go on doing so.
+    pub(super) fn revision(&self) -> &Revision {
+        &self.revision
+    }
+
+    /// Makes these the readings.
+    pub fn take(&mut self, measurements: &[Measurement]) {
+        self.taken = 0;
+        for m in measurements {
+            self.take_one(m.clone());
+        }
+        self.taken();
+        self.sensor.clear();
+    }
+
     /// Makes these the readings of the network's sensors as they are now.
     pub fn refresh<F: Form>(&mut self, network: &Network) {
-        self.measurements.clear();
-        self.sensor.clear();
+        self.taken = 0;
         self.voltages::<F>(network);
         for s in &network.sym_power_sensor {
             self.sym_power(s);
@@ -65,19 +119,53 @@ impl Readings {
         for s in &network.asym_current_sensor {
             self.asym_current::<F>(s);
         }
+        self.taken();
     }
 
+    #[inline]
     fn push(&mut self, sensor: Id, kind: Kind, (phase, value, sigma): Reading) {
         if sigma.is_finite() && !value.is_nan() {
-            self.measurements.push(Measurement {
+            match self.sensor.get_mut(self.taken) {
+                Some(own) => *own = sensor,
+                None => self.sensor.push(sensor),
+            }
+            self.take_one(Measurement {
                 kind,
                 phase,
                 value,
                 sigma,
                 origin: Origin::Metered,
             });
-            self.sensor.push(sensor);
         }
+    }
+
+    /// The next measurement of now.
+    #[inline]
+    fn take_one(&mut self, m: Measurement) {
+        let own = self.measurements.get_mut(self.taken);
+        match own.zip(self.values.get_mut(self.taken)) {
+            Some((own, value)) if own.is_alike(*value, &m) => *value = m.value,
+            Some((own, value)) => {
+                (*value, *own) = (m.value, m);
+                self.revision = Revision::default();
+            }
+            None => {
+                self.values.push(m.value);
+                self.measurements.push(m);
+                self.revision = Revision::default();
+            }
+        }
+        self.taken += 1;
+    }
+
+    /// There are no more.
+    fn taken(&mut self) {
+        if self.taken < self.measurements.len() {
+            self.measurements.truncate(self.taken);
+            self.values.truncate(self.taken);
+            self.revision = Revision::default();
+        }
+        self.sensor.truncate(self.taken);
     }
 
     fn voltages<F: Form>(&mut self, network: &Network) {

@@ -13,7 +13,7 @@ use super::fast::Fast;
 use super::problem::{self, Observation, Scale};
 use super::statistics::chi_square_quantile;
 use super::wls::Wls;
-use super::{Asym, EstimationError, EstimatorOf, Form, Kind, Measurement, Options, Sym};
+use super::{Asym, EstimationError, EstimatorOf, Form, Options, Readings, Sym};
 use crate::network::{Grid, PhaseGrid, Revision};
 
 /// Where a run begins.
@@ -35,14 +35,15 @@ pub type AsymTracker = TrackerOf<Asym, 3, 12>;
 pub struct TrackerOf<F: Form, const P: usize, const B: usize> {
     estimator: EstimatorOf<F>,
     options: Options,
-    measurements: Vec<Measurement>,
+    /// Of the readings and of the grid that it is prepared for.
+    readings: Revision,
+    revision: Revision,
     /// As prepared; `values` are those of now.
     observations: Vec<Observation>,
     scales: Vec<Scale>,
     values: Vec<f64>,
     constraints: Constraints,
     fast: Fast<P, B>,
-    revision: Revision,
     /// Voltages of the sources.
     references: Vec<Complex64>,
     flat: State,
@@ -94,7 +95,7 @@ impl AsymTracker {
 }
 
 impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
-    /// Prepares for a grid, by its estimator, and measurements of these kinds, places and standard
+    /// Prepares for a grid, by its estimator, and readings of these kinds, places and standard
     /// deviations.
     ///
     /// # Errors
@@ -102,10 +103,11 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
     pub fn new(
         mut estimator: EstimatorOf<F>,
         grid: &Grid,
-        measurements: &[Measurement],
+        readings: &Readings,
         options: &Options,
     ) -> Result<Self, EstimationError> {
-        let (observations, _) = problem::observe(estimator.follow(grid)?, measurements)?;
+        let measurements = readings.measurements();
+        let (observations, _) = problem::observe(estimator.follow(grid)?, &measurements)?;
         let model = estimator.model(grid);
         let constraints = Constraints::new(model, &observations);
         let fast = Fast::new(model, &constraints, &observations);
@@ -126,7 +128,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         let mut tracker = Self {
             estimator,
             options: options.clone(),
-            measurements: measurements.to_vec(),
+            readings: readings.revision().clone(),
             scales: observations.iter().map(Observation::scale).collect(),
             values: observations.iter().map(|o| o.value).collect(),
             observations,
@@ -144,22 +146,22 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         Ok(tracker)
     }
 
-    /// The most likely state given these measurements. They are prepared for anew where anything
-    /// but values is not as in the last run.
+    /// The most likely state given these readings. They are prepared for anew where anything but values is
+    /// not as in the last run.
     ///
     /// # Errors
     /// As [`EstimatorOf::run`].
     pub fn run(
         &mut self,
         grid: &Grid,
-        measurements: &[Measurement],
+        readings: &Readings,
         start: Start,
     ) -> Result<&Tracked<P>, EstimationError> {
-        if self.changed(grid, measurements) {
-            self.prepare(grid, measurements, start)?;
+        if self.changed(grid, readings) {
+            self.prepare(grid, readings, start)?;
         } else {
             for (value, scale) in self.values.iter_mut().zip(&self.scales) {
-                *value = scale.of(measurements);
+                *value = scale.of(readings.values());
             }
             if start == Start::Flat {
                 if !std::mem::replace(&mut self.began_flat, true) {
@@ -214,29 +216,21 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         ends.map(|(s, i)| TrackedEnd { s, i })
     }
 
-    /// Switches, taps, or more of the measurements than their values are not as in the last run.
-    fn changed(&self, grid: &Grid, measurements: &[Measurement]) -> bool {
-        let alike = |a: &Measurement, b: &Measurement| {
-            is_kind(&a.kind, &b.kind)
-                && a.phase == b.phase
-                && a.sigma == b.sigma
-                && a.answers(a.value) == b.answers(b.value)
-        };
+    /// Switches, taps, or more of the readings than their values are not as in the last run.
+    fn changed(&self, grid: &Grid, readings: &Readings) -> bool {
         !self.revision.is(grid.revision())
+            || !self.readings.is(readings.revision())
             || !(self.references.iter().zip(&grid.sources)).all(|(u, s)| *u == s.u_ref)
-            || self.measurements.len() != measurements.len()
-            || !(self.measurements.iter().zip(measurements)).all(|(a, b)| alike(a, b))
     }
 
     fn prepare(
         &mut self,
         grid: &Grid,
-        measurements: &[Measurement],
+        readings: &Readings,
         start: Start,
     ) -> Result<(), EstimationError> {
-        self.measurements.clear();
-        self.measurements.extend_from_slice(measurements);
-        let (observations, _) = problem::observe(self.estimator.follow(grid)?, &self.measurements)?;
+        let measurements = readings.measurements();
+        let (observations, _) = problem::observe(self.estimator.follow(grid)?, &measurements)?;
         let model = self.estimator.model(grid);
         self.observations = observations;
         self.scales.clear();
@@ -259,6 +253,7 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
         self.fast = Fast::new(model, &self.constraints, &self.observations);
         self.fast.start(&state);
         self.began_flat = start == Start::Flat;
+        self.readings = readings.revision().clone();
         self.revision = grid.revision().clone();
         self.references.clear();
         self.references.extend(grid.sources.iter().map(|s| s.u_ref));
@@ -393,17 +388,6 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
             What::Infeed(node, part) => (model.layout.first_source[node])
                 .map_or(0.0, |first| part.of(tracked.sources[first][p])),
         }
-    }
-}
-
-/// Whether two are the same, told at once for those that a network has thousands of.
-#[inline(always)]
-fn is_kind(a: &Kind, b: &Kind) -> bool {
-    match (a, b) {
-        (Kind::ApplianceP { appliance: a }, Kind::ApplianceP { appliance: b })
-        | (Kind::ApplianceQ { appliance: a }, Kind::ApplianceQ { appliance: b })
-        | (Kind::Voltage { node: a }, Kind::Voltage { node: b }) => a == b,
-        _ => a == b,
     }
 }
 

@@ -177,7 +177,7 @@ impl Exact {
             ..Options::default()
         };
         let estimate = estimator
-            .run(&grid, &readings.measurements, None, &options)
+            .run(&grid, &readings.measurements(), None, &options)
             .unwrap();
         let output = AsymEstimateOutput::new(&grid, estimator.phases(), &estimate);
         (estimate, serde_json::to_value(output).unwrap())
@@ -306,8 +306,8 @@ fn sensors_that_say_nothing() {
            "p_measured": 1e3, "q_measured": 2e2, "power_sigma": 10.0}]
         }}"#;
     let readings = Readings::new::<Asym>(&pgm_json::read_measured(text).unwrap());
-    assert_eq!(readings.sensor, [13, 20, 21, 21]);
-    let sigmas: Vec<f64> = readings.measurements.iter().map(|m| m.sigma).collect();
+    assert_eq!(readings.sensors(), [13, 20, 21, 21]);
+    let sigmas: Vec<f64> = readings.measurements().iter().map(|m| m.sigma).collect();
     let shared = 10.0 / 2.0_f64.sqrt();
     for (found, expected) in sigmas.iter().zip([5.0, 7.0, shared, shared]) {
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");
@@ -336,13 +336,15 @@ fn symmetrical_phasors_are_of_each_phase() {
         let network = pgm_json::read(&text).unwrap();
         let grid = Grid::new(&network).unwrap();
         let options = Options::default();
-        let readings = Readings::new::<Sym>(&network).measurements;
+        let readings = Readings::new::<Sym>(&network);
         let one = Estimator::new(&grid)
-            .run(&grid, &readings, None, &options)
+            .run(&grid, &readings.measurements(), None, &options)
             .unwrap();
-        let readings = Readings::new::<Asym>(&network).measurements;
+        let readings = Readings::new::<Asym>(&network);
         let mut estimator = AsymEstimator::new(&grid).unwrap();
-        let three = estimator.run(&grid, &readings, None, &options).unwrap();
+        let three = estimator
+            .run(&grid, &readings.measurements(), None, &options)
+            .unwrap();
         assert!(one.rejected.is_empty() && three.rejected.is_empty());
         for (one, three) in one.u.iter().zip(&three.u) {
             for (found, expected) in three.iter().zip(balanced(*one)) {

@@ -239,7 +239,7 @@ fn within(grid: &mut Grid, scenario: &Scenario, answer: fn(&Grid) -> Answer) -> 
 
 fn symmetric(grid: &Grid) -> Answer {
     let readings = Readings::new::<Sym>(grid.network());
-    let result = Estimator::new(grid).run(grid, &readings.measurements, None, &OPTIONS);
+    let result = Estimator::new(grid).run(grid, &readings.measurements(), None, &OPTIONS);
     let estimate = observable(result)?;
     Ok(serde_json::to_value(SymEstimateOutput::new(grid, &estimate)).unwrap())
 }
@@ -247,7 +247,7 @@ fn symmetric(grid: &Grid) -> Answer {
 fn by_phase(grid: &Grid) -> Answer {
     let readings = Readings::new::<Asym>(grid.network());
     let mut estimator = AsymEstimator::new(grid).map_err(|error| error.to_string())?;
-    let result = estimator.run(grid, &readings.measurements, None, &OPTIONS);
+    let result = estimator.run(grid, &readings.measurements(), None, &OPTIONS);
     let estimate = observable(result)?;
     let output = AsymEstimateOutput::new(grid, estimator.phases(), &estimate);
     Ok(serde_json::to_value(output).unwrap())

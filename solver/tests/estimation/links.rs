@@ -140,16 +140,18 @@ fn options() -> Options {
 
 fn symmetric(data: &Value) -> Estimate<Sym> {
     let grid = grid(data);
-    let measured = Readings::new::<Sym>(grid.network()).measurements;
-    let run = Estimator::new(&grid).run(&grid, &measured, None, &options());
+    let measured = Readings::new::<Sym>(grid.network());
+    let run = Estimator::new(&grid).run(&grid, &measured.measurements(), None, &options());
     run.unwrap()
 }
 
 fn by_phase(data: &Value) -> Estimate<Asym> {
     let grid = grid(data);
-    let measured = Readings::new::<Asym>(grid.network()).measurements;
+    let measured = Readings::new::<Asym>(grid.network());
     let mut estimator = AsymEstimator::new(&grid).unwrap();
-    estimator.run(&grid, &measured, None, &options()).unwrap()
+    estimator
+        .run(&grid, &measured.measurements(), None, &options())
+        .unwrap()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use solver::estimation::{
     Asym, AsymEstimator, AsymTracker, Estimate, EstimationError, Estimator, Form, Kind,
-    Measurement, Options, Phase, Quantity, Start, Sym, Tracker, UnusedReason,
+    Measurement, Options, Phase, Quantity, Readings, Start, Sym, Tracker, UnusedReason,
 };
 use solver::network::{Grid, S_BASE_VA, pgm_json};
 
@@ -80,8 +80,9 @@ fn meters_of_all_are_weighed_against_one_another() {
     near(estimate.appliances[0].p, 10.0 + 1.0 / 6.0, sigma(0.01));
     assert!((estimate.objective - 2.0 / 0.06).abs() < 1e-6);
     assert_eq!(estimate.degrees_of_freedom, 2);
-    let mut tracker = Tracker::new(Estimator::new(&grid), &grid, &measured, &keep_all()).unwrap();
-    let tracked = tracker.run(&grid, &measured, Start::Flat).unwrap().clone();
+    let readings = Readings::of(&measured);
+    let mut tracker = Tracker::new(Estimator::new(&grid), &grid, &readings, &keep_all()).unwrap();
+    let tracked = tracker.run(&grid, &readings, Start::Flat).unwrap().clone();
     assert_eq!(tracked.degrees_of_freedom, 2);
     for (found, expected) in tracked.sources.iter().zip([35.0 / 6.0, 13.0 / 3.0]) {
         let found = found[0] * S_BASE_VA / MEGA;
@@ -130,8 +131,9 @@ fn what_is_not_told_apart_is_not_counted() {
     let grid = grid([1, 1]);
     let estimate = symmetric(&grid, &measured).unwrap();
     assert_eq!(estimate.degrees_of_freedom, 3);
-    let mut tracker = Tracker::new(Estimator::new(&grid), &grid, &measured, &keep_all()).unwrap();
-    let tracked = tracker.run(&grid, &measured, Start::Flat).unwrap();
+    let readings = Readings::of(&measured);
+    let mut tracker = Tracker::new(Estimator::new(&grid), &grid, &readings, &keep_all()).unwrap();
+    let tracked = tracker.run(&grid, &readings, Start::Flat).unwrap();
     assert_eq!(tracked.degrees_of_freedom, 3);
     // Chi-square of three degrees of freedom, 99 %.
     assert!((tracked.chi_square_threshold - 11.3449).abs() < 1e-3);
@@ -173,14 +175,15 @@ fn by_phase_each_phase_is_shared_by_itself() {
     near(p(1, 0), 2.0 - 0.1, (0.01 - 0.0001 / 0.06_f64).sqrt());
     near(p(0, 1), 1.0, 0.02_f64.sqrt());
     near(p(1, 1), 2.0, 0.1);
+    let readings = Readings::of(&measured);
     let mut tracker = AsymTracker::new(
         AsymEstimator::new(&grid).unwrap(),
         &grid,
-        &measured,
+        &readings,
         &keep_all(),
     )
     .unwrap();
-    let tracked = tracker.run(&grid, &measured, Start::Flat).unwrap();
+    let tracked = tracker.run(&grid, &readings, Start::Flat).unwrap();
     let found = [0, 1].map(|k| tracked.sources[k][0].re * S_BASE_VA / 3.0 / MEGA);
     assert!(
         (found[0] - 1.2).abs() < 1e-9 && (found[1] - 1.9).abs() < 1e-9,

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use solver::estimation::{
     AngleFrame, AsymEstimateOutput, AsymEstimator, AsymTracker, Estimate, Estimator, Form, Kind,
-    Measurement, Options, Origin, Phase, Start, SymEstimateOutput, Tracker, TrackerOf,
+    Measurement, Options, Origin, Phase, Readings, Start, SymEstimateOutput, Tracker, TrackerOf,
 };
 use solver::network::{Grid, Network, S_BASE_VA, Side};
 use solver::powerflow::{self, AsymOutput, PowerFlow, SymOutput};
@@ -205,7 +205,8 @@ fn follows_the_estimator() {
         let network = network(seed);
         let mut grid = Grid::new(&network).unwrap();
         let first = meters(&network, 1.0, &[Phase::Sym], seed);
-        let mut tracker = Tracker::new(Estimator::new(&grid), &grid, &first, &OPTIONS).unwrap();
+        let mut readings = Readings::of(&first);
+        let mut tracker = Tracker::new(Estimator::new(&grid), &grid, &readings, &OPTIONS).unwrap();
         let mut output = SymOutput::default();
         for (k, level) in [1.0, 1.02, 0.97, 0.6].into_iter().enumerate() {
             let mut measured = meters(&network, level, &[Phase::Sym], 100 + k as u64);
@@ -216,7 +217,8 @@ fn follows_the_estimator() {
                 measured[1].sigma *= 0.2;
             }
             let start = if k == 1 { Start::Flat } else { Start::Last };
-            let tracked = tracker.run(&grid, &measured, start).unwrap();
+            readings.take(&measured);
+            let tracked = tracker.run(&grid, &readings, start).unwrap();
             assert!(!tracked.orthogonal && tracked.gradient_norm < 1e-4);
             let estimate = Estimator::new(&grid).run(&grid, &measured, None, &OPTIONS);
             let estimate = estimate.unwrap();
@@ -229,7 +231,8 @@ fn follows_the_estimator() {
         let last = grid.branches.last().unwrap().id;
         grid.set_branch_status(last, false, false).unwrap();
         let measured = meters(&network, 0.6, &[Phase::Sym], 200);
-        tracker.run(&grid, &measured, Start::Last).unwrap();
+        readings.take(&measured);
+        tracker.run(&grid, &readings, Start::Last).unwrap();
         let estimate = Estimator::new(&grid).run(&grid, &measured, None, &OPTIONS);
         same(&grid, &tracker, &estimate.unwrap());
     }
@@ -242,11 +245,13 @@ fn follows_the_estimator_by_phase() {
     let grid = Grid::new(&network).unwrap();
     let first = meters(&network, 1.0, &phases, 7);
     let estimator = AsymEstimator::new(&grid).unwrap();
-    let mut tracker = AsymTracker::new(estimator, &grid, &first, &OPTIONS).unwrap();
+    let mut readings = Readings::of(&first);
+    let mut tracker = AsymTracker::new(estimator, &grid, &readings, &OPTIONS).unwrap();
     let mut output = AsymOutput::default();
     for (k, level) in [1.0, 1.03, 0.9].into_iter().enumerate() {
         let measured = meters(&network, level, &phases, 300 + k as u64);
-        let tracked = tracker.run(&grid, &measured, Start::Last).unwrap();
+        readings.take(&measured);
+        let tracked = tracker.run(&grid, &readings, Start::Last).unwrap();
         assert!(!tracked.orthogonal && tracked.gradient_norm < 1e-4);
         let mut estimator = AsymEstimator::new(&grid).unwrap();
         let estimate = estimator.run(&grid, &measured, None, &OPTIONS).unwrap();

@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use solver::estimation::{
     AsymEstimate, AsymEstimator, EstimationError, Estimator, Kind, Measurement, Options, Phase,
-    Suspicion, Tracker,
+    Readings, Suspicion, Tracker,
 };
 use solver::network::{Grid, Side, pgm_json};
 use solver::powerflow::{self, AsymOutput, AsymPowerFlow, Method};
@@ -338,7 +338,12 @@ fn the_symmetric_estimate_names_what_it_cannot_take_in() {
         );
         let options = Options::default();
         let run = Estimator::new(&grid).run(&grid, std::slice::from_ref(&source), None, &options);
-        let tracker = Tracker::new(Estimator::new(&grid), &grid, &[source], &options);
+        let tracker = Tracker::new(
+            Estimator::new(&grid),
+            &grid,
+            &Readings::of(&[source]),
+            &options,
+        );
         let said = [run.err(), tracker.err()].map(|e| e.map(|e| e.to_string()).unwrap_or_default());
         assert_eq!(said, [named, named]);
     }

@@ -266,7 +266,7 @@ impl<F: Form, const P: usize, const B: usize> Tracking<F, P, B> {
             ..EstimationOptions::default()
         };
         Ok(Box::new(Self {
-            tracker: TrackerOf::new(estimator, grid, &readings.measurements, &options)?,
+            tracker: TrackerOf::new(estimator, grid, &readings, &options)?,
             start: match method {
                 "flat" => Start::Flat,
                 "tracking" => Start::Last,
@@ -278,8 +278,7 @@ impl<F: Form, const P: usize, const B: usize> Tracking<F, P, B> {
 
     fn run(&mut self, grid: &Grid) -> Result<(), EstimationError> {
         self.readings.refresh::<F>(grid.network());
-        let measured = &self.readings.measurements;
-        self.tracker.run(grid, measured, self.start)?;
+        self.tracker.run(grid, &self.readings, self.start)?;
         Ok(())
     }
 }

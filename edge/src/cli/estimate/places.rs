@@ -58,16 +58,16 @@ impl<'a> Places<'a> {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.readings.measurements.len()
+        self.readings.sensors().len()
     }
 
     /// A measurement: its sensor, and what that measures.
     pub(super) fn measurement(&self, index: usize, phase: Phase) -> Map<String, Value> {
-        let id = self.readings.sensor[index];
+        let id = self.readings.sensors()[index];
         let mut map = Map::new();
         map.insert("sensor".into(), id.into());
         map.insert("sensor_type".into(), self.table(id).into());
-        self.add_place(&mut map, self.readings.measurements[index].kind, phase);
+        self.add_place(&mut map, self.readings.kind(index), phase);
         map
     }
 
@@ -100,7 +100,7 @@ impl<'a> Places<'a> {
             | EstimationError::SinglePhase { index, .. } => index,
             _ => return format!("{at}{error}"),
         };
-        let sensor = self.readings.sensor[index];
+        let sensor = self.readings.sensors()[index];
         format!("{at}{} {sensor}: {error}", self.table(sensor))
     }
 }

@@ -78,7 +78,10 @@ mod tests {
         for k in 0..40 {
             let next: Vec<_> = (0..400).map(|_| state(k, &mut rng)).collect();
             let squared = |u: &[[Complex64; 1]]| {
-                let apart = u.iter().zip(&next).map(|(u, next)| (u[0].re - next).powi(2));
+                let apart = u
+                    .iter()
+                    .zip(&next)
+                    .map(|(u, next)| (u[0].re - next).powi(2));
                 apart.sum::<f64>()
             };
             let of_last = squared(&u);
@@ -100,7 +103,10 @@ mod tests {
     #[test]
     fn noise_is_averaged() {
         let (expected, alone) = distances(|_, rng| 1.0 + rng.random_range(-0.01..0.01));
-        assert!((0.53..0.61).contains(&(expected / alone)), "{expected} {alone}");
+        assert!(
+            (0.53..0.61).contains(&(expected / alone)),
+            "{expected} {alone}"
+        );
     }
 
     /// Where the state goes somewhere, its past is no better than where it is.

@@ -27,9 +27,9 @@ mod flat;
 mod forecast;
 mod network;
 mod origin;
-mod wear;
 #[cfg(test)]
 mod tests;
+mod wear;
 
 pub(super) use chord::{Augmented, Outcome, Stuck};
 pub(super) use flat::{Admittance, End, Fixed, Flat, Flow, FlowKind, Gauss, TwoPort, Voltage};
