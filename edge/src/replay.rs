@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use solver::{
     market::{
-        Auction, AuctionResult, Contracts, LedgerEntry, LookedAhead, Meter, Rulebook,
+        Auction, AuctionResult, Contracts, LedgerEntry, LookedAhead, Meter, Rulebook, Settlement,
         clearing::{Award as UnitAward, Clearing},
     },
     network::{Grid, pgm_json},
@@ -187,22 +187,24 @@ impl Replay {
             LedgerEntry::Voided { interval, .. } => {
                 self.gates.remove(&interval);
             }
-            LedgerEntry::Settled(settlement) => {
-                let interval = settlement.interval;
-                let Some(gate) = self.gates.remove(&interval) else {
-                    return;
-                };
-                let (Some(contracts), Some(meters), Some(rulebook)) =
-                    (gate.contracts, gate.meters, gate.rulebook)
-                else {
-                    return;
-                };
-                self.settlements += 1;
-                let now = rulebook.settle(interval, &contracts, &meters);
-                self.compare(number, interval, "settlement", &settlement, &now);
-            }
+            LedgerEntry::Settled(settlement) => self.settled(number, &settlement),
             _ => {}
         }
+    }
+
+    fn settled(&mut self, number: u64, settlement: &Settlement) {
+        let interval = settlement.interval;
+        let Some(gate) = self.gates.remove(&interval) else {
+            return;
+        };
+        let (Some(contracts), Some(meters), Some(rulebook)) =
+            (gate.contracts, gate.meters, gate.rulebook)
+        else {
+            return;
+        };
+        self.settlements += 1;
+        let now = rulebook.settle(interval, &contracts, &meters);
+        self.compare(number, interval, "settlement", settlement, &now);
     }
 
     /// Takes all records of an interval, of which `number` is the first that corrects its settlement.

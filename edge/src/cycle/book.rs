@@ -355,31 +355,15 @@ impl Book {
                 calls,
                 network,
             } => {
-                let is_leg = |id| {
-                    pairs
-                        .iter()
-                        .any(|pair| pair.seller == id || pair.buyer == id)
+                let auction = Auction {
+                    case: (**case).clone(),
+                    pairs: pairs.clone(),
+                    ahead: ahead.as_deref().cloned(),
+                    calls: calls.as_deref().cloned(),
                 };
-                let expected = ahead.iter().flat_map(|ahead| &ahead.expected);
-                for order in expected {
-                    self.next_order = self.next_order.max(order.id.0 + 1);
-                }
-                for order in case.orders.iter().chain(must_serve(case)) {
-                    self.next_order = self.next_order.max(order.id.0 + 1);
-                    if is_leg(order.id) {
-                        continue;
-                    }
-                    if !self.orders.contains_key(&order.id.0) {
-                        self.place(order.clone(), PlacedBy::Agent);
-                    }
-                }
+                self.place_agents(&auction);
                 self.interval(*interval).gate = Some(Gate {
-                    auction: Auction {
-                        case: (**case).clone(),
-                        pairs: pairs.clone(),
-                        ahead: ahead.as_deref().cloned(),
-                        calls: calls.as_deref().cloned(),
-                    },
+                    auction,
                     rulebook: rulebook.clone(),
                     network: network.clone(),
                 });
@@ -410,6 +394,25 @@ impl Book {
                 interval.settlement = Some(settlement.clone());
                 interval.metered = None;
                 interval.view = None;
+            }
+        }
+    }
+
+    /// Places what a gate closed with and nobody has placed: the agents' orders.
+    fn place_agents(&mut self, auction: &Auction) {
+        let is_leg = |id| {
+            let mut pairs = auction.pairs.iter();
+            pairs.any(|pair| pair.seller == id || pair.buyer == id)
+        };
+        let expected = auction.ahead.iter().flat_map(|ahead| &ahead.expected);
+        for order in expected {
+            self.next_order = self.next_order.max(order.id.0 + 1);
+        }
+        let case = &auction.case;
+        for order in case.orders.iter().chain(must_serve(case)) {
+            self.next_order = self.next_order.max(order.id.0 + 1);
+            if !is_leg(order.id) && !self.orders.contains_key(&order.id.0) {
+                self.place(order.clone(), PlacedBy::Agent);
             }
         }
     }

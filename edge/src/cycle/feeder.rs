@@ -43,6 +43,25 @@ impl Estimated {
     }
 }
 
+/// Why the market may not rest on an estimate, if it may not.
+fn trouble(estimate: &Estimate) -> Option<String> {
+    if !estimate.unobservable.is_empty() {
+        return Some(format!(
+            "meters and load models do not determine nodes {:?}",
+            estimate.unobservable
+        ));
+    }
+    if let Some(switch) = &estimate.suspected_switch {
+        return Some(switch.to_string());
+    }
+    (!estimate.passed).then(|| {
+        format!(
+            "measurements contradict each other: objective {:.0} above {:.0}",
+            estimate.objective, estimate.chi_square_threshold
+        )
+    })
+}
+
 /// A point that is not believed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct BadPoint {
@@ -230,25 +249,7 @@ impl Feeder {
             }
         };
         let estimate = &found.estimate;
-        self.error = (!estimate.unobservable.is_empty())
-            .then(|| {
-                format!(
-                    "meters and load models do not determine nodes {:?}",
-                    estimate.unobservable
-                )
-            })
-            .or_else(|| {
-                let switch = estimate.suspected_switch.as_ref();
-                switch.map(ToString::to_string)
-            })
-            .or_else(|| {
-                (!estimate.passed).then(|| {
-                    format!(
-                        "measurements contradict each other: objective {:.0} above {:.0}",
-                        estimate.objective, estimate.chi_square_threshold
-                    )
-                })
-            });
+        self.error = trouble(estimate);
         if estimate.unobservable.is_empty() {
             self.profile.follow(site, estimate);
         }

@@ -167,33 +167,40 @@ impl Registers {
             ("ECPNomHz", 50.0),
         ];
         self.fill(121, &settings)?;
-        if let Some(energy_wh) = battery {
-            let energy = f64::from(self.exponents.energy);
-            let charging = [
-                ("WHRtg_SF", energy),
-                ("WHRtg", energy_wh),
-                ("MaxChaRte_SF", power),
-                ("MaxChaRte", p_w),
-                ("MaxDisChaRte_SF", power),
-                ("MaxDisChaRte", p_w),
-            ];
-            self.fill(120, &charging)?;
-            let storage = [
-                ("WChaMax_SF", power),
-                ("WChaMax", p_w),
-                ("ChaState_SF", -2.0),
-            ];
-            self.fill(124, &storage)?;
-            let capacity = [
-                ("WH_SF", energy),
-                ("WHRtg", energy_wh),
-                ("Pct_SF", -2.0),
-                ("SoH", 100.0),
-                ("Sta", 0.0),
-            ];
-            self.fill(713, &capacity)?;
+        match battery {
+            Some(energy_wh) => self.rate_battery(energy_wh),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The same of what stores.
+    fn rate_battery(&mut self, energy_wh: f64) -> Result<(), SunspecError> {
+        let p_w = self.plate.p_w;
+        let power = f64::from(self.exponents.power);
+        let energy = f64::from(self.exponents.energy);
+        let charging = [
+            ("WHRtg_SF", energy),
+            ("WHRtg", energy_wh),
+            ("MaxChaRte_SF", power),
+            ("MaxChaRte", p_w),
+            ("MaxDisChaRte_SF", power),
+            ("MaxDisChaRte", p_w),
+        ];
+        self.fill(120, &charging)?;
+        let storage = [
+            ("WChaMax_SF", power),
+            ("WChaMax", p_w),
+            ("ChaState_SF", -2.0),
+        ];
+        self.fill(124, &storage)?;
+        let capacity = [
+            ("WH_SF", energy),
+            ("WHRtg", energy_wh),
+            ("Pct_SF", -2.0),
+            ("SoH", 100.0),
+            ("Sta", 0.0),
+        ];
+        self.fill(713, &capacity)
     }
 
     /// Models 123, 124 and 704 with nothing enabled.

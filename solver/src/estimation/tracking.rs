@@ -159,20 +159,19 @@ impl<F: Form, const P: usize, const B: usize> TrackerOf<F, P, B> {
     ) -> Result<&Tracked<P>, EstimationError> {
         if self.changed(grid, readings) {
             self.prepare(grid, readings, start)?;
+        } else if start == Start::Flat {
+            if !std::mem::replace(&mut self.began_flat, true) {
+                self.fast.start(&self.flat);
+            }
+            self.fast.restart();
         } else {
-            for (value, scale) in self.values.iter_mut().zip(&self.scales) {
-                *value = scale.of(readings.values());
-            }
-            if start == Start::Flat {
-                if !std::mem::replace(&mut self.began_flat, true) {
-                    self.fast.start(&self.flat);
-                }
-                self.fast.restart();
-            } else {
-                self.fast.follow();
-            }
+            self.fast.follow();
         }
-        self.fast.values(self.values.iter().copied());
+        let scales = self.values.iter_mut().zip(&self.scales);
+        self.fast.values(scales.map(|(value, scale)| {
+            *value = scale.of(readings.values());
+            *value
+        }));
         let fit = self
             .fast
             .fit(self.options.tolerance, self.options.max_iterations);

@@ -55,7 +55,8 @@ pub(in crate::estimation) struct Augmented<const P: usize, const B: usize> {
     pub(super) gradient: Vec<[Complex64; P]>,
     pub(super) rhs: Vec<[f64; B]>,
     step: Vec<[f64; B]>,
-    rough_step: Vec<[f32; B]>,
+    /// The right-hand side until it is solved for.
+    pub(super) rough_step: Vec<[f32; B]>,
     /// The factor serves in single precision.
     rough: bool,
     /// There is a factor, made so far from the present state.
@@ -258,13 +259,10 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
         Ok(())
     }
 
-    /// Solves for the step; its largest change of a voltage, and its Newton decrement. None when
+    /// Solves for the step, right after an evaluation; its largest change of a voltage, and its Newton decrement. None when
     /// the factor is of no use.
     fn step(&mut self) -> Option<(f64, f64)> {
         let measure = if self.rough {
-            for (rough, rhs) in self.rough_step.iter_mut().zip(&self.rhs) {
-                *rough = rhs.map(|x| x as f32);
-            }
             self.ldl.solve_roughly(&mut self.rough_step);
             Measure::of(&self.rough_step, &self.rhs)
         } else {

@@ -121,7 +121,8 @@ fn wrapped(angle: f64) -> f64 {
 }
 
 impl<const P: usize, const B: usize> Augmented<P, B> {
-    /// Fills `rhs` with the negative residual of the optimality conditions, and the node currents.
+    /// Fills `rhs` with the negative residual of the optimality conditions, and the node currents; what is
+    /// solved for roughly with it as well.
     pub(in crate::estimation) fn evaluate(&mut self) {
         self.currents();
         self.network_cocurrents();
@@ -214,7 +215,8 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
 
     /// Puts together each node's part of the residual.
     fn nodes(&mut self) {
-        for (k, rhs) in self.rhs.iter_mut().enumerate() {
+        let right = self.rhs.iter_mut().zip(&mut self.rough_step);
+        for (k, (rhs, rough)) in right.enumerate() {
             for p in 0..P {
                 let (u, lambda) = (self.u[k][p], self.lambda[k][p]);
                 let s = u * self.current[k][p].conj();
@@ -234,6 +236,7 @@ impl<const P: usize, const B: usize> Augmented<P, B> {
                     }
                 }
             }
+            *rough = rhs.map(|x| x as f32);
         }
     }
 }

@@ -79,17 +79,7 @@ impl Layout {
         let row = (0..problem.equations.rows)
             .map(|k| Complex64::new(z[2 * k], -z[2 * k + 1]))
             .collect();
-        let mut end = Vec::new();
-        let mut shadow = vec![0.0; problem.limits.len()];
-        for (k, (limit, place)) in problem.limits.iter().zip(place).enumerate() {
-            let Some(first) = *place else { continue };
-            shadow[k] = z[first].max(0.0);
-            if let On::Apparent(terminal) = limit.on {
-                let weight = Complex64::new(-z[first + 1], z[first + 2]) / limit.norm;
-                let ends = problem.equations.terminals[terminal].ends.iter();
-                end.extend(ends.map(|&(link, side)| (link, side, weight)));
-            }
-        }
+        let (shadow, end) = of_limits(problem, place, z);
         let slack = problem.limits.iter().zip(&self.excess);
         let harm = slack
             .filter_map(|(limit, k)| Some(limit.weight * x[(*k)?].max(0.0)))
@@ -130,6 +120,27 @@ impl Layout {
                 .collect(),
         }
     }
+}
+
+/// Shadow prices of the limits, by their places among the rows, and what those of apparent powers weigh the
+/// ends of links with.
+fn of_limits(
+    problem: &Problem<'_>,
+    place: &[Option<usize>],
+    z: &[f64],
+) -> (Vec<f64>, Vec<(usize, usize, Complex64)>) {
+    let mut end = Vec::new();
+    let mut shadow = vec![0.0; problem.limits.len()];
+    for (k, (limit, place)) in problem.limits.iter().zip(place).enumerate() {
+        let Some(first) = *place else { continue };
+        shadow[k] = z[first].max(0.0);
+        if let On::Apparent(terminal) = limit.on {
+            let weight = Complex64::new(-z[first + 1], z[first + 2]) / limit.norm;
+            let ends = problem.equations.terminals[terminal].ends.iter();
+            end.extend(ends.map(|&(link, side)| (link, side, weight)));
+        }
+    }
+    (shadow, end)
 }
 
 /// The next variable, if one is wanted.

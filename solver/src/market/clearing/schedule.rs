@@ -6,7 +6,7 @@ use super::{
     Case, Clearing, ClearingError, NodePower, Owner, PhaseName, PhasePower, horizon::hours,
 };
 use crate::{
-    market::{Capability, Direction, Kind, Order, OrderId, PPM, Unit},
+    market::{Capability, Direction, Kind, Order, OrderId, PPM, Storage, Unit},
     network::{Id, S_BASE_VA},
 };
 
@@ -177,28 +177,7 @@ pub(super) fn stores(cases: &[Case]) -> Result<Vec<Store>, ClearingError> {
                 let expected = "0: a store's order is in the horizon's first interval";
                 return Err(bad(order.id, "interval", t as f64, expected));
             }
-            for (what, ppm) in [
-                ("charge efficiency", of.charge_ppm),
-                ("discharge efficiency", of.discharge_ppm),
-            ] {
-                if ppm == 0 || ppm > PPM {
-                    return Err(bad(
-                        order.id,
-                        what,
-                        f64::from(ppm),
-                        "1 to 1000000 millionths",
-                    ));
-                }
-            }
-            if of.energy_max_wh < of.energy_min_wh {
-                let most = of.energy_max_wh as f64;
-                return Err(bad(
-                    order.id,
-                    "most energy",
-                    most,
-                    "at least the least energy",
-                ));
-            }
+            check_store(order.id, &of)?;
             let (units, at) = units(cases, order)?;
             let (give, take) = units.iter().map(|unit| limits(&unit.capability)).unzip();
             let must = units.iter().map(|unit| must(&unit.capability)).collect();
@@ -225,6 +204,23 @@ pub(super) fn stores(cases: &[Case]) -> Result<Vec<Store>, ClearingError> {
     }
     stores.sort_by_key(|of| of.order);
     Ok(stores)
+}
+
+/// A store can be.
+fn check_store(id: OrderId, of: &Storage) -> Result<(), ClearingError> {
+    for (what, ppm) in [
+        ("charge efficiency", of.charge_ppm),
+        ("discharge efficiency", of.discharge_ppm),
+    ] {
+        if ppm == 0 || ppm > PPM {
+            return Err(bad(id, what, f64::from(ppm), "1 to 1000000 millionths"));
+        }
+    }
+    if of.energy_max_wh < of.energy_min_wh {
+        let most = of.energy_max_wh as f64;
+        return Err(bad(id, "most energy", most, "at least the least energy"));
+    }
+    Ok(())
 }
 
 /// Window orders, by number.

@@ -264,6 +264,11 @@ impl Area {
             },
             dispatchable: true,
         });
+        self.order(tenant, (more, less), next);
+    }
+
+    /// A tenant's orders: of its curve, and of the reactive power that it can give.
+    fn order(&mut self, tenant: &Tenant, (more, less): (f64, f64), next: &mut u64) {
         let price = price(REACTIVE * self.dearest());
         let reactive = [(Direction::Buy, more), (Direction::Sell, less)].into_iter();
         let reactive = reactive
