@@ -102,7 +102,13 @@ impl Wye {
     #[inline]
     fn current(&self, row: usize, u: &Phases) -> Phases {
         let power = &self.power[row];
-        let mut current = [0, 1, 2].map(|p| appliances::injected(power[p], u[p]));
+        let mut current = [ZERO; 3];
+        // Most rows of a feeder have nothing, or one phase.
+        for p in 0..3 {
+            if power[p] != ZERO {
+                current[p] = appliances::injected(power[p], u[p]);
+            }
+        }
         if let Some(other) = self.other.get(row) {
             for ((current, zip), &u) in current.iter_mut().zip(other).zip(u) {
                 *current += zip.injected(u, 1.0);

@@ -244,8 +244,8 @@ impl Case {
             if self.answers.len() == k {
                 self.answers.push(self.solver.empty_answer());
             }
-            let answer = &mut self.answers[k];
-            let solved = self.solver.solve(&self.grid, answer);
+            let (before, now) = self.answers.split_at_mut(k);
+            let solved = self.solver.solve(&self.grid, before.last(), &mut now[0]);
             self.grid.exchange(scenario)?;
             solved?;
         }
@@ -320,7 +320,7 @@ impl Solver {
         }
     }
 
-    fn solve(&mut self, grid: &Grid, answer: &mut Answer) -> Result<()> {
+    fn solve(&mut self, grid: &Grid, last: Option<&Answer>, answer: &mut Answer) -> Result<()> {
         match (self, answer) {
             (Self::Symmetric(solver, options, solution), Answer::Symmetric(output)) => {
                 solver.run_into(grid, &[], None, options, solution)?;
@@ -331,7 +331,12 @@ impl Solver {
                 output.refresh(grid, solver.phases(), solution);
             }
             (Self::Voltages(solver, options), Answer::Voltages(solution)) => {
-                solver.run_into(grid, None, options, solution)?;
+                // Where it ended last, as OpenDSS does.
+                let start = match last {
+                    Some(Answer::Voltages(last)) => Some(&last.u[..]),
+                    _ => None,
+                };
+                solver.run_into(grid, start, options, solution)?;
             }
             (Self::SymmetricTracker(tracking), Answer::Symmetric(output)) => {
                 tracking.run(grid)?;
