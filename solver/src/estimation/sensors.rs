@@ -451,3 +451,35 @@ fn power_kinds(id: Id, terminal: i8) -> Option<[Kind; 2]> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values alone are no change; a meter that falls silent, another accuracy, one meter less are.
+    #[test]
+    fn readings_know_what_has_changed() {
+        let meter = |node, value, sigma| Measurement {
+            kind: Kind::Voltage { node },
+            phase: Phase::A,
+            value,
+            sigma,
+            origin: Origin::Metered,
+        };
+        let first = [meter(1, 230.0, 1.0), meter(2, 229.0, 1.0)];
+        let mut readings = Readings::of(&first);
+        let mut changes = |now: &[Measurement]| {
+            let before = readings.revision().clone();
+            readings.take(now);
+            let values: Vec<f64> = now.iter().map(|m| m.value).collect();
+            assert_eq!(format!("{:?}", readings.values()), format!("{values:?}"));
+            !readings.revision().is(&before)
+        };
+        assert!(!changes(&[meter(1, 231.0, 1.0), meter(2, 228.0, 1.0)]));
+        assert!(changes(&[meter(1, f64::NAN, 1.0), meter(2, 228.0, 1.0)]));
+        assert!(changes(&[meter(1, 230.0, 1.0), meter(2, 228.0, 1.0)]));
+        assert!(changes(&[meter(1, 230.0, 1.0), meter(2, 228.0, 2.0)]));
+        assert!(changes(&[meter(1, 230.0, 1.0)]));
+        assert!(!changes(&[meter(1, 229.0, 1.0)]));
+    }
+}
